@@ -1,0 +1,54 @@
+PYTHON ?= python3
+ENGINE ?= cpu          # cpu | gpu: which build of vLLM is installed
+VENV := .venv
+BIN := $(VENV)/bin
+MODEL := .cache/models/SmolLM2-135M-Instruct
+CONFIG ?= conf/demo.yaml
+READY := $(VENV)/.ready-$(strip $(ENGINE))
+export PYTHONDONTWRITEBYTECODE :=
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test lint status clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+setup: $(READY) $(MODEL)/config.json .cache/java-ready  ## virtual environment, Java runtime, Delta's JARs, demo model
+
+demo: setup  ## run the whole line on the embedded input (conf/demo.yaml) with vLLM on the CPU
+	@$(BIN)/boostqa run --config $(CONFIG)
+
+test: setup lint  ## lint, types, import contracts and all tests, the engine's included
+	@$(BIN)/python -m pytest
+
+lint: $(READY)  ## ruff, mypy and import-linter
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache | tail -4
+
+status: setup  ## what the last run of the demo did, from its tables
+	@$(BIN)/boostqa status --config $(CONFIG)
+
+clean:  ## remove the demo's tables and output; the environment and the model stay
+	rm -rf warehouse/demo output/demo
+
+$(READY): pyproject.toml infra/constraints.txt infra/overrides.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Python 3.11 or newer is needed as $(PYTHON): install it, or call make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "$(PYTHON) cannot make virtual environments: install its venv module (Debian/Ubuntu: apt-get install python3-venv)"; exit 1; }
+	@echo "installing the pinned packages into $(VENV) (about 2 minutes)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode \
+	  --override infra/overrides.txt --constraint infra/constraints.txt -e '.[$(strip $(ENGINE)),demo,dev]'
+	@touch $@
+
+$(MODEL)/config.json: $(READY)
+	@echo "fetching and converting the demo model"
+	@$(BIN)/python infra/demo_model.py $(MODEL) 2>.cache-model.log || { cat .cache-model.log; rm -f .cache-model.log; exit 1; }
+	@rm -f .cache-model.log; touch $@
+
+.cache/java-ready: $(READY) conf/spark.conf
+	@bash infra/java.sh
+	@mkdir -p .cache
+	@echo "resolving Delta's JARs"
+	@$(BIN)/python -c 'from boostqa.session import spark_session; spark_session("setup", "local[1]").stop()' >.cache/jars.log 2>&1 || \
+	  { cat .cache/jars.log; exit 1; }
+	@touch $@

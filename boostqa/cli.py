@@ -1,0 +1,81 @@
+"""`boostqa`: the line from a terminal. A thin face over jobs and tables."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from boostqa import config as conf
+from boostqa import line, report
+from boostqa.errors import ConfigError
+from boostqa.schemas import STAGES
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Question-answer data for mid-training, on Spark.")
+ConfigOption = Annotated[str, typer.Option("--config", help="conf file (YAML)")]
+SetOption = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="override one conf value; may repeat")]
+
+
+def _stages(first: str, last: str) -> tuple[str, ...]:
+    for name in (first, last):
+        if name not in STAGES:
+            raise ConfigError(f"no stage {name!r}; the stages are {', '.join(STAGES)}")
+    if STAGES.index(first) > STAGES.index(last):
+        raise ConfigError(f"--from {first} comes after --to {last}; the order is {', '.join(STAGES)}")
+    return STAGES[STAGES.index(first) : STAGES.index(last) + 1]
+
+
+@app.command()
+def run(
+    config: ConfigOption,
+    first: Annotated[str, typer.Option("--from", help="first stage")] = STAGES[0],
+    last: Annotated[str, typer.Option("--to", help="last stage")] = STAGES[-1],
+    settings: SetOption = [],  # noqa: B006  (typer needs the list)
+) -> None:
+    """Run the stages in order in one Spark session; what the ledger holds is not asked again."""
+
+    def action() -> None:
+        line.run(conf.load(config, settings), _stages(first, last))
+
+    sys.exit(line.report_errors(action))
+
+
+@app.command()
+def status(
+    config: ConfigOption,
+    as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
+    settings: SetOption = [],  # noqa: B006
+) -> None:
+    """Show the last run of each stage and every table, from the tables alone."""
+
+    def action() -> None:
+        loaded = conf.load(config, settings)
+        facts = report.collect(line.warehouse(loaded))
+        if as_json:
+            typer.echo(json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False))
+        else:
+            report.show(facts, Console())
+
+    sys.exit(line.report_errors(action))
+
+
+@app.command()
+def explain(
+    config: ConfigOption,
+    item: Annotated[str, typer.Argument(help="draft_id, or its first characters")],
+    settings: SetOption = [],  # noqa: B006
+) -> None:
+    """Say why an item is in the mix or not: its seed, request, labels, votes and rejects."""
+
+    def action() -> None:
+        loaded = conf.load(config, settings)
+        typer.echo(json.dumps(report.explain(line.warehouse(loaded), item), indent=2, ensure_ascii=False, default=str))
+
+    sys.exit(line.report_errors(action))
+
+
+def main() -> None:
+    """Console entry point."""
+    app(prog_name=Path(sys.argv[0]).name)

@@ -1,0 +1,278 @@
+"""The conf: one frozen section per stage, checked whole before anything runs.
+
+Identity (what changes rows) is apart from execution (machines, paths, batch sizes): `Config.identity_hash` covers the
+first only. An unknown key is an error, every mistake is reported at once with its line, required fields have no default.
+Relative paths are taken from the working directory.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from boostqa.errors import ConfigError
+from boostqa.schemas import FORMATS
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Source(Section):
+    """A seed corpus, a benchmark or a file of probe items; `fields` maps our names to (dotted) names in the input."""
+
+    name: str
+    path: str
+    format: Literal["jsonl", "parquet", "delta", "text"] = "jsonl"
+    kind: Literal["document", "qa"] = "document"
+    fields: dict[str, str] = {}
+    licence: str | None = None
+    attribution: str | None = None
+    lang: str | None = None
+    limit: Positive | None = None
+
+
+class Seed(Section):
+    sources: Annotated[list[Source], Field(min_length=1)]
+    licences: list[str]
+    languages: list[str] = ["en", "zh"]
+    max_tokens: Positive = 512
+    min_characters: Positive = 40
+    min_question_characters: Positive = 8
+    max_symbol_ratio: Share = 0.5
+    max_repeated_line_ratio: Share = 0.3
+
+
+class Annotate(Section):
+    max_characters: Positive = 1500
+
+
+class Probe(Section):
+    items: Annotated[list[Source], Field(min_length=1)]
+    checkpoints: list[str] = []  # empty: the generator itself
+    methods: list[Literal["letter", "cloze"]] = ["letter", "cloze"]
+
+
+class Plan(Section):
+    tokens: Positive
+    high_difficulty_share: Share
+    stem_boost: Annotated[float, Field(ge=1)] = 2.0
+    floor_tokens: Annotated[int, Field(ge=0)] = 0
+    kept_tokens_per_request: Positive
+    max_requests_per_seed: Positive = 4
+    min_probe_items: Positive = 5
+    formats: Annotated[list[Literal[FORMATS]], Field(min_length=1)] = list(FORMATS)  # type: ignore[valid-type]
+
+
+class Sampling(Section):
+    temperature: Annotated[float, Field(ge=0)] = 0.7
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
+    max_tokens: Positive = 1024
+
+
+class Synthesize(Section):
+    sampling: Sampling = Sampling()
+    below_aim: Literal["reject", "keep"] = "reject"  # a high_difficulty draft measured below its aim
+
+
+class Refine(Section):
+    blind_attempts: Positive = 3
+    blind: Sampling = Sampling()
+    rewrite: Sampling = Sampling(temperature=0.0, top_p=1.0)
+
+
+class MinHash(Section):
+    bands: Positive = 14
+    rows: Positive = 8
+    words: Positive = 5
+    characters: Positive = 10
+
+
+class Clean(Section):
+    benchmarks: list[Source]
+    min_question_characters: Positive = 15
+    max_question_characters: Positive = 4000
+    max_repetition: Share = 0.3
+    minhash: MinHash = MinHash()
+    ngram_words: Positive = 13
+    window_characters: Positive = 16
+
+
+class Gate(Section):
+    max_degradation_rate: Share
+    min_high_difficulty_share: Share
+    max_truncation_rate: Share
+    max_duplicate_rate: Share
+    max_contaminated: Annotated[int, Field(ge=0)] = 0
+    min_rows: Positive = 1
+    max_other_language_share: Share = 0.0
+
+
+class Mix(Section):
+    tokens: Positive
+    shards: Positive = 8
+    formats: Annotated[list[Literal["parquet", "jsonl"]], Field(min_length=1)] = ["parquet", "jsonl"]
+
+
+def _model(value: Any) -> Any:
+    return {"id": value} if isinstance(value, str) else value
+
+
+class Engine(Section):
+    """Settings of one vLLM engine; `args` passes any other vLLM engine argument through."""
+
+    max_model_len: Positive = 4096
+    dtype: str = "auto"
+    tensor_parallel_size: Positive = 1
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9
+    args: dict[str, Any] = {}
+
+
+class Model(Section):
+    """A Hugging Face id or local folder; `engine` overrides single engine settings for this model."""
+
+    id: str
+    revision: str | None = None
+    engine: dict[str, Any] = {}
+
+
+ModelRef = Annotated[Model, BeforeValidator(_model)]
+
+
+class Models(Section):
+    """Who plays which role; annotator and refiner default to the generator."""
+
+    generator: ModelRef
+    annotator: ModelRef | None = None
+    refiner: ModelRef | None = None
+
+
+class Generation(Section):
+    """Execution of model calls: how many engines, how much in flight, how often finished rows are flushed."""
+
+    engines: Positive = 1
+    tokens_in_flight: Positive = 131072
+    flush_rows: Positive = 256
+    flush_seconds: Annotated[float, Field(gt=0)] = 30.0
+    idle_seconds: Annotated[float, Field(gt=0)] = 600.0
+    start_seconds: Annotated[float, Field(gt=0)] = 1800.0
+    max_attempts: Positive = 3
+    staging: str | None = None  # folder or URI all executors can write; default: _staging in the warehouse
+    env: dict[str, str] = {}
+
+
+class Mlflow(Section):
+    tracking_uri: str | None = None  # default: SQLite beside the warehouse
+    experiment: str = "boostqa"
+
+
+class Spark(Section):
+    master: str | None = None  # None: what spark-submit or the platform set
+    conf: dict[str, str] = {}
+
+
+class Config(Section):
+    warehouse: str
+    output: str
+    tokenizer: str
+    model: Models
+    seed: Seed
+    annotate: Annotate = Annotate()
+    probe: Probe
+    plan: Plan
+    synthesize: Synthesize = Synthesize()
+    refine: Refine = Refine()
+    clean: Clean
+    gate: Gate
+    mix: Mix
+    engine: Engine = Engine()
+    generation: Generation = Generation()
+    mlflow: Mlflow = Mlflow()
+    spark: Spark = Spark()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        for what, sources in (("seed.sources", self.seed.sources), ("clean.benchmarks", self.clean.benchmarks)):
+            names = [s.name for s in sources]
+            if twice := sorted({n for n in names if names.count(n) > 1}):
+                raise ValueError(f"{what}: each name once, got {', '.join(twice)} more than once")
+        return self
+
+    def role(self, role: str) -> Model:
+        """The model that plays `role` (generator | annotator | refiner)."""
+        return getattr(self.model, role) or self.model.generator
+
+    def engine_for(self, model: Model) -> Engine:
+        """Engine settings of a model: the shared section with the model's own overrides."""
+        return Engine(**{**self.engine.model_dump(), **model.engine})
+
+    @property
+    def identity_hash(self) -> str:
+        """sha256 of everything that changes rows: all but warehouse, output, generation, mlflow and spark."""
+        execution = {"warehouse", "output", "generation", "mlflow", "spark"}
+        text = json.dumps(self.model_dump(mode="json", exclude=execution), sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _line(node: yaml.Node | None, path: tuple[Any, ...]) -> int | None:
+    """1-based line of the deepest node on `path` that stands in the file."""
+    line = None
+    for part in path:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((k, v) for k, v in node.value if k.value == str(part)), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
+
+
+def _override(values: dict[str, Any], setting: str) -> None:
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {setting}: expected key=value, for example --set plan.tokens=20000")
+    *parents, last = key.split(".")
+    for part in parents:
+        if not isinstance(values.setdefault(part, {}), dict):
+            values[part] = {}
+        values = values[part]
+    values[last] = yaml.safe_load(text)
+
+
+def load(path: str, settings: list[str] | None = None) -> Config:
+    """Read a YAML conf and apply `key=value` settings on top.
+
+    Raises ConfigError that lists every mistake with file, line, key, what was got and what was expected.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        values, tree = yaml.safe_load(text) or {}, yaml.compose(text)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot read the conf ({error.strerror}); pass --config FILE") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected sections (key: value), got {type(values).__name__}")
+    for setting in settings or []:
+        _override(values, setting)
+    try:
+        return Config(**values)
+    except ValidationError as error:
+        mistakes = []
+        for e in error.errors():
+            where = ".".join(map(str, e["loc"])) or "(whole conf)"
+            line = _line(tree, e["loc"])
+            got = "" if e["type"] in ("missing", "extra_forbidden") else f", got {e['input']!r:.80}"
+            what = {"missing": "is required", "extra_forbidden": "is not a known key"}.get(e["type"], e["msg"])
+            mistakes.append(f"  {path}{f':{line}' if line else ''}: {where}: {what}{got}")
+        raise ConfigError(f"{len(mistakes)} mistake(s) in the conf:\n" + "\n".join(mistakes)) from None

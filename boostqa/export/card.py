@@ -1,0 +1,111 @@
+"""README.md of an export: a dataset card in which every figure comes from the tables."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from boostqa.schemas import GRADES
+from boostqa.taxonomy import disciplines
+from udfs.shard_writer import file_system
+
+LISTED = 20  # attributions printed per licence; the column `attribution` holds them all
+LEVELS = ("primary", "lower secondary", "upper secondary", "undergraduate", "graduate or competition")
+MADE = (
+    "**Every question, solution and answer is machine-made** from the sources below and was checked by machines, "
+    "not by people: expect errors."
+)
+METHOD = (
+    "The order of the steps (seeds from several sources, annotation of discipline and difficulty, probing of the model "
+    "in mid-training, STEM-focused multi-grade and high-difficulty synthesis, answer refinement by a second model) "
+    'follows Zhang et al., "Large-Scale Diverse Synthesis for Mid-Training" (Findings of ACL 2026, arXiv 2508.01326); '
+    "prompts, taxonomy, budgets, cleaning, decontamination and gates are this project's own design."
+)
+AGAIN = (
+    "`manifest.json` names the Delta versions, the code revision, the hashes of conf and tokenizer and the sha256 of "
+    "each file; exporting the same versions again gives the same bytes."
+)
+
+
+def _table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """A Markdown table; numbers get thousands separators, a cell stays on its line."""
+
+    def cell(value: object) -> str:
+        text = f"{value:,}" if isinstance(value, int) else "" if value is None else str(value)
+        return " ".join(text.split()).replace("|", "\\|")
+
+    lines = [list(header), *([cell(v) for v in row] for row in rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _front(manifest: dict[str, Any]) -> str:
+    """The card's metadata, as dataset hubs read it."""
+    by = manifest["tokens_by"]
+    files = sorted({f"*.{s['file'].split('.', 1)[1]}" for s in manifest["shards"]}, reverse=True)[:1]
+    lines = ["---", "license:", *(f"- {name.lower()}" for name in by["licence"])]
+    lines += ["language:", *(f"- {name}" for name in by["lang"]), "tags:", "- synthetic"]
+    lines += ["configs:", "- config_name: default", *(f'  data_files: "{name}"' for name in files), "---"]
+    return "\n".join(lines)
+
+
+def _share(tokens: Counter[str], names: dict[str, str]) -> list[tuple[object, ...]]:
+    total = tokens.total()
+    return [(code, names.get(code, ""), n, f"{n / total:.1%}") for code, n in sorted(tokens.items())]
+
+
+def card(mix: DataFrame, clean: DataFrame, manifest: dict[str, Any], verdicts: list[dict[str, Any]]) -> str:
+    """The card's text from MIX and CLEAN rows, the manifest and the VERDICT rows of the gate that let the mix pass."""
+    made = clean.join(mix.select("draft_id"), on="draft_id", how="left_semi").groupBy("generator")
+    generators = sorted((r["generator"], r["rows"]) for r in made.agg(F.count("*").alias("rows")).collect())
+    owed = mix.groupBy("licence").agg(F.sort_array(F.collect_set("attribution")).alias("attributions")).collect()
+    attributions = {r["licence"]: r["attributions"] for r in owed}
+    by_discipline: Counter[str] = Counter()
+    by_difficulty: Counter[str] = Counter()
+    for cell, tokens in manifest["tokens_by"]["cell"].items():
+        discipline, difficulty = cell.split()
+        by_discipline[discipline] += tokens
+        by_difficulty[difficulty] += tokens
+    licences = [
+        (name, tokens, "; ".join(attributions[name][:LISTED]) + (" ..." if len(attributions[name]) > LISTED else ""))
+        for name, tokens in manifest["tokens_by"]["licence"].items()
+    ]
+    failed = sum(not v["success"] for v in verdicts)
+    gates = sorted(verdicts, key=lambda v: (v["success"], v["table"], v["gate"]))
+    files = ("file", "rows", "tokens", "bytes")
+    head = ("code", "name", "tokens", "share")
+    parts = [
+        _front(manifest),
+        "# BoostQA export",
+        f"{manifest['rows']:,} question-and-answer items, {manifest['tokens']:,} tokens. {MADE}",
+        METHOD,
+        "## Generators",
+        _table(("model", "items"), generators),
+        "## Disciplines (ISCED-F 2013)",
+        _table(head, _share(by_discipline, {d.code: d.name["en"] for d in disciplines()})),
+        "## Difficulty, as measured by the annotator",
+        _table(head, _share(by_difficulty, dict(zip(GRADES, LEVELS, strict=True)))),
+        "## Sources and languages",
+        _table(("source", "tokens"), manifest["tokens_by"]["source"].items()),
+        _table(("language", "tokens"), manifest["tokens_by"]["lang"].items()),
+        "## Licences of the seeds",
+        _table(("licence", "tokens", "attribution"), licences),
+        f"## Gates: {len(verdicts) - failed} of {len(verdicts)} hold",
+        _table(
+            ("table", "gate", "holds", "observed", "expected"),
+            ((v["table"], v["gate"], "yes" if v["success"] else "**no**", v["observed"], v["expected"]) for v in gates),
+        ),
+        "## Files",
+        _table(files, ([shard[column] for column in files] for shard in manifest["shards"])),
+        AGAIN,
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def write(folder: str, text: str) -> None:
+    """Write README.md into the export's folder."""
+    target, path = file_system(folder)
+    with target.open_output_stream(f"{path}/README.md") as out:
+        out.write(text.encode())

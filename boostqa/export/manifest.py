@@ -1,0 +1,57 @@
+"""manifest.json: what an export consists of and what it was made from. Written last; without it nothing is finished."""
+
+import json
+import re
+from collections import Counter
+from typing import Any
+
+from pyarrow.fs import FileSelector
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from boostqa.export.shards import MANIFEST
+from udfs.shard_writer import file_system
+
+GROUPS = ("discipline", "difficulty", "licence", "source", "lang")
+
+
+def describe(
+    mix: DataFrame,
+    shards: list[dict[str, Any]],
+    versions: dict[str, int],
+    code_revision: str,
+    conf_hash: str,
+    tokenizer_hash: str,
+) -> dict[str, Any]:
+    """The manifest of an export of MIX rows: a plain dict without a clock, equal for equal input.
+
+    `shards` is what `export` returned; `versions` are the Delta versions of the tables read; the hashes are sha256 of
+    the conf's identity part and of tokenizer.json. Rows and tokens are counted in one job.
+    """
+    counted = mix.groupBy(*GROUPS).agg(F.count("*").alias("rows"), F.sum("tokens").alias("tokens")).collect()
+    by: dict[str, Counter[str]] = {name: Counter() for name in ("cell", "licence", "source", "lang")}
+    for row in counted:
+        values = {**row.asDict(), "cell": f"{row['discipline']} {row['difficulty']}"}
+        for name, counter in by.items():
+            counter[values[name]] += row["tokens"]
+    return {
+        "code_revision": code_revision,
+        "conf_hash": conf_hash,
+        "tokenizer_hash": tokenizer_hash,
+        "versions": versions,
+        "rows": sum(r["rows"] for r in counted),
+        "tokens": sum(r["tokens"] for r in counted),
+        "tokens_by": {name: dict(sorted(counter.items())) for name, counter in by.items()},
+        "shards": sorted(shards, key=lambda s: s["file"]),
+    }
+
+
+def write(folder: str, manifest: dict[str, Any]) -> None:
+    """Write manifest.json, then remove shard files of an earlier export that this one does not name."""
+    target, path = file_system(folder)
+    with target.open_output_stream(f"{path}/{MANIFEST}") as out:
+        out.write((json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
+    named = {shard["file"] for shard in manifest["shards"]}
+    for info in target.get_file_info(FileSelector(path)):
+        if re.fullmatch(r"part-\d{5}-of-\d{5}\.(parquet|jsonl\.zst)", info.base_name) and info.base_name not in named:
+            target.delete_file(info.path)

@@ -1,0 +1,179 @@
+"""What a stage read, wrote, dropped and paid: kept in the `run` table, in Delta's commit metadata and in MLflow."""
+
+import os
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from boostqa import __version__
+from boostqa.config import Config
+from boostqa.errors import ContractError
+from boostqa.requests import Speaker
+from boostqa.schemas import RUN
+from boostqa.tables import Warehouse, Written
+
+FIGURES = ("requests", "reused", "prompt_tokens", "generated_tokens", "engine_starts")
+
+
+def new_run_id() -> str:
+    """UTC time and a random tail: sorts by start, unique across drivers."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+
+
+@cache
+def code_revision() -> str:
+    """Git revision of the code ('+' when it was changed since), or the package version where there is no git."""
+    try:
+        here = Path(__file__).parent
+        git = ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--exclude=*", "--abbrev=40"]
+        return subprocess.run(git, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return __version__
+
+
+@dataclass
+class StageRun:
+    """One execution of one stage: the reader and writer a job uses, and the account it owes at the end."""
+
+    spark: SparkSession
+    config: Config
+    name: str
+    run_id: str
+    warehouse: Warehouse
+    inputs: dict[str, int] = field(default_factory=dict)
+    outputs: dict[str, Written] = field(default_factory=dict)
+    figures: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FIGURES, 0))
+    engine_seconds: float = 0.0
+    prompts: dict[str, str] = field(default_factory=dict)
+    rejected: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+
+    def read(self, name: str, required: bool = True) -> DataFrame:
+        """A table at its latest version, which is recorded as input.
+
+        Raises ContractError when the table is missing, breaks its contract, or is empty though `required`.
+        """
+        if name not in self.inputs and self.warehouse.exists(name):
+            self.inputs[name] = self.warehouse.version(name)
+        df = self.warehouse.read(name, self.inputs.get(name))
+        if required and df.isEmpty():
+            raise ContractError(
+                f"stage {self.name}: table {name} is empty, so there is nothing to do\n"
+                f"  see why its rows were rejected: boostqa status --config ..., or the reject table in {self.warehouse.location}"
+            )
+        return df
+
+    def write(self, name: str, df: DataFrame, where: str | None = None) -> int:
+        """Replace a table (or its rows matching `where`) and return the rows written."""
+        metadata = {
+            "run_id": self.run_id,
+            "stage": self.name,
+            "code": code_revision(),
+            "conf": self.config.identity_hash,
+            "inputs": self.inputs,
+        }
+        written = self.outputs[name] = self.warehouse.write(name, df, where, metadata)
+        return self.warehouse.read(name, written.version).where(where).count() if where else written.rows
+
+    def reject(self, df: DataFrame) -> int:
+        """Replace this stage's rows of the reject table."""
+        where = f"stage = '{self.name}'"
+        rows = self.write("reject", df.withColumn("run_id", F.lit(self.run_id)), where)
+        by_rule = self.warehouse.read("reject").where(where).groupBy("rule").count().collect()
+        self.rejected = {r["rule"]: r["count"] for r in sorted(by_rule)}
+        return rows
+
+    def speaker(self, role: str) -> Speaker:
+        """The model that plays `role`, with its engine settings."""
+        model = self.config.role(role)
+        return Speaker(model, self.config.engine_for(model))
+
+    def tokenizer(self) -> str:
+        """The target model's tokenizer as the JSON of a `tokenizer.json`, from a file, a model folder or Hugging Face."""
+        path = Path(self.config.tokenizer).expanduser()
+        file = path / "tokenizer.json" if path.is_dir() else path
+        if file.exists():
+            return file.read_text(encoding="utf-8")
+        from tokenizers import Tokenizer
+
+        return str(Tokenizer.from_pretrained(self.config.tokenizer).to_str())
+
+    def account(self, rows_in: int, kept: int, rejected: int = 0, fan_out: int = 0) -> None:
+        """State the stage's account; raises ContractError when rows in + fan-out are not kept + rejected."""
+        self.rows = {"rows_in": rows_in, "fan_out": fan_out, "kept": kept, "rejected": rejected}
+        if rows_in + fan_out != kept + rejected:
+            raise ContractError(
+                f"stage {self.name} lost or made rows: {rows_in} in + {fan_out} fan-out != {kept} kept + {rejected} rejected; "
+                "this is a bug in the stage: its tables are written, the line stops here"
+            )
+
+
+@contextmanager
+def stage_run(spark: SparkSession, config: Config, name: str, run_id: str) -> Iterator[StageRun]:
+    """Run one stage inside an MLflow child run; at the end write its row of the `run` table."""
+    import mlflow
+
+    warehouse = Warehouse(spark, config.warehouse)
+    stage = StageRun(spark, config, name, run_id, warehouse)
+    began = time.monotonic()
+    with mlflow.start_run(run_name=name, nested=True) as child:
+        yield stage
+        if not stage.rows:
+            raise ContractError(f"stage {name} stated no account of its rows; this is a bug in jobs/")
+        row = {
+            "run_id": run_id,
+            "stage": name,
+            "finished_at": datetime.now(UTC),
+            "seconds": time.monotonic() - began,
+            **stage.rows,
+            "rejected_by_rule": stage.rejected,
+            **stage.figures,
+            "engine_seconds": stage.engine_seconds,
+            "inputs": stage.inputs,
+            "outputs": {t: w.version for t, w in stage.outputs.items()},
+            "hashes": {t: w.hash for t, w in stage.outputs.items()},
+            "code_revision": code_revision(),
+            "conf_hash": config.identity_hash,
+            "mlflow_run_id": child.info.run_id,
+        }
+        warehouse.append("run", spark.createDataFrame([row], RUN.schema))
+        numbers = {**stage.rows, **stage.figures, "seconds": row["seconds"], "engine_seconds": stage.engine_seconds}
+        if stage.engine_seconds:
+            numbers["tokens_per_second"] = stage.figures["generated_tokens"] / stage.engine_seconds
+        mlflow.log_metrics({k: float(v) for k, v in numbers.items()} | {f"rejected.{k}": float(v) for k, v in stage.rejected.items()})
+        mlflow.log_params({f"input.{t}": v for t, v in stage.inputs.items()} | {f"prompt.{p}": h for p, h in stage.prompts.items()})
+        mlflow.log_params({f"output.{t}": w.version for t, w in stage.outputs.items()} | {f"hash.{t}": w.hash for t, w in stage.outputs.items()})
+
+
+@contextmanager
+def line_run(config: Config, run_id: str) -> Iterator[str]:
+    """The MLflow parent run of a line; yields where it can be seen."""
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    import mlflow
+
+    local = "://" not in config.warehouse and "." not in config.warehouse
+    folder = Path(config.warehouse if local else ".").resolve()
+    uri = config.mlflow.tracking_uri
+    if uri is None and "DATABRICKS_RUNTIME_VERSION" not in os.environ:
+        folder.mkdir(parents=True, exist_ok=True)
+        uri = f"sqlite:///{folder}/mlflow.db"
+    if uri:
+        mlflow.set_tracking_uri(uri)
+    if mlflow.get_experiment_by_name(config.mlflow.experiment) is None:
+        sqlite = (uri or "").startswith("sqlite:")
+        artifacts = (folder / "mlruns").as_uri() if sqlite else None
+        mlflow.create_experiment(config.mlflow.experiment, artifact_location=artifacts)
+    mlflow.set_experiment(config.mlflow.experiment)
+    with mlflow.start_run(run_name=run_id, tags={"run_id": run_id}) as parent:
+        mlflow.log_params({"code_revision": code_revision(), "conf_hash": config.identity_hash, "warehouse": config.warehouse})
+        mlflow.log_dict(config.model_dump(mode="json"), "conf.yaml")
+        yield f"mlflow ui --backend-store-uri {uri}   (run {parent.info.run_id})" if uri else parent.info.run_id

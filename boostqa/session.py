@@ -1,0 +1,65 @@
+"""The Spark session of a line: Delta on the classpath, UTC, workers on the running interpreter."""
+
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from boostqa.errors import ConfigError
+
+# In a checkout jobs/ and conf/ stand beside the package, in an installed wheel inside it.
+_PACKAGE = Path(__file__).parent
+ROOT = _PACKAGE if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent
+CACHE = Path(os.environ.get("BOOSTQA_CACHE", ".cache"))
+
+
+def _properties(file: Path) -> dict[str, str]:
+    lines = (line.split(None, 1) for line in file.read_text().splitlines() if line and not line.startswith("#"))
+    return {key: value.strip() for key, value in lines}
+
+
+def _delta_jars(properties: dict[str, str]) -> dict[str, str]:
+    """Let Spark resolve Delta's JARs once into a cache of our own; afterwards name the files, which starts faster."""
+    coordinate = properties["spark.jars.packages"]
+    ivy = CACHE.resolve() / "ivy" / coordinate.split(":", 1)[1].replace(":", "-")
+    jars = sorted((ivy / "jars").glob("*.jar"))
+    if jars:
+        return {"spark.jars.packages": "", "spark.jars.excludes": "", "spark.jars": ",".join(map(str, jars))}
+    return {"spark.jars.ivy": str(ivy), "spark.jars.ivySettings": str(ROOT / "conf" / "ivysettings.xml")}
+
+
+def spark_session(name: str, master: str | None = None, conf: dict[str, str] | None = None) -> SparkSession:
+    """The active session where the platform gives one, else a new one with `conf/spark.conf`, then `conf`, applied.
+
+    Raises ConfigError when the JVM does not start or the session has no Delta.
+    """
+    platform_session = "DATABRICKS_RUNTIME_VERSION" in os.environ or "SPARK_ENV_LOADED" in os.environ
+    builder = SparkSession.builder.appName(name)
+    if not platform_session:
+        properties = _properties(ROOT / "conf" / "spark.conf")
+        properties |= _delta_jars(properties) | (conf or {})
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1") if (master or "").startswith("local") else None
+        for key, value in properties.items():
+            builder = builder.config(key, value)
+        if master:
+            builder = builder.master(master)
+    try:
+        session = builder.getOrCreate()
+    except Exception as error:  # the gateway raises several kinds; all mean the same to the user
+        raise ConfigError(
+            f"Spark did not start: {str(error).splitlines()[0]}\n"
+            "  needs: Java 17 or 21 on PATH or JAVA_HOME (Debian: apt-get install openjdk-17-jre-headless), "
+            "and Maven Central once for Delta's JARs"
+        ) from error
+    session.sparkContext.setLogLevel("ERROR") if not platform_session else None
+    if "delta" not in session.conf.get("spark.sql.extensions", "").lower() and not platform_session:
+        raise ConfigError("the Spark session has no Delta: pass --properties-file conf/spark.conf to spark-submit")
+    return session
+
+
+def package_version() -> str:
+    return str(import_module("boostqa").__version__)

@@ -1,0 +1,108 @@
+"""seed, annotation, probe -> budget, plan. Grains: one cell; one synthesis request. Keys: (discipline, difficulty); plan_id.
+
+Turns deficits into tokens per cell and tokens into requests. Deterministic: every choice is a hash. A cell exists where a
+strategy serves it: multi_grade serves STEM disciplines at every grade, high_difficulty every discipline at H4 and H5. The
+cells of a discipline without seeds do not appear.
+"""
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from boostqa.config import Plan
+from boostqa.prompts import terms
+from boostqa.schemas import BUDGET, GRADES, HIGH, PLAN, STEM_BROAD_FIELDS
+
+LEVERS = tuple(terms("lever")["en"])
+
+
+def _stem(discipline: str = "discipline") -> Column:
+    return F.substring(discipline, 1, 2).isin(*STEM_BROAD_FIELDS)
+
+
+def _pooled(probe: DataFrame, *by: str) -> DataFrame:
+    """Accuracy over all methods and items of a level, with its chance."""
+    items = F.sum("items")
+    return probe.groupBy(*by).agg(
+        items.alias("items"),
+        (F.sum("correct") / items).alias("accuracy"),
+        (F.sum(F.col("chance") * F.col("items")) / items).alias("chance"),
+    )
+
+
+def _with_accuracy(cells: DataFrame, probe: DataFrame, enough: int) -> DataFrame:
+    """Cells with the accuracy of the narrowest level that has `enough` scored items: cell, broad field, all."""
+    probe = probe.withColumn("broad", F.substring("discipline", 1, 2))
+    levels = {
+        "cell": (_pooled(probe, "discipline", "difficulty"), ["discipline", "difficulty"]),
+        "broad_field": (_pooled(probe, "broad"), ["broad"]),
+        "all": (_pooled(probe.withColumn("one", F.lit(1)), "one"), ["one"]),
+    }
+    cells = cells.withColumns({"broad": F.substring("discipline", 1, 2), "one": F.lit(1)})
+    for name, (level, keys) in levels.items():  # each level is unique by its keys
+        found = F.struct(F.lit(name).alias("accuracy_from"), "accuracy", "chance")
+        cells = cells.join(level.where(F.col("items") >= enough).select(*keys, found.alias(name)), keys, "left")
+    used = F.coalesce(*levels)
+    return cells.withColumns({c: used[c] for c in ("accuracy_from", "accuracy", "chance")})
+
+
+def budget(labelled: DataFrame, probe: DataFrame, conf: Plan) -> DataFrame:
+    """Annotated seeds [seed_id, discipline] and the PROBE rows of one checkpoint -> BUDGET rows.
+
+    deficit = 1 - (accuracy - chance) / (1 - chance), clipped to 0..1, and 1 where nothing was probed; weight = deficit x
+    stem_factor x supply_factor inside each side of high difficulty. The floor lifts, the capacity (seeds x
+    max_requests_per_seed x kept_tokens_per_request) caps; tokens over the capacity are not moved to other cells.
+    """
+    supply = labelled.groupBy("discipline").agg(F.count("*").alias("seeds"))
+    cells = supply.crossJoin(supply.sparkSession.range(1).select(F.explode(F.array(*map(F.lit, GRADES))).alias("difficulty")))
+    high = F.col("difficulty").isin(*HIGH)
+    cells = _with_accuracy(cells.where(_stem() | high), probe, conf.min_probe_items)
+    above_chance = (F.col("accuracy") - F.col("chance")) / (1 - F.col("chance"))
+    deficit = F.least(F.lit(1.0), F.greatest(F.lit(0.0), 1 - above_chance))
+    total = supply.select(F.sum("seeds").alias("all_seeds"))
+    cells = cells.crossJoin(total).withColumns(
+        {
+            "deficit": F.coalesce(deficit, F.lit(1.0)),
+            "stem_factor": F.when(_stem(), conf.stem_boost).otherwise(1.0),
+            "supply_factor": F.sqrt(F.col("seeds") / F.col("all_seeds")),
+            "difficulty_share": F.when(high, conf.high_difficulty_share).otherwise(1 - conf.high_difficulty_share),
+        }
+    )
+    raw = F.col("deficit") * F.col("stem_factor") * F.col("supply_factor")
+    side = Window.partitionBy(high)
+    weight = F.when(F.sum(raw).over(side) > 0, raw / F.sum(raw).over(side)).otherwise(0.0)
+    capacity = F.col("seeds") * conf.max_requests_per_seed * conf.kept_tokens_per_request
+    wanted = F.ceil(conf.tokens * F.col("difficulty_share") * F.col("weight"))
+    cells = cells.withColumn("weight", weight)
+    cells = cells.withColumn("tokens", F.least(capacity, F.greatest(F.lit(conf.floor_tokens), wanted)))
+    requests = F.ceil(F.col("tokens") / conf.kept_tokens_per_request)
+    return cells.withColumn("requests", requests).select(*BUDGET.schema.names)
+
+
+def _format(conf: Plan) -> Column:
+    """A format by hash, among those that make sense: programming in ICT, calculation and proof in STEM."""
+    broad = F.substring("discipline", 1, 2)
+    sensible = F.filter(
+        F.array(*map(F.lit, conf.formats)),
+        lambda f: F.when(f == "programming", broad == "06").when(f.isin("calculation", "proof"), _stem()).otherwise(True),
+    )
+    pick = F.get(sensible, F.pmod(F.xxhash64("seed_id", "grade", "sample_index", F.lit("format")), F.size(sensible)).cast("int"))
+    return F.coalesce(pick, F.lit(conf.formats[0]))
+
+
+def plan(budget: DataFrame, labelled: DataFrame, conf: Plan) -> DataFrame:
+    """BUDGET rows and annotated seeds [seed_id, lang, discipline] (unique by seed_id) -> PLAN rows, as many per cell as
+    its `requests`: every seed once before any seed twice, in hash order."""
+    cells = budget.where("requests > 0").select("discipline", F.col("difficulty").alias("grade"), "requests")
+    samples = F.explode(F.sequence(F.lit(0), F.lit(conf.max_requests_per_seed - 1))).alias("sample_index")
+    drawn = labelled.select("seed_id", "lang", "discipline").join(cells, "discipline", "inner").select("*", samples)
+    order = Window.partitionBy("discipline", "grade").orderBy("sample_index", F.xxhash64("seed_id", "grade"), "seed_id")
+    drawn = drawn.withColumn("rank", F.row_number().over(order)).where(F.col("rank") <= F.col("requests"))
+    alternate = F.when(F.col("rank") % 2 == 0, "multi_grade").otherwise("high_difficulty")
+    strategy = F.when(~_stem(), "high_difficulty").when(F.col("grade").isin(*HIGH), alternate).otherwise("multi_grade")
+    lever = F.get(
+        F.array(*map(F.lit, LEVERS)), F.pmod(F.xxhash64("seed_id", "grade", "sample_index", F.lit("lever")), F.lit(len(LEVERS))).cast("int")
+    )
+    drawn = drawn.withColumns({"strategy": strategy, "format": _format(conf)})
+    drawn = drawn.withColumn("lever", F.when(F.col("strategy") == "high_difficulty", lever))
+    identity = F.to_json(F.struct("seed_id", "strategy", "grade", "format", "lever", "sample_index"))
+    return drawn.withColumn("plan_id", F.sha2(identity, 256)).select(*PLAN.schema.names)

@@ -1,0 +1,116 @@
+"""plan, seed -> draft, rejects. Grain: one synthesis request that gave a question. Key: draft_id.
+
+A draft is parsed from JSON that the engine's structured output enforces, then measured by the same annotator as the
+seeds. What may disappear: requests that failed, were truncated or cannot be parsed, drafts the annotator cannot place, and
+(by conf) high_difficulty drafts measured below their aim.
+"""
+
+import json
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from boostqa import prompts
+from boostqa.config import Synthesize
+from boostqa.requests import Speaker, request
+from boostqa.schemas import DRAFT, PLAN
+from boostqa.taxonomy import disciplines
+
+STRATEGIES = ("multi_grade", "high_difficulty")
+ANSWER = "question string, choices array<string>, solution string, answer string"
+
+
+def _schema(multiple_choice: bool) -> str:
+    """JSON Schema of a draft; the solution stands before the answer, so that the model reasons first."""
+    text = {"type": "string", "minLength": 1}
+    choices = {"type": "array", "items": text, "minItems": 4, "maxItems": 4}
+    fields = {"question": text, "solution": text, "answer": text}
+    if multiple_choice:
+        fields = {"question": text, "choices": choices, "solution": text, "answer": {"enum": ["A", "B", "C", "D"]}}
+    schema = {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
+    return json.dumps({"json": schema})
+
+
+def shape(format: Column) -> Column:
+    """`multiple_choice` or `open`: what the answer of a format looks like."""
+    return F.when(format == "multiple_choice", "multiple_choice").otherwise("open")
+
+
+def requests(plan: DataFrame, seeds: DataFrame, speaker: Speaker, conf: Synthesize) -> DataFrame:
+    """PLAN rows with their seed's text (seeds unique by seed_id) -> PLAN and REQUEST columns, one request a plan row."""
+    rows = plan.join(seeds.select("seed_id", "text"), "seed_id", "inner")
+    lang = F.col("lang")
+    names = F.create_map(*(F.lit(x) for d in disciplines() for x in (d.code, F.struct(F.lit(d.name["en"]), F.lit(d.name["zh"])))))
+    name = F.try_element_at(names, F.col("discipline"))
+    said = {
+        "grade": prompts.say("grade", F.col("grade"), lang),
+        "discipline": F.when(lang == "zh", name["col2"]).otherwise(name["col1"]),
+        "format": prompts.say("format", F.col("format"), lang),
+        "text": F.col("text"),
+        "fields": prompts.say("fields", shape(F.col("format")), lang),
+    }
+    structured = F.when(F.col("format") == "multiple_choice", _schema(True)).otherwise(_schema(False))
+    parts = []
+    for strategy in STRATEGIES:
+        prompt = prompts.load(strategy)
+        lever = {"lever": prompts.say("lever", F.col("lever"), lang)} if strategy == "high_difficulty" else {}
+        chosen = rows.where(F.col("strategy") == strategy)
+        text = prompt.render(lang, **said, **lever)
+        index = F.col("sample_index")
+        parts.append(request(chosen, "synthesize", speaker, prompt, text, conf.sampling, structured=structured, sample_index=index))
+    return parts[0].unionByName(parts[1]).drop("text")
+
+
+def _rejects(rows: DataFrame, key: str) -> DataFrame:
+    return rows.where(F.col("rule").isNotNull()).select(
+        F.lit("synthesize").alias("stage"), F.col(key).alias("key"), "rule", "evidence", "generated_tokens"
+    )
+
+
+def parse(asked: DataFrame, completions: DataFrame) -> tuple[DataFrame, DataFrame]:
+    """Requests and the ledger (unique by request_id) -> (DRAFT columns without difficulty, with generated_tokens; rejects).
+
+    Reject rules, key plan_id: `generation_failed`, `truncated`, `unparsable`, `choices_invalid`.
+    """
+    answers = completions.select("request_id", "text", "finish_reason", "error", "generated_tokens")
+    rows = asked.select(*PLAN.schema.names, "request_id", "model").join(answers, "request_id", "inner")
+    rows = rows.withColumn("json", F.from_json("text", ANSWER))
+    field = {c: F.nullif(F.trim(F.col("json")[c]), F.lit("")) for c in ("question", "solution", "answer")}
+    choices = F.when(F.col("format") == "multiple_choice", F.transform(F.col("json")["choices"], lambda c: F.trim(c)))
+    rows = rows.withColumns({**field, "choices": choices})
+    distinct = F.size(F.array_distinct(F.filter("choices", lambda c: F.length(c) > 0)))
+    wrong_choices = (F.col("format") == "multiple_choice") & (F.coalesce(distinct, F.lit(0)) != 4)
+    incomplete = F.col("question").isNull() | F.col("solution").isNull() | F.col("answer").isNull()
+    rule = (
+        F.when(F.col("finish_reason").isin("refused", "failed"), "generation_failed")
+        .when(F.col("finish_reason") == "length", "truncated")
+        .when(incomplete, "unparsable")
+        .when(wrong_choices, "choices_invalid")
+    )
+    shown = F.when(rule == "generation_failed", F.coalesce("error", "finish_reason"))
+    shown = shown.when(rule == "choices_invalid", F.to_json("choices")).otherwise(F.substring("text", 1, 300))
+    judged = rows.withColumns({"rule": rule, "evidence": F.coalesce(shown, F.lit("")), "generator": F.col("model")})
+    judged = judged.withColumn("draft_id", F.sha2(F.concat_ws("|", "plan_id", "request_id"), 256))
+    names = [c for c in DRAFT.schema.names if c != "difficulty"]
+    return judged.where(F.col("rule").isNull()).select(*names, "generated_tokens"), _rejects(judged, "plan_id")
+
+
+def as_items(drafts: DataFrame) -> DataFrame:
+    """[item_id, lang, text] of parsed drafts for the annotator: question, options, solution and answer, as a seed shows them."""
+    letters = F.array(*map(F.lit, "ABCDEFGHIJ"))
+    options = F.transform("choices", lambda c, i: F.concat(F.get(letters, i), F.lit(". "), c))
+    text = F.concat_ws("\n", "question", F.array_join(options, "\n"), "solution", "answer")
+    return drafts.select(F.col("draft_id").alias("item_id"), "lang", text.alias("text"))
+
+
+def measured(drafts: DataFrame, labels: DataFrame, conf: Synthesize) -> tuple[DataFrame, DataFrame]:
+    """Parsed drafts and their ANNOTATION rows (unique by item_id) -> (DRAFT rows, rejects `below_aim`, key draft_id).
+
+    Drafts without a label are not here: annotate.parse has rejected them.
+    """
+    labels = labels.select(F.col("item_id").alias("draft_id"), "difficulty")
+    rows = drafts.join(labels, "draft_id", "inner")
+    below = (F.col("strategy") == "high_difficulty") & (F.col("difficulty") < F.col("grade")) & F.lit(conf.below_aim == "reject")
+    evidence = F.format_string("aimed at %s, measured %s", "grade", "difficulty")
+    judged = rows.withColumns({"rule": F.when(below, "below_aim"), "evidence": evidence})
+    return judged.where(F.col("rule").isNull()).select(*DRAFT.schema.names), _rejects(judged, "draft_id")

@@ -1,0 +1,169 @@
+"""The only reader and writer of Delta; the contract of schemas.py is checked both ways.
+
+A warehouse is a folder or URI (one Delta table per sub-folder) or a Unity Catalog `catalog.schema`.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from delta.tables import DeltaTable
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from boostqa.errors import ConfigError, ContractError
+from boostqa.schemas import TABLES, Table
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a write left: Delta version, rows, and a hash of the content that ignores row order and file layout."""
+
+    table: str
+    version: int
+    rows: int
+    hash: str
+
+
+def violations(df: DataFrame, table: Table) -> list[str]:
+    """Differences between a DataFrame's columns and a contract; nullability is left to Delta's constraints."""
+    got = {f.name: f.dataType.simpleString() for f in df.schema}
+    want = {f.name: f.dataType.simpleString() for f in table.columns}
+    return (
+        [f"missing column {name} ({kind})" for name, kind in want.items() if name not in got]
+        + [f"unknown column {name}" for name in got if name not in want]
+        + [f"column {n}: got {got[n]}, expected {want[n]}" for n in want if n in got and got[n] != want[n]]
+    )
+
+
+class Warehouse:
+    """The Delta tables of one warehouse."""
+
+    def __init__(self, spark: SparkSession, location: str) -> None:
+        self.spark = spark
+        self.catalog = bool(re.fullmatch(r"[A-Za-z_]\w*\.[A-Za-z_]\w*", location))
+        self.location = location.rstrip("/")
+
+    def path(self, name: str) -> str:
+        """Where a table lives: `catalog.schema.table`, or the table's folder."""
+        if self.catalog:
+            return f"{self.location}.{name}"
+        return f"{self.location if '://' in self.location else Path(self.location).resolve()}/{name}"
+
+    def identifier(self, name: str) -> str:
+        """How SQL names the table."""
+        return self.path(name) if self.catalog else f"delta.`{self.path(name)}`"
+
+    def exists(self, name: str) -> bool:
+        if self.catalog:
+            return self.spark.catalog.tableExists(self.path(name))
+        return DeltaTable.isDeltaTable(self.spark, self.path(name))
+
+    def version(self, name: str) -> int:
+        """Latest Delta version of an existing table."""
+        history = self._delta(name).history(1).select("version").first()
+        assert history is not None
+        return int(history["version"])
+
+    def _delta(self, name: str) -> DeltaTable:
+        if self.catalog:
+            return DeltaTable.forName(self.spark, self.path(name))
+        return DeltaTable.forPath(self.spark, self.path(name))
+
+    def read(self, name: str, version: int | None = None) -> DataFrame:
+        """A table (at a Delta version), its contract checked.
+
+        Raises ContractError when the table does not exist or does not hold its contract.
+        """
+        if not self.exists(name):
+            raise ContractError(f"table {name} not found in warehouse {self.location}: run the stage that writes it first")
+        reader = self.spark.read if version is None else self.spark.read.option("versionAsOf", version)
+        df = reader.table(self.path(name)) if self.catalog else reader.format("delta").load(self.path(name))
+        if wrong := violations(df, TABLES[name]):
+            raise ContractError(
+                f"table {self.path(name)} does not hold its contract (boostqa/schemas.py):\n  "
+                + "\n  ".join(wrong)
+                + "\n  it was written by another release: write it again with its stage, or choose another warehouse"
+            )
+        return df
+
+    def write(self, name: str, df: DataFrame, where: str | None = None, metadata: dict | None = None) -> Written:
+        """Replace a table's rows (only those matching the SQL predicate `where`), then verify key and count.
+
+        Raises ContractError and restores the previous version when a column, a null or a key breaks the contract.
+        """
+        table = TABLES[name]
+        if wrong := violations(df, table):
+            raise ContractError(f"table {name}: the rows to write break the contract:\n  " + "\n  ".join(wrong))
+        self._create(table)
+        before = self.version(name)
+        writer = df.select(*table.schema.names).write.format("delta").mode("overwrite")
+        writer = writer.option("userMetadata", json.dumps(metadata or {}))
+        self._save(writer.option("replaceWhere", where) if where else writer, table)
+        written, keys = self.measure(name)
+        if keys != written.rows:
+            self._delta(name).restoreToVersion(before)
+            raise ContractError(
+                f"table {name}: {written.rows - keys} rows repeat a key ({', '.join(table.key)}); "
+                f"version {before} was restored"
+            )
+        return written
+
+    def append(self, name: str, df: DataFrame, metadata: dict | None = None) -> None:
+        """Append rows; the caller vouches for the key."""
+        table = TABLES[name]
+        if wrong := violations(df, table):
+            raise ContractError(f"table {name}: the rows to append break the contract:\n  " + "\n  ".join(wrong))
+        self._create(table)
+        writer = df.select(*table.schema.names).write.format("delta").mode("append")
+        self._save(writer.option("userMetadata", json.dumps(metadata or {})), table)
+
+    def delete(self, name: str, where: str) -> None:
+        """Delete the rows matching a SQL predicate."""
+        self._delta(name).delete(where)
+
+    def measure(self, name: str) -> tuple[Written, int]:
+        """(version, rows and content hash of a table; number of distinct keys), in one job."""
+        table, version = TABLES[name], self.version(name)
+        content = F.xxhash64(F.to_json(F.struct(*table.stable_columns), {"ignoreNullFields": "false"}))
+        keyed = self.read(name, version).groupBy(*table.key).agg(
+            F.count("*").alias("rows"), F.sum(content.cast("decimal(38,0)")).alias("content")
+        )
+        row = keyed.agg(F.sum("rows"), F.count("*"), F.sum("content")).first()
+        assert row is not None
+        rows, keys, content_sum = row
+        digest = format(int(content_sum or 0) & (2**64 - 1), "016x")
+        return Written(name, version, int(rows or 0), digest), int(keys)
+
+    def _create(self, table: Table) -> None:
+        builder = DeltaTable.createIfNotExists(self.spark).comment(table.grain)
+        builder = builder.tableName(self.path(table.name)) if self.catalog else builder.location(self.path(table.name))
+        fields = [T.StructField(c.name, c.dataType, c.nullable, {"comment": c.metadata["comment"]}) for c in table.columns]
+        try:
+            builder.addColumns(T.StructType(fields)).execute()
+        except (PySparkException, Py4JJavaError) as error:
+            raise ConfigError(f"cannot create table {table.name} in {self.location}: {_reason(error)}") from error
+
+    def _save(self, writer, table: Table) -> None:
+        try:
+            writer.saveAsTable(self.path(table.name)) if self.catalog else writer.save(self.path(table.name))
+        except (PySparkException, Py4JJavaError) as error:
+            text = str(error)
+            if found := re.search(r"NOT NULL constraint violated for column: (\w+)", text):
+                raise ContractError(f"table {table.name}: required column {found[1]} is null in a row to write") from error
+            if "No space left" in text or "Permission denied" in text or "Read-only file system" in text:
+                raise ConfigError(f"cannot write table {table.name} to {self.location}: {_reason(error)}") from error
+            raise
+
+
+def _reason(error: Exception) -> str:
+    """The line of a Spark error that a reader can act on."""
+    text = str(error)
+    for clue in ("No space left on device", "Permission denied", "Read-only file system"):
+        if clue in text:
+            return clue + "; free space, change the rights, or set `warehouse:` to another place"
+    return next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)[:300]

@@ -1,0 +1,50 @@
+"""ISCED-F 2013 disciplines and the table that maps benchmark subjects to them.
+
+`isced_f.csv`: the detailed fields of UNESCO's ISCED-F 2013 (code, English and Chinese name, broad field, STEM).
+`subjects.csv`: every MMLU, CMMLU and C-Eval subject -> discipline, and the level where the subject's name says it.
+"""
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+CANNOT_TELL = {"en": "cannot tell", "zh": "无法判断"}
+
+
+@dataclass(frozen=True)
+class Discipline:
+    code: str
+    name: dict[str, str]  # by language: en, zh
+    stem: bool
+
+
+@dataclass(frozen=True)
+class Subject:
+    benchmark: str
+    subject: str
+    discipline: str
+    level: str | None  # H1..H5
+
+
+def _rows(file: str) -> list[dict[str, str]]:
+    with open(Path(__file__).parent / file, encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+@cache
+def disciplines() -> tuple[Discipline, ...]:
+    """All detailed fields, by code."""
+    rows = sorted(_rows("isced_f.csv"), key=lambda r: r["code"])
+    return tuple(Discipline(r["code"], {"en": r["name_en"], "zh": r["name_zh"]}, r["stem"] == "true") for r in rows)
+
+
+@cache
+def subjects() -> tuple[Subject, ...]:
+    """All benchmark subjects."""
+    return tuple(Subject(r["benchmark"], r["subject"], r["discipline"], r["level"] or None) for r in _rows("subjects.csv"))
+
+
+def stem_codes() -> list[str]:
+    """Codes of the STEM disciplines (broad fields 05, 06, 07)."""
+    return [d.code for d in disciplines() if d.stem]

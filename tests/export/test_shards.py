@@ -1,0 +1,88 @@
+import hashlib
+import io
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from boostqa.export import card, manifest
+from boostqa.export.shards import export
+from boostqa.schemas import CLEAN, MIX
+
+ROWS = [
+    ("b", "问题：二\n\n答案：2", 5, "zh", "0541", "H4", "multi_grade", "proof", "book", "CC-BY-4.0", "A | B", 1),
+    ("a", "Question: 1", 3, "en", "0541", "H5", "multi_grade", "proof", "book", "CC-BY-4.0", "A | B", 1),
+    ("c", "Question: 3", 2, "en", "0222", "H1", "multi_grade", "proof", "notes", "CC0-1.0", None, 0),
+]
+
+
+def frame(spark, rows=ROWS):
+    return spark.createDataFrame(rows, MIX.schema)
+
+
+def test_export_twice_with_other_row_order_gives_the_same_bytes_and_what_it_says(spark, tmp_path):
+    first = export(frame(spark), str(tmp_path / "first"), ["parquet", "jsonl"], shards=2)
+    turned = frame(spark, ROWS[::-1]).repartition(2)
+    again = export(turned, (tmp_path / "again").as_uri(), ["parquet", "jsonl"], shards=2)
+    assert again == first
+    assert [(f["file"], f["rows"], f["tokens"]) for f in first] == [
+        ("part-00000-of-00002.jsonl.zst", 1, 2),
+        ("part-00000-of-00002.parquet", 1, 2),
+        ("part-00001-of-00002.jsonl.zst", 2, 8),
+        ("part-00001-of-00002.parquet", 2, 8),
+    ]
+    for f in first:
+        content = (tmp_path / "again" / f["file"]).read_bytes()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (f["bytes"], f["sha256"])
+
+
+def test_export_files_hold_the_rows_sorted_and_readable_in_both_formats(spark, tmp_path):
+    export(frame(spark), str(tmp_path), ["parquet", "jsonl"], shards=2)
+    rows = pq.read_table(tmp_path / "part-00001-of-00002.parquet", schema=None).to_pylist()
+    lines = pa.CompressedInputStream(str(tmp_path / "part-00001-of-00002.jsonl.zst"), "zstd").read()
+    assert [r["draft_id"] for r in rows] == ["a", "b"]
+    assert rows[1]["text"] == "问题：二\n\n答案：2"
+    assert "shard" not in rows[0]
+    assert [json.loads(line) for line in io.BytesIO(lines)] == rows
+
+
+def test_manifest_rewrite_with_fewer_files_is_stable_and_removes_only_stale_shards(spark, tmp_path):
+    folder = str(tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    export(frame(spark), folder, ["parquet", "jsonl"], shards=2)
+    shards = export(frame(spark), folder, ["parquet"], shards=2)
+    assert (tmp_path / "part-00000-of-00002.jsonl.zst").exists()
+    found = manifest.describe(frame(spark), shards, {"mix": 3}, "rev", "conf", "tok")
+    manifest.write(folder, found)
+    content = (tmp_path / "manifest.json").read_bytes()
+    manifest.write(folder, manifest.describe(frame(spark, ROWS[::-1]), shards[::-1], {"mix": 3}, "rev", "conf", "tok"))
+    assert (tmp_path / "manifest.json").read_bytes() == content
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "manifest.json", "notes.txt", "part-00000-of-00002.parquet", "part-00001-of-00002.parquet",
+    ]  # fmt: skip
+    assert found["tokens_by"]["cell"] == {"0222 H1": 2, "0541 H4": 5, "0541 H5": 3}
+    assert found["tokens_by"]["licence"] == {"CC-BY-4.0": 8, "CC0-1.0": 2}
+    assert (found["rows"], found["tokens"]) == (3, 10)
+
+
+def test_export_over_an_earlier_one_drops_its_manifest_until_a_new_one_is_written(spark, tmp_path):
+    (tmp_path / "manifest.json").write_text("{}")
+    export(frame(spark), str(tmp_path), ["parquet"], shards=2)
+    assert not (tmp_path / "manifest.json").exists()
+
+
+def test_card_names_counts_licences_generators_and_failed_gates(spark, tmp_path):
+    item = dict.fromkeys(CLEAN.schema.names, "x") | {"choices": None}
+    made = [item | {"draft_id": d, "generator": g} for d, g in zip("abcd", "mmno", strict=True)]
+    clean = spark.createDataFrame(made, CLEAN.schema)
+    shards = [{"file": "part-00000-of-00001.parquet", "rows": 3, "tokens": 10, "bytes": 12345}]
+    described = manifest.describe(frame(spark), shards, {}, "rev", "conf", "tok")
+    verdict = {"table": "clean", "gate": "min_rows", "success": False, "observed": "3", "expected": "at least 9"}
+    text = card.card(frame(spark), clean, described, [verdict])
+    assert "| 0541 | Mathematics | 8 | 80.0% |" in text
+    assert "| H5 | graduate or competition | 3 | 30.0% |" in text
+    assert "| CC-BY-4.0 | 8 | A \\| B |" in text
+    assert "| m | 2 |\n| n | 1 |" in text
+    assert "| o |" not in text
+    assert "| clean | min_rows | **no** | 3 | at least 9 |" in text
+    assert "machine-made" in text

@@ -1,0 +1,93 @@
+import re
+from datetime import datetime
+
+from boostqa import quality
+from boostqa.config import Clean, Gate, Seed, Source
+from boostqa.schemas import TABLES
+
+NAMES = ("seed", "annotation", "probe", "budget", "plan", "completion", "draft", "refined", "clean")
+EMPTY = ("reject", "contamination")
+VALUES = {
+    "kind": "document", "lang": "en", "licence": "MIT", "item_table": "seed", "discipline": "0541", "difficulty": "H4",
+    "grade": "H4", "method": "letter", "strategy": "multi_grade", "format": "proof", "stage": "refine",
+    "finish_reason": "stop", "status": "agreed", "field": "answer", "question": "Why is the sky blue?",
+}  # fmt: skip
+BY_TYPE = {
+    "string": "a" * 64,
+    "double": 0.5,
+    "array<string>": ["x"],
+    "timestamp": datetime(2026, 1, 1),
+    "bigint": 1,
+    "int": 1,
+}
+GATE = Gate(max_degradation_rate=0.4, min_high_difficulty_share=0.5, max_truncation_rate=0.2, max_duplicate_rate=0.2)
+SEED = Seed(sources=[Source(name="book", path="-")], licences=["MIT"], languages=["en"])
+A, B, C = "a" * 64, "b" * 64, "c" * 64
+
+
+def rows(spark, name: str, *changes: dict):
+    table = TABLES[name]
+    default = {
+        c.name: None if c.nullable else VALUES.get(c.name, BY_TYPE[c.dataType.simpleString()]) for c in table.columns
+    }
+    return spark.createDataFrame([tuple((default | change).values()) for change in changes], table.schema)
+
+
+def tables(spark, **changed: list[dict]):
+    found = {name: [{}] for name in NAMES} | {name: [] for name in EMPTY} | changed
+    return {name: rows(spark, name, *changes) for name, changes in found.items()}
+
+
+def judge(frames, folder):
+    return quality.judge(frames, dict.fromkeys(frames, 7), GATE, SEED, Clean(benchmarks=[]), folder)
+
+
+def test_judge_sound_tables_hold_and_leave_a_page_that_needs_no_network(spark, tmp_path):
+    verdicts = judge(tables(spark), tmp_path)
+    assert [v for v in verdicts if not v["success"]] == []
+    assert {v["table"] for v in verdicts} == {*NAMES, *EMPTY}
+    assert {v["version"] for v in verdicts} == {7}
+    assert len({(v["table"], v["gate"]) for v in verdicts}) == len(verdicts)
+    page = (tmp_path / "verdicts.html").read_text()
+    assert "0 of" in page
+    assert not re.search(r"https?://|<script|<link|src=", page)
+    assert list(tmp_path.glob("gx/uncommitted/data_docs/local_site/validations/clean/**/*.html"))
+
+
+def test_judge_broken_tables_fail_by_name_with_what_was_seen(spark, tmp_path):
+    frames = tables(
+        spark,
+        completion=[{"finish_reason": "length"}, {"request_id": B, "stage": "seed"}],
+        draft=[{"difficulty": "H3"}, {"draft_id": B}, {"draft_id": C, "answer": ""}],
+        refined=[{}, {"draft_id": B}, {"draft_id": C}],
+        clean=[{"licence": "secret", "lang": "fr"}, {"draft_id": B, "difficulty": "H1", "grade": "H9"}],
+        reject=[{"stage": "clean", "key": C, "rule": "near_duplicate"}],
+        contamination=[{}],
+    )
+    frames["budget"] = frames["budget"].drop("deficit")
+    verdicts = judge(frames, tmp_path)
+    failed = {(v["table"], v["gate"]): v["observed"] for v in verdicts if not v["success"]}
+    page = (tmp_path / "verdicts.html").read_text()
+    assert {k: failed[k] for k in failed if not k[1].startswith("expect")} == {
+        ("completion", "truncation_rate"): "1.0000 (1 of 1)",
+        ("refined", "duplicate_rate"): "0.3333 (1 of 3)",
+        ("clean", "contaminated"): "1 of 2 rows",
+        ("clean", "licence_allowed"): "1 of 2 rows",
+        ("clean", "languages"): "0.5000 (1 of 2)",
+    }
+    assert failed["clean", "expect_column_values_to_be_in_set(grade)"] == "1 of 2 rows break it: H9 (1)"
+    assert failed["draft", "expect_column_value_lengths_to_be_between(answer)"].startswith("1 of 3 rows break it")
+    assert failed["budget", "expect_table_columns_to_match_set"] == "missing: deficit"
+    assert failed["budget", "expect_column_values_to_be_between(deficit)"].startswith("not evaluated: ")
+    assert page.index("FAILED") < page.index(">holds<")
+
+
+def test_judge_rows_lost_without_a_reject_are_unexplained(spark, tmp_path):
+    frames = tables(
+        spark,
+        draft=[{}, {"draft_id": B}, {"draft_id": C}],
+        refined=[{}, {"draft_id": C}],
+        reject=[{"stage": "clean", "key": B}, {"stage": "refine", "key": C}],
+    )
+    rows_of, checks = quality._gates(frames, GATE, SEED)["draft"]
+    assert [r["draft_id"] for r in rows_of.where(dict((c[0], c[1]) for c in checks)["unexplained"]).collect()] == [B]

@@ -1,0 +1,103 @@
+"""generate: window, flush, restart; the engine is a fake, no Spark."""
+
+import json
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql.pandas.types import to_arrow_schema
+
+from boostqa.requests import REQUEST_COLUMNS
+from boostqa.schemas import COMPLETION
+from udfs.engines.client import EngineDied
+from udfs.generate import generate
+
+
+class Echo:
+    """Answers a request with its prompt, newest first; can die once after some answers."""
+
+    started = True
+
+    def __init__(self, dies_after=None, poison=None):
+        self.flight, self.most, self.answered, self.dies_after, self.poison = [], 0, 0, dies_after, poison
+
+    def submit(self, request):
+        if request["prompt"] == self.poison:
+            self.dies_after = self.answered
+        self.flight.append(request)
+        self.most = max(self.most, len(self.flight))
+
+    def poll(self, timeout):
+        if self.dies_after is not None and self.answered >= self.dies_after:
+            raise EngineDied("engine host ended: killed")
+        request = self.flight.pop()
+        self.answered += 1
+        if request["prompt"] == "too long":
+            return [{"request_id": request["request_id"], "finish_reason": "refused", "error": "prompt_too_long: 9 > 8"}]
+        done = {"text": request["prompt"], "finish_reason": "stop", "prompt_tokens": 2, "generated_tokens": 3}
+        return [{"request_id": request["request_id"], **done}]
+
+    def close(self):
+        pass
+
+
+def run(tmp_path, prompts, engines, **settings):
+    given = dict.fromkeys(REQUEST_COLUMNS) | {"stage": "synthesize", "model": "m", "engine": "{}", "template": "t"}
+    given |= {"sampling": json.dumps({"max_tokens": 10}), "sample_index": 0}
+    rows = [given | {"request_id": f"id{i}", "prompt": p} for i, p in enumerate(prompts)]
+    batches = [pd.DataFrame(rows[i : i + 2]) for i in range(0, len(rows), 2)]
+    schema = to_arrow_schema(COMPLETION.schema).serialize().to_pybytes()
+    usual = {"staging": str(tmp_path), "schema": schema, "flush_rows": 2, "flush_seconds": 1e9, "tokens_in_flight": 1000, "max_attempts": 2, "run_id": "r"}
+    engines = iter(engines)
+    figures = pd.concat(generate(iter(batches), usual | settings, lambda _: next(engines)))
+    parts = [pq.read_table(p).to_pylist() for p in sorted(tmp_path.glob("part-*"))]
+    return figures.iloc[0].to_dict(), parts
+
+
+def test_every_request_is_staged_once_with_its_own_answer(tmp_path):
+    figures, parts = run(tmp_path, list("abcde"), [Echo()])
+    rows = {r["request_id"]: r for part in parts for r in part}
+    assert {k: r["text"] for k, r in rows.items()} == {f"id{i}": t for i, t in enumerate("abcde")}
+    assert sum(len(p) for p in parts) == 5
+    assert (figures["completed"], figures["generated_tokens"], figures["engine_starts"]) == (5, 15, 1)
+
+
+def test_finished_rows_are_flushed_before_the_task_ends(tmp_path):
+    with pytest.raises(EngineDied):  # the second engine cannot start
+        def engines():
+            yield Echo(dies_after=4)
+            raise EngineDied("vLLM did not start: no memory")
+        run(tmp_path, list("abcdef"), engines(), tokens_in_flight=11)
+    staged = [r["request_id"] for p in tmp_path.glob("part-*") for r in pq.read_table(p).to_pylist()]
+    assert len(staged) == len(set(staged)) == 4
+
+
+def test_window_is_bounded_by_tokens_across_batches(tmp_path):
+    engine = Echo()
+    run(tmp_path, list("abcdefgh"), [engine], tokens_in_flight=30)
+    assert engine.most == 3
+
+
+def test_dead_engine_is_replaced_and_in_flight_requests_sent_again(tmp_path):
+    figures, parts = run(tmp_path, list("abcdef"), [Echo(dies_after=2), Echo()])
+    rows = [r for part in parts for r in part]
+    assert sorted(r["request_id"] for r in rows) == [f"id{i}" for i in range(6)]
+    assert figures["engine_starts"] == 2
+    assert {r["attempts"] for r in rows} == {1, 2}
+
+
+def test_request_that_kills_every_engine_is_given_up_with_the_cause(tmp_path):
+    engines = (Echo(poison="bad") for _ in range(10))
+    figures, parts = run(tmp_path, ["a", "bad", "c"], engines, tokens_in_flight=11)
+    rows = {r["request_id"]: r for part in parts for r in part}
+    assert rows["id1"]["finish_reason"] == "failed"
+    assert "engine_died: engine host ended" in rows["id1"]["error"]
+    assert rows["id0"]["text"] == "a" and rows["id2"]["text"] == "c"
+    assert figures["failed"] == 1
+
+
+def test_refused_request_costs_one_row(tmp_path):
+    figures, parts = run(tmp_path, ["a", "too long", "c"], [Echo()])
+    rows = {r["request_id"]: r for part in parts for r in part}
+    assert rows["id1"]["finish_reason"] == "refused" and rows["id1"]["error"].startswith("prompt_too_long")
+    assert (figures["completed"], figures["failed"]) == (2, 1)

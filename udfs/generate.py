@@ -1,0 +1,168 @@
+"""requests -> completions, streaming, whatever the engine: the function that mapInPandas runs.
+
+A sliding window of requests is in flight across Arrow batches, bounded by predicted tokens and refilled as rows finish.
+Finished rows are flushed from inside the task as Parquet part files under a staging folder (a task's own output commits
+only when the task ends); the driver takes them into the ledger. The task returns one row of figures.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.fs
+import pyarrow.parquet as pq
+
+FIGURES = "engine_starts long, completed long, failed long, prompt_tokens long, generated_tokens long, seconds double"
+CHARACTERS_PER_TOKEN = 3  # for the window only; the engine counts exactly before it accepts
+
+
+class Engine(Protocol):
+    """What generate needs of an engine: client.EngineClient, or a fake in tests."""
+
+    started: bool
+
+    def submit(self, request: dict[str, Any]) -> None: ...
+    def poll(self, timeout: float) -> list[dict[str, Any]]: ...
+    def close(self) -> None: ...
+
+
+class Staging:
+    """Part files of finished rows; one that is not complete has no Parquet footer and is ignored."""
+
+    def __init__(self, folder: str, schema: pa.Schema, rows: int, seconds: float) -> None:
+        self.filesystem, self.folder = (
+            pyarrow.fs.FileSystem.from_uri(folder) if "://" in folder else (pyarrow.fs.LocalFileSystem(), folder)
+        )
+        self.filesystem.create_dir(self.folder, recursive=True)
+        self.schema, self.rows, self.seconds = schema, rows, seconds
+        self.pending: list[dict[str, Any]] = []
+        self.flushed = time.monotonic()
+
+    def add(self, row: dict[str, Any]) -> None:
+        self.pending.append(row)
+
+    def flush(self, force: bool = False) -> None:
+        """Write the pending rows when there are enough, when they are old enough, or when forced."""
+        due = len(self.pending) >= self.rows or time.monotonic() - self.flushed >= self.seconds
+        if self.pending and (force or due):
+            # The name carries the counts, so that the driver shows progress from a listing alone.
+            tokens = sum(r["generated_tokens"] for r in self.pending)
+            name = f"{self.folder}/part-{uuid.uuid4().hex}-r{len(self.pending)}-t{tokens}.parquet"
+            table = pa.Table.from_pylist(self.pending, schema=self.schema)
+            with self.filesystem.open_output_stream(name) as sink:
+                pq.write_table(table, sink, compression="zstd")
+            self.pending = []
+        if due or force:
+            self.flushed = time.monotonic()
+
+
+def _message(row: dict[str, Any]) -> dict[str, Any]:
+    """A REQUEST row as the engine takes it."""
+    message = {
+        "request_id": row["request_id"],
+        "prompt": row["prompt"],
+        "sampling": json.loads(row["sampling"]),
+        "structured": json.loads(row["structured"]) if row["structured"] else None,
+    }
+    if row["continuation"] is not None:
+        message["continuation"] = row["continuation"]
+    return message
+
+
+class Window:
+    """Requests in flight on one engine, with a bounded number of engine restarts."""
+
+    def __init__(self, connect: Callable[[], Engine], staging: Staging, settings: dict[str, Any]) -> None:
+        self.connect, self.staging, self.settings = connect, staging, settings
+        self.engine: Engine | None = None
+        self.flight: dict[str, tuple[dict[str, Any], int, int]] = {}  # request_id -> (row, cost, attempts)
+        self.cost = 0
+        self.figures = dict.fromkeys(("engine_starts", "completed", "failed", "prompt_tokens", "generated_tokens"), 0)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Send a row, first waiting until its predicted tokens fit the window."""
+        cost = len(row["prompt"]) // CHARACTERS_PER_TOKEN + int(json.loads(row["sampling"])["max_tokens"])
+        while self.flight and self.cost + cost > self.settings["tokens_in_flight"]:
+            self.take(1.0)
+        self.flight[row["request_id"]] = (row, cost, 1)
+        self.cost += cost
+        self._guarded(lambda engine: engine.submit(_message(row)))
+
+    def take(self, timeout: float) -> None:
+        """Take what finished into staging."""
+        for result in self._guarded(lambda engine: engine.poll(timeout)) or []:
+            row, cost, attempts = self.flight.pop(result.pop("request_id"))
+            self.cost -= cost
+            self._finish(row, result, attempts)
+        self.staging.flush()
+
+    def _finish(self, row: dict[str, Any], result: dict[str, Any], attempts: int) -> None:
+        numbers = {"prompt_tokens": 0, "generated_tokens": 0, "thinking_tokens": 0, "cached_tokens": 0}
+        usual = numbers | {"text": "", "error": None, "logprob": None, "choice_logprobs": None, "engine_seconds": 0.0}
+        done = {"attempts": attempts, "run_id": self.settings["run_id"], "finished_at": datetime.now(UTC)}
+        self.staging.add({**row, **usual, **result, **done})
+        self.figures["failed" if result["finish_reason"] in ("refused", "failed") else "completed"] += 1
+        for name in ("prompt_tokens", "generated_tokens"):
+            self.figures[name] += result.get(name, 0)
+
+    def _guarded(self, call: Callable[[Engine], Any]) -> Any:
+        """Call the engine; when it died, start another, send again what was in flight, and give up on repeat offenders."""
+        from udfs.engines.client import EngineDied
+
+        try:
+            if self.engine is None:
+                self.engine = self.connect()
+                self.figures["engine_starts"] += self.engine.started
+            return call(self.engine)
+        except EngineDied as error:
+            if self.engine is None:  # it did not even start: the same will happen again
+                raise
+            self.engine.close()
+            self.engine = None
+            again = list(self.flight.values())
+            self.flight.clear()
+            self.cost = 0
+            for row, cost, attempts in again:
+                if attempts >= self.settings["max_attempts"]:
+                    self._finish(row, {"finish_reason": "failed", "error": f"engine_died: {error}"}, attempts)
+                    continue
+                self.flight[row["request_id"]] = (row, cost, attempts + 1)
+                self.cost += cost
+            for row, _, _ in list(self.flight.values()):
+                self._guarded(lambda engine, row=row: engine.submit(_message(row)))
+            return []
+
+
+def generate(
+    batches: Iterator[pd.DataFrame], settings: dict[str, Any], connect: Callable[[dict[str, Any]], Engine] | None = None
+) -> Iterator[pd.DataFrame]:
+    """Complete every request of the partition; yields one row of FIGURES.
+
+    `batches`: REQUEST columns of boostqa.schemas. `settings`: model, revision, engine, env, idle_seconds, start_seconds
+    (client.py) and staging, schema (serialised Arrow schema of COMPLETION), flush_rows, flush_seconds,
+    tokens_in_flight, max_attempts, run_id. Raises EngineDied when no engine can be started.
+    """
+    if connect is None:
+        from udfs.engines.client import EngineClient
+
+        connect = EngineClient
+    schema = pa.ipc.read_schema(pa.BufferReader(settings["schema"]))
+    staging = Staging(settings["staging"], schema, settings["flush_rows"], settings["flush_seconds"])
+    window = Window(lambda: connect(settings), staging, settings)
+    began = time.monotonic()
+    try:
+        for batch in batches:
+            for row in batch.to_dict("records"):
+                window.add({k: None if v is None or v is pd.NA or v != v else v for k, v in row.items()})
+        while window.flight:
+            window.take(1.0)
+    finally:
+        staging.flush(force=True)
+        if window.engine is not None:
+            window.engine.close()
+    yield pd.DataFrame([window.figures | {"seconds": time.monotonic() - began}])

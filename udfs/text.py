@@ -1,0 +1,95 @@
+"""Text functions for Spark's Python workers: pandas Series in, pandas Series out, null stays null.
+
+Knows nothing of Spark; the caller wraps what it needs with `pandas_udf`. Models (tokenizer, splitter, language
+identifier) are loaded once per worker process.
+"""
+
+import os
+import re
+import unicodedata
+from functools import lru_cache
+from itertools import chain
+
+import pandas as pd
+from py3langid.langid import MODEL_FILE, LanguageIdentifier
+from semantic_text_splitter import MarkdownSplitter
+from tokenizers import Tokenizer
+
+# Unified ideographs of U+2E80..U+2EF3 in order (Unicode 14, EquivalentUnifiedIdeograph.txt); the first (no equivalent)
+# and U+2E9A (unassigned) stand for themselves. NFKC knows only two of this block, but all of U+2F00..U+2FD5.
+_SUPPLEMENT = (
+    "\u2e80厂乛乚乙亻冂𠘨刀刂卜㔾小小兀尣尢𡯂巳幺彑彐忄心扌攵\u2e9a旡日月歺母民氵氺灬爫爫丬牛犭王𤴔目示礻𥫗糹纟罓罒㓁冗𦉫羊𦍌𦍋耂肀"
+    "聿肉𦥑艹艹艹虎衤覀西见角𧢲讠贝𧾷车辶辶辶邑钅長镸长门𨸏阝雨青韦页风飞食𩙿飠饣𩠐马骨鬼鱼鸟卤麦黄黾斉齐歯齿竜龙龜亀龟"
+)
+_IDEOGRAPHS = dict(zip(map(chr, range(0x2E80, 0x2EF4)), _SUPPLEMENT, strict=True)) | {
+    radical: unicodedata.normalize("NFKC", radical) for radical in map(chr, range(0x2F00, 0x2FD6))
+}
+_LINE_END = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+# Radicals are replaced; control characters, zero-width space and byte-order mark are dropped.
+_ODD = re.compile("[\u2e80-\u2ef3\u2f00-\u2fd5\x00-\x08\x0e-\x1f\x7f-\x9f\u200b\ufeff]")
+_BLANK_LINES = re.compile(r"\n{4,}")
+_LANGUAGE_CHARACTERS = 2000  # enough to tell a language; the rest of a long document costs time only
+
+
+def _normalised(text: str) -> str:
+    # NFC maps the CJK compatibility ideographs already: their decompositions are canonical.
+    text = unicodedata.normalize("NFC", _LINE_END.sub("\n", text))
+    text = _ODD.sub(lambda m: _IDEOGRAPHS.get(m[0], ""), text)
+    text = "\n".join(line.rstrip() for line in text.split("\n"))
+    return _BLANK_LINES.sub("\n\n\n", text).strip("\n")
+
+
+def normalise(text: pd.Series) -> pd.Series:
+    """Strings or lists of strings in one spelling: NFC, unified CJK ideographs, \\n line ends, two blank lines at most.
+
+    Superscripts, full-width punctuation and formulas stay as they are: NFKC is never applied to the text as a whole.
+    """
+    return text.map(
+        lambda v: v if v is None else _normalised(v) if isinstance(v, str) else [_normalised(s or "") for s in v]
+    )
+
+
+@lru_cache(maxsize=4)
+def _identifier(languages: tuple[str, ...]) -> LanguageIdentifier:
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
+    identifier.set_languages(languages)
+    return identifier
+
+
+def identify_language(text: pd.Series, languages: tuple[str, ...]) -> pd.Series:
+    """The most likely of `languages` (ISO 639-1) for each text; it cannot say "none of them".
+
+    Raises ValueError for a language that py3langid does not know.
+    """
+    return text.map(lambda v: None if v is None else _identifier(languages).classify(v[:_LANGUAGE_CHARACTERS])[0])
+
+
+@lru_cache(maxsize=2)
+def _tokenizer(tokenizer_json: str) -> Tokenizer:
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # Spark runs one worker per core already
+    tokenizer = Tokenizer.from_str(tokenizer_json)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+@lru_cache(maxsize=2)
+def _splitter(tokenizer_json: str, max_tokens: int) -> MarkdownSplitter:
+    return MarkdownSplitter.from_huggingface_tokenizer(_tokenizer(tokenizer_json), max_tokens)
+
+
+def count_tokens(texts: pd.Series, tokenizer_json: str) -> pd.Series:
+    """Tokens of each text, special tokens not counted."""
+    present = texts.dropna()
+    encoded = _tokenizer(tokenizer_json).encode_batch_fast(present.tolist(), add_special_tokens=False)
+    return pd.Series([len(e) for e in encoded], index=present.index, dtype="Int32").reindex(texts.index)
+
+
+def split(text: pd.Series, tokenizer_json: str, max_tokens: int) -> pd.Series:
+    """Chunks of each text as a list of (chunk, tokens), at least one, in order, none over `max_tokens` tokens.
+
+    Breaks at the highest Markdown boundary that fits: headings, blocks, paragraphs, then sentences and words.
+    """
+    chunks = [[] if v is None else _splitter(tokenizer_json, max_tokens).chunks(v) or [v] for v in text]
+    tokens = iter(count_tokens(pd.Series(list(chain.from_iterable(chunks)), dtype=object), tokenizer_json))
+    return pd.Series([[(c, next(tokens)) for c in cs] or None for cs in chunks], index=text.index, dtype=object)
