@@ -13,7 +13,7 @@ from boostqa import line, report
 from boostqa.errors import ConfigError
 from boostqa.schemas import STAGES
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Question-answer data for mid-training, on Spark.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Question-answer data for mid-training, on Spark.")
 ConfigOption = Annotated[str, typer.Option("--config", help="conf file (YAML)")]
 SetOption = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="override one conf value; may repeat")]
 
@@ -56,7 +56,7 @@ def status(
         if as_json:
             typer.echo(json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False))
         else:
-            report.show(facts, Console())
+            report.show(facts, Console(width=None if sys.stdout.isatty() else 160))
 
     sys.exit(line.report_errors(action))
 

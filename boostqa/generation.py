@@ -5,9 +5,12 @@ so a killed run loses only what was in flight and not yet flushed.
 """
 
 import re
+import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.fs
 from pyspark.errors import PySparkException
@@ -20,9 +23,10 @@ from boostqa.errors import ConfigError, ContractError
 from boostqa.lineage import StageRun
 from boostqa.requests import REQUEST_COLUMNS, Speaker
 from boostqa.schemas import COMPLETION
-from udfs.generate import FIGURES, generate
+from udfs.generate import FIGURES, Engine, generate
 
-CONSOLE = Console(stderr=True)
+CONSOLE = Console(stderr=True, width=None if sys.stderr.isatty() else 160)
+Connect = Callable[[dict[str, Any]], Engine]
 
 
 def staging_folder(stage: StageRun) -> str:
@@ -75,11 +79,12 @@ def absorb(stage: StageRun, folder: str) -> int:
     return taken
 
 
-def complete(stage: StageRun, requests: DataFrame, speaker: Speaker) -> DataFrame:
+def complete(stage: StageRun, requests: DataFrame, speaker: Speaker, connect: Connect | None = None) -> DataFrame:
     """Complete every request that the ledger does not hold; returns the ledger, for an inner join on `request_id`.
 
-    `requests` holds REQUEST_COLUMNS (other columns are ignored); the same request_id may occur in several rows. Raises
-    ConfigError when the engine cannot start, ContractError when a request came back without a completion.
+    `requests` holds REQUEST_COLUMNS (other columns are ignored); the same request_id may occur in several rows. `connect`
+    replaces the engine (vLLM in the worker). Raises ConfigError when the engine cannot start, ContractError when a
+    request came back without a completion.
     """
     folder = staging_folder(stage)
     if not stage.warehouse.exists("completion"):
@@ -95,7 +100,7 @@ def complete(stage: StageRun, requests: DataFrame, speaker: Speaker) -> DataFram
     stage.figures["requests"] += pending + reused
     stage.figures["reused"] += reused
     if pending:
-        _generate(stage, marked.where(F.col("known").isNull()).drop("known"), speaker, folder, pending)
+        _generate(stage, marked.where(F.col("known").isNull()).drop("known"), speaker, folder, pending, connect)
         taken = absorb(stage, folder)
         if taken < pending:
             raise ContractError(f"stage {stage.name}: {pending - taken} of {pending} requests have no completion; run the stage again")
@@ -104,7 +109,9 @@ def complete(stage: StageRun, requests: DataFrame, speaker: Speaker) -> DataFram
     return stage.warehouse.read("completion", stage.inputs["completion"])
 
 
-def _generate(stage: StageRun, pending: DataFrame, speaker: Speaker, folder: str, total: int) -> None:
+def _generate(
+    stage: StageRun, pending: DataFrame, speaker: Speaker, folder: str, total: int, connect: Connect | None
+) -> None:
     generation = stage.config.generation
     settings = {
         "model": speaker.model.id,
@@ -122,7 +129,7 @@ def _generate(stage: StageRun, pending: DataFrame, speaker: Speaker, folder: str
     watcher = threading.Thread(target=_watch, args=(folder, total, stage.name, done), daemon=True)
     watcher.start()
     try:
-        rows = spread.mapInPandas(lambda batches: generate(batches, settings), FIGURES).collect()
+        rows = spread.mapInPandas(lambda batches: generate(batches, settings, connect), FIGURES).collect()
     except PySparkException as error:
         found = re.search(r"EngineDied: (.*)", str(error))
         if found is None:

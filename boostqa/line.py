@@ -21,7 +21,7 @@ from boostqa.schemas import STAGES
 from boostqa.session import ROOT, spark_session
 from boostqa.tables import Warehouse
 
-CONSOLE = Console(stderr=True)
+CONSOLE = Console(stderr=True, width=None if sys.stderr.isatty() else 160)
 Job = Callable[[StageRun], None]
 SMALLEST_FREE = 64 * 1024 * 1024  # bytes; a table cannot even be created below this
 

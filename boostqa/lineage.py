@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from boostqa import __version__
 from boostqa.config import Config
-from boostqa.errors import ContractError
+from boostqa.errors import ContractError, GateFailed
 from boostqa.requests import Speaker
 from boostqa.schemas import RUN
 from boostqa.tables import Warehouse, Written
@@ -57,13 +57,13 @@ class StageRun:
     rejected: dict[str, int] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
 
-    def read(self, name: str, required: bool = True) -> DataFrame:
-        """A table at its latest version, which is recorded as input.
+    def read(self, name: str, required: bool = True, version: int | None = None) -> DataFrame:
+        """A table at `version` (default: the latest), which is recorded as input.
 
         Raises ContractError when the table is missing, breaks its contract, or is empty though `required`.
         """
         if name not in self.inputs and self.warehouse.exists(name):
-            self.inputs[name] = self.warehouse.version(name)
+            self.inputs[name] = self.warehouse.version(name) if version is None else version
         df = self.warehouse.read(name, self.inputs.get(name))
         if required and df.isEmpty():
             raise ContractError(
@@ -125,8 +125,12 @@ def stage_run(spark: SparkSession, config: Config, name: str, run_id: str) -> It
     warehouse = Warehouse(spark, config.warehouse)
     stage = StageRun(spark, config, name, run_id, warehouse)
     began = time.monotonic()
+    failed = None
     with mlflow.start_run(run_name=name, nested=True) as child:
-        yield stage
+        try:
+            yield stage
+        except GateFailed as error:  # a verdict is a result: it is recorded like any other
+            failed = error
         if not stage.rows:
             raise ContractError(f"stage {name} stated no account of its rows; this is a bug in jobs/")
         row = {
@@ -152,6 +156,8 @@ def stage_run(spark: SparkSession, config: Config, name: str, run_id: str) -> It
         mlflow.log_metrics({k: float(v) for k, v in numbers.items()} | {f"rejected.{k}": float(v) for k, v in stage.rejected.items()})
         mlflow.log_params({f"input.{t}": v for t, v in stage.inputs.items()} | {f"prompt.{p}": h for p, h in stage.prompts.items()})
         mlflow.log_params({f"output.{t}": w.version for t, w in stage.outputs.items()} | {f"hash.{t}": w.hash for t, w in stage.outputs.items()})
+        if failed:
+            raise failed
 
 
 @contextmanager

@@ -1,13 +1,14 @@
 """Tables -> verdicts: a Great Expectations suite per table, table-level gates in native Spark, and pages to read them.
 
-What tables.py enforces on every write is not paid for twice: uniqueness of keys (a shuffle, by far the dearest
-expectation) is left to it except for the ledger, which is appended to. Everything else of a suite is counted in two
-queries per table however long the suite is, because no example values are asked for; a table that fails is run once
-more, with examples.
+What tables.py verifies at a write is not paid for twice: the uniqueness of a key (a shuffle, by far the dearest
+expectation) is left to it, but for the ledger, which is appended to. A suite, however long, is two queries over its
+table because no example values are asked for; only the expectations that fail are run again, with examples. Two
+column-pruned queries cost no more than caching a table of long texts, so nothing is persisted here.
 """
 
 import logging
 from collections.abc import Iterable
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,7 @@ from boostqa.schemas import FORMATS, GRADES, HIGH, STAGES, TABLES
 SHA256, FIELD = "^[0-9a-f]{64}$", "^[0-9]{4}$"
 STRATEGIES = ("multi_grade", "high_difficulty")
 MAY_BE_EMPTY = ("reject", "contamination")
-COUNTS_ONLY = {"result_format": "SUMMARY", "partial_unexpected_count": 0}
-WITH_EXAMPLES = {"result_format": "SUMMARY", "partial_unexpected_count": 5}
+EXAMPLES = 5  # distinct values shown of a failed expectation
 
 # (gate, rows that count, "at most" | "at least", limit): a float limits their share of all rows, an int their number.
 Check = tuple[str, Column, str, float]
@@ -134,7 +134,7 @@ def _observed(result: Any) -> str:
 
 def _expected(kwargs: dict[str, Any]) -> str:
     """The arguments of an expectation, as one line."""
-    shown = {k: v for k, v in kwargs.items() if k not in ("batch_id", "column", "column_list", "exact_match")}
+    shown = {k: v for k, v in kwargs.items() if k not in ("batch_id", "column", "exact_match")}
     texts = (f"{k}: {', '.join(map(str, v)) if isinstance(v, list) else v}" for k, v in sorted(shown.items()))
     return "; ".join(texts) or "every row"
 
@@ -144,42 +144,45 @@ def _verdict(table: str, gate: str, version: int, success: bool, observed: str, 
     return verdict | {"version": version}
 
 
-def _read(name: str, version: int, result: Any) -> dict[str, Any]:
-    """One expectation's result as a verdict."""
-    kwargs = result.expectation_config.kwargs
-    gate = result.expectation_config.type + (f"({kwargs['column']})" if "column" in kwargs else "")
-    return _verdict(name, gate, version, result.success, _observed(result), _expected(kwargs))
+def _gate_name(configuration: Any) -> str:
+    column = configuration.kwargs.get("column")
+    return f"{configuration.type}({column})" if column else str(configuration.type)
 
 
 def _validate(
     frames: dict[str, DataFrame], versions: dict[str, int], suites: dict[str, list[Expectation]], folder: Path
 ) -> list[dict[str, Any]]:
-    """Run the suites under one GX run id; one checkpoint per table, for the data frame is a checkpoint's parameter."""
+    """Run the suites under one GX run id, and what failed of a table once more as suite `<table> failures`."""
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     context = gx.get_context(mode="file", project_root_dir=folder)
     context.enable_analytics(False)
     context.variables.progress_bars = {"globally": False}
     source = context.data_sources.add_or_update_spark("spark", persist=False)
     run_id = RunIdentifier(run_name=" ".join(f"{table}@{version}" for table, version in sorted(versions.items())))
+
+    def run(name: str, expectations: list[Expectation], frame: DataFrame, examples: int) -> dict[str, Any]:
+        """Gate name -> result. A checkpoint holds one table: the data frame is a parameter of the checkpoint."""
+        batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all rows")
+        suite = context.suites.add_or_update(gx.ExpectationSuite(name=name, expectations=expectations))
+        definition = gx.ValidationDefinition(name=name, data=batch, suite=suite)
+        checkpoint = gx.Checkpoint(
+            name=name,
+            validation_definitions=[context.validation_definitions.add_or_update(definition)],
+            actions=[UpdateDataDocsAction(name="data_docs")],
+            result_format={"result_format": "SUMMARY", "partial_unexpected_count": examples},
+        )
+        outcome = context.checkpoints.add_or_update(checkpoint).run({"dataframe": frame}, run_id=run_id)
+        (validation,) = outcome.run_results.values()
+        return {_gate_name(result.expectation_config): result for result in validation.results}
+
     verdicts = []
     for name, frame in frames.items():
-        batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all rows")
-        suite = context.suites.add_or_update(gx.ExpectationSuite(name=name, expectations=suites[name]))
-        definition = gx.ValidationDefinition(name=name, data=batch, suite=suite)
-        definition = context.validation_definitions.add_or_update(definition)
-        docs = UpdateDataDocsAction(name="data_docs")
-        checkpoint = context.checkpoints.add_or_update(
-            gx.Checkpoint(name=name, validation_definitions=[definition], actions=[docs], result_format=COUNTS_ONLY)
-        )
-        frame = frame.persist()
-        outcome = checkpoint.run(batch_parameters={"dataframe": frame}, run_id=run_id)
-        if not outcome.success:
-            checkpoint.result_format = WITH_EXAMPLES
-            checkpoint.save()
-            outcome = checkpoint.run(batch_parameters={"dataframe": frame}, run_id=run_id)
-        frame.unpersist()
-        (validation,) = outcome.run_results.values()
-        verdicts += [_read(name, versions[name], result) for result in validation.results]
+        results = run(name, suites[name], frame, examples=0)
+        if broken := [copy(e) for e in suites[name] if not results[_gate_name(e.configuration)].success]:
+            results |= run(f"{name} failures", broken, frame, EXAMPLES)
+        for gate, result in results.items():
+            expected = _expected(result.expectation_config.kwargs)
+            verdicts.append(_verdict(name, gate, versions[name], result.success, _observed(result), expected))
     return verdicts
 
 

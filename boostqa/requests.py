@@ -54,9 +54,16 @@ def request(
     structured: Column | None = None,
     continuation: Column | None = None,
     sample_index: Column | None = None,
+    reply_start: dict[str, str] | None = None,
 ) -> DataFrame:
     """`rows` with REQUEST_COLUMNS added; `text` is the rendered prompt, `structured` a JSON string column (schemas in
-    udfs/engines/vllm_engine.py), `continuation` the text to score instead of generating."""
+    udfs/engines/vllm_engine.py), `continuation` the text to score instead of generating, `reply_start` by language how
+    the assistant's turn begins (the rows then have `lang`)."""
+    settings = {"chat": chat, **sampling.model_dump()}
+    said = F.lit(canonical(settings))
+    if reply_start:
+        by_lang = {lang: F.lit(canonical(settings | {"reply_start": start})) for lang, start in reply_start.items()}
+        said = F.when(F.col("lang") == "zh", by_lang["zh"]).otherwise(by_lang["en"])
     null = F.lit(None).cast("string")
     asked = rows.withColumns(
         {
@@ -64,7 +71,7 @@ def request(
             "model": F.lit(speaker.model.id),
             "revision": F.lit(speaker.model.revision).cast("string"),
             "engine": F.lit(speaker.settings),
-            "sampling": F.lit(canonical({"chat": chat, **sampling.model_dump()})),
+            "sampling": said,
             "structured": null if structured is None else structured,
             "template": F.lit(prompt.sha256),
             "prompt": text,

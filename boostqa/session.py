@@ -2,7 +2,6 @@
 
 import os
 import sys
-from importlib import import_module
 from pathlib import Path
 
 from pyspark.sql import SparkSession
@@ -42,7 +41,8 @@ def spark_session(name: str, master: str | None = None, conf: dict[str, str] | N
         properties |= _delta_jars(properties) | (conf or {})
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
-        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1") if (master or "").startswith("local") else None
+        if (master or "").startswith("local"):
+            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         for key, value in properties.items():
             builder = builder.config(key, value)
         if master:
@@ -55,11 +55,8 @@ def spark_session(name: str, master: str | None = None, conf: dict[str, str] | N
             "  needs: Java 17 or 21 on PATH or JAVA_HOME (Debian: apt-get install openjdk-17-jre-headless), "
             "and Maven Central once for Delta's JARs"
         ) from error
-    session.sparkContext.setLogLevel("ERROR") if not platform_session else None
+    if not platform_session:
+        session.sparkContext.setLogLevel("FATAL")  # what fails is raised here; the JVM's copy would be printed before it
     if "delta" not in session.conf.get("spark.sql.extensions", "").lower() and not platform_session:
         raise ConfigError("the Spark session has no Delta: pass --properties-file conf/spark.conf to spark-submit")
     return session
-
-
-def package_version() -> str:
-    return str(import_module("boostqa").__version__)

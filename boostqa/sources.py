@@ -74,7 +74,8 @@ def read_items(spark: SparkSession, source: Source) -> DataFrame:
     if broken := rows.where(~F.coalesce(F.col("question").rlike(r"\S"), F.lit(False))).orderBy("file", "line").first():
         got = f"not a JSON object with the mapped fields: {broken.raw}" if broken.raw else "no question"
         raise ConfigError(f"{where}: {broken.file}:{broken.line}: {got}\n  fix: correct or remove the line")
-    normalise, normalise_each = F.pandas_udf(text_udfs.normalise, "string"), F.pandas_udf(text_udfs.normalise, STRINGS)
+    normalise = F.pandas_udf(text_udfs.normalise, "string")  # type: ignore[call-overload]
+    normalise_each = F.pandas_udf(text_udfs.normalise, STRINGS)  # type: ignore[call-overload]
     return _limited(rows, "id", source.limit).select(
         F.lit(source.name).alias("benchmark"),
         F.coalesce("id", F.concat_ws(":", "file", "line")).alias("item_id"),

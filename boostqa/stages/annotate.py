@@ -1,7 +1,9 @@
 """item -> annotation, rejects. Grain: one item (seed, draft or probe item). Key: item_id.
 
 Two requests an item, discipline and difficulty, each answered by constrained decoding, so that every completion is a
-label and its probability is known. What may disappear: items the annotator cannot tell, items whose request failed.
+label and its probability is known. The
+disciplines are not listed in the prompt: the constraint holds them, the list would cost 600 tokens an item, and the demo's
+model labelled 13 of 44 English probe items right without it against 3 with it (26 against 8 in the broad field). What may disappear: items the annotator cannot tell, items whose request failed.
 """
 
 import json
@@ -18,10 +20,6 @@ from boostqa.taxonomy import CANNOT_TELL, disciplines
 LABEL = Sampling(temperature=0.0, top_p=1.0, max_tokens=64)
 
 
-def _names(lang: str) -> list[str]:
-    return [d.name[lang] for d in disciplines()]
-
-
 def _choice(lang: Column, names: dict[str, list[str]]) -> Column:
     said = {key: F.lit(json.dumps({"choice": [*names[key], CANNOT_TELL[key]]}, ensure_ascii=False)) for key in names}
     return F.when(lang == "zh", said["zh"]).otherwise(said["en"])
@@ -30,18 +28,16 @@ def _choice(lang: Column, names: dict[str, list[str]]) -> Column:
 def requests(items: DataFrame, stage: str, speaker: Speaker, conf: Annotate) -> DataFrame:
     """`items` [item_id, lang, text] -> REQUEST columns with item_id and `label` (discipline | difficulty)."""
     lang, text = F.col("lang"), F.substring("text", 1, conf.max_characters)
-    names = {key: _names(key) for key in prompts.LANGUAGES}
-    listed = F.when(lang == "zh", F.lit("\n".join(names["zh"]))).otherwise(F.lit("\n".join(names["en"])))
-    rows = items.select("item_id", "lang", "text")
-    discipline, difficulty = prompts.load("annotate_discipline"), prompts.load("annotate_difficulty")
-    asked = {
-        "discipline": (discipline, discipline.render(lang, disciplines=listed, text=text), names),
-        "difficulty": (difficulty, difficulty.render(lang, text=text), {key: list(GRADES) for key in names}),
-    }
-    parts = [
-        request(rows.withColumn("label", F.lit(label)), stage, speaker, prompt, said, LABEL, structured=_choice(lang, choice))
-        for label, (prompt, said, choice) in asked.items()
-    ]
+    rows, starts = items.select("item_id", "lang", "text"), prompts.terms("reply_start")
+    names = {key: [d.name[key] for d in disciplines()] for key in prompts.LANGUAGES}
+    labels = {"discipline": names, "difficulty": {key: list(GRADES) for key in prompts.LANGUAGES}}
+    parts = []
+    for label, choices in labels.items():
+        prompt = prompts.load(f"annotate_{label}")
+        said, start = prompt.render(lang, text=text), {key: starts[key][label] for key in starts}
+        asked = rows.withColumn("label", F.lit(label))
+        structured = _choice(lang, choices)
+        parts.append(request(asked, stage, speaker, prompt, said, LABEL, structured=structured, reply_start=start))
     return parts[0].unionByName(parts[1]).drop("lang", "text")
 
 

@@ -15,7 +15,7 @@ from boostqa.config import MinHash
 from udfs import components, minhash
 from udfs.text import _IDEOGRAPHS
 
-CJK = r"\p{IsHan}\p{IsHiragana}\p{IsKatakana}"
+_CJK = r"\p{IsHan}\p{IsHiragana}\p{IsKatakana}"
 # Full-width ASCII (U+FF01 to U+FF5E), the ideographic space, and radicals in text that no reader has normalised.
 _FOLDS = {chr(c + 0xFEE0): chr(c) for c in range(0x21, 0x7F)} | {"\u3000": " "} | _IDEOGRAPHS
 
@@ -27,12 +27,17 @@ def folded(text: Column) -> Column:
     return F.trim(F.regexp_replace(F.lower(narrow), r"[^\p{L}\p{M}\p{N}]+", " "))
 
 
+def cjk_characters(text: Column) -> Column:
+    """Number of Chinese and Japanese characters."""
+    return F.length(F.regexp_replace(text, rf"[^{_CJK}]+", ""))
+
+
 def is_cjk(folded: Column) -> Column:
     """Whether Chinese or Japanese dominates: more such characters than spaces between words.
 
     A share of all characters would count Chinese exercises full of formulas as words.
     """
-    return F.length(F.regexp_replace(folded, f"[^{CJK}]+", "")) > F.length(F.regexp_replace(folded, "[^ ]+", ""))
+    return cjk_characters(folded) > F.length(F.regexp_replace(folded, "[^ ]+", ""))
 
 
 def units(folded: Column) -> Column:

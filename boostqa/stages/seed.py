@@ -13,31 +13,37 @@ from boostqa.config import Seed
 from boostqa.schemas import SEED, STRINGS
 from udfs import text as text_udfs
 
-_DRAWING = r"(?:figures?|diagrams?|graphs?|pictures?|images?|photo(?:graph)?s?|illustrations?|sketch(?:es)?|drawings?)"
-_PLACE = r"(?:below|above|here|to the (?:left|right)|from above|in (?:part|parts|each))"
-# A question that cannot be answered without a drawing: a placeholder, a numbered figure, or words that point at one.
-# "shown below" points at the text itself where a table or a formula of its own line follows.
-_FIGURE = "(?i)" + "|".join((
-    r"\[(?:figure|fig\.|image|picture|图)[^\]]*\]|!\[[^\]]*\]\(|<img\b",
-    r"\b(?:figures?|fig\.)\s*\d",
-    rf"\b(?:in|from|see|consider) (?:the|this|these|each)(?! same)(?: \w+)?? {_DRAWING}\b(?! of\b| for\b)",
-    rf"\b(?:the|this|these) (?:accompanying|accompanied|following|preceding|previous|given)(?: \w+)?? {_DRAWING}\b",
-    rf"\b(?:{_DRAWING}|circuits?|structures?) (?:shown|below|above|to the (?:left|right))\b",
-    rf"\b(?:shown|pictured|depicted|illustrated|represented|see) {_PLACE}\b(?![\s\S]*(?:\$\$|\|\s*---))",
-    r"\bas (?:shown|illustrated|pictured)(?=\s*[.;:)]|$)",
-    r"\(a\)\s*\(b\)",
-    r"如图(?!书|论)|(?<!以)[下上左右附]图(?!形|论|像)|图[中示]?所示|见图|图片|图\s?\d",
-))  # fmt: skip
-_CAPTION = r"(?i)^\s*(?:\[(?:figure|fig\.|image|图)[^\]]*\]|!\[.*\]\(.*\)|<img\b.*>|(?:figure|fig\.|图)\s*[\d.]+\s*[:：].*)\s*$"
+_DRAWING = "(?:figures?|diagrams?|graphs?|pictures?|images?|photo(?:graph)?s?|illustrations?|sketch(?:es)?|drawings?)"
+_POINTED = r"(?:accompanying|accompanied|following|preceding|previous|given)(?: [\w-]+){0,2}?"
+_SHOWN = "(?:shown|seen|see|pictured|depicted|illustrated|represented)"
+_PLACE = "(?:below|above|here|to the (?:left|right)|in part)"
+_NO_TABLE_OR_FORMULA_FOLLOWS = r"(?![\s\S]*(?:\$\$|\|\s*---))"
+# A question that needs a drawing: a placeholder, a numbered figure, words that point at a drawing, or sub-questions
+# that were drawings and are now empty.
+_FIGURE = "(?i)" + "|".join(
+    (
+        r"\[(?:figure|fig\.|image|picture|图)[^\]]*\]|!\[[^\]]*\]\(|<img\b",
+        r"\b(?:figures?|fig\.)\s*\d",
+        rf"\b(?:in|from|see|consider) (?:the|this|these|each)(?! same)(?: \w+)?? {_DRAWING}\b(?! of\b| for\b)",
+        rf"\b(?:in|from|see|the|this|these) {_POINTED} {_DRAWING}\b",
+        rf"\b(?:{_DRAWING}|circuits?|structures?) (?:shown|below|above|to the (?:left|right))\b",
+        rf"\b{_SHOWN}(?: {_PLACE}\b|(?=\s*[.;?)]|$)){_NO_TABLE_OR_FORMULA_FOLLOWS}",
+        r"\(a\)\s*\(b\)",
+        r"如图(?!书|论)|(?<!以)[下上左右附]图(?!形|论|像)|图[中示]?所示|见图|图片|图\s?\d",
+    )
+)
+_CAPTION = (
+    r"(?i)^\s*(?:\[(?:figure|fig\.|image|图)[^\]]*\]|!\[.*\]\(.*\)|<img\b.*>|(?:figure|fig\.|图)\s*[\d.]+\s*[:：].*)$"
+)
 _EVIDENCE = 200  # characters
 
 
 def seeds(records: DataFrame, held_out: DataFrame, conf: Seed, tokenizer_json: str) -> tuple[DataFrame, DataFrame]:
     """(rows of schemas.SEED, rejects) of `records` (schemas.RECORD).
 
-    held_out: `question` (normalised, as read_items gives it) of every probe item. tokenizer_json: the target tokenizer's
-    tokenizer.json. Rejects: stage, key, rule, evidence, generated_tokens (null). Both come from the same `judged` rows:
-    a caller that writes both persists those and calls `parted`.
+    held_out: `question` of every probe item, normalised as read_items gives it. tokenizer_json: content of the target
+    tokenizer's tokenizer.json. Rejects: stage, key, rule, evidence, generated_tokens (null). Both come from the same
+    `judged` rows: a caller that writes both persists those and calls `parted`.
     """
     return parted(judged(records, held_out, conf, tokenizer_json))
 
@@ -62,9 +68,10 @@ def judged(records: DataFrame, held_out: DataFrame, conf: Seed, tokenizer_json: 
 
 def _normalised(records: DataFrame, languages: list[str]) -> DataFrame:
     """Text columns in one spelling, blank is null; lang as declared (its first subtag), else identified."""
-    normalise, normalise_each = F.pandas_udf(text_udfs.normalise, "string"), F.pandas_udf(text_udfs.normalise, STRINGS)
+    normalise = F.pandas_udf(text_udfs.normalise, "string")  # type: ignore[call-overload]
+    normalise_each = F.pandas_udf(text_udfs.normalise, STRINGS)  # type: ignore[call-overload]
 
-    @F.pandas_udf("string")
+    @F.pandas_udf("string")  # type: ignore[call-overload]
     def identify(text: pd.Series) -> pd.Series:
         return text_udfs.identify_language(text, tuple(languages))
 
@@ -104,9 +111,11 @@ def _record_rules(conf: Seed) -> list[tuple[str, Column, Column]]:
     lines = F.filter(F.split(body, "\n"), lambda line: line.rlike(r"\S"))
     drawn = F.filter(lines, lambda line: ~line.rlike(r"^#{1,6}\s"))
     captions_only = document & (F.size(drawn) > 0) & F.forall(drawn, lambda line: line.rlike(_CAPTION))
-    # Symbols: neither letters, marks, numbers nor spaces. Repetition: Gopher's duplicate line fraction (Rae et al. 2021).
+    # Symbols: neither letters, marks, numbers nor spaces.
     symbols, visible = (F.length(F.regexp_replace(body, f"[{c}]", "")) for c in (r"\s\p{Z}\p{L}\p{M}\p{N}", r"\s\p{Z}"))
-    symbol_ratio, repetition = symbols / visible, 1 - F.size(F.array_distinct(lines)) / F.size(lines)
+    symbol_ratio = symbols / visible
+    # Duplicate line character fraction of Gopher (Rae et al. 2021, table A1). Lines alone would condemn "$$" formulas.
+    repetition = 1 - F.length(F.array_join(F.array_distinct(lines), "")) / F.length(F.array_join(lines, ""))
     return [
         ("malformed", F.col("raw").isNotNull(), F.col("raw")),
         ("missing_field", missing != "", missing),
@@ -172,6 +181,7 @@ def _with_chunk_verdict(chunks: DataFrame, min_characters: int) -> DataFrame:
     # Dropped rows stand alone in their group: they neither win nor lose against a twin.
     group = F.coalesce(F.when(F.col("before").isNull(), F.sha2("text", 256)), F.col("key"))
     window = Window.partitionBy(group).orderBy("source", "file", "line", "chunk")
-    twins = keyed.select("*", F.row_number().over(window).alias("place"), F.first("seed_id").over(window).alias("keeper"))
+    place, keeper = F.row_number().over(window).alias("place"), F.first("seed_id").over(window).alias("keeper")
+    twins = keyed.select("*", place, keeper)
     last = F.coalesce("before", _first([("duplicate", F.col("place") > 1, F.col("keeper"))]))
     return twins.select(*SEED.schema.names, "key", last["rule"].alias("rule"), last["evidence"].alias("evidence"))

@@ -114,7 +114,8 @@ class EngineClient:
                 stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True,
             )  # fmt: skip
         assert host.stdin
-        host.stdin.write(json.dumps(settings | {"socket": str(self.path), "owner": owner}).encode())
+        told = {key: settings[key] for key in ("model", "revision", "engine", "idle_seconds")}
+        host.stdin.write(json.dumps(told | {"socket": str(self.path), "owner": owner}).encode())
         host.stdin.close()
         deadline = time.monotonic() + settings["start_seconds"]
         while not self.path.exists():

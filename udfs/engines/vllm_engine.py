@@ -1,7 +1,7 @@
 """One vLLM engine: request dict -> completion dict. The only module that imports vllm; it runs in the host process.
 
-A request holds `prompt`, `continuation` (score its likelihood instead of generating), `sampling` (chat, temperature,
-top_p, max_tokens) and `structured` ({"json": schema} | {"choice": [...]} | {"letters": [...]}), see host.py.
+A request holds `prompt`, `continuation` (score its likelihood instead of generating), `sampling` (chat, reply_start: how
+the assistant's turn begins, temperature, top_p, max_tokens) and `structured` ({"json": schema} | {"choice": [...]} | {"letters": [...]}), see host.py.
 """
 
 import time
@@ -55,7 +55,8 @@ class VllmEngine:
     def _tokens(self, prompt: str, sampling: dict[str, Any]) -> list[int]:
         if sampling.get("chat") and self.tokenizer.chat_template:
             messages = [{"role": "user", "content": prompt}]
-            return list(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False))
+            ids = list(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False))
+            return ids + list(self.tokenizer.encode(sampling.get("reply_start", ""), add_special_tokens=False))
         return list(self.tokenizer.encode(prompt))
 
     def _with_continuation(self, prompt: str, prompt_ids: list[int], continuation: str) -> tuple[list[int], int]:

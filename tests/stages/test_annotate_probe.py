@@ -1,0 +1,120 @@
+"""annotate and probe: labels from constrained completions, scores per cell."""
+
+import json
+
+import pytest
+from pyspark.sql import functions as F
+
+from boostqa.config import Annotate, Engine, Model
+from boostqa.requests import Speaker
+from boostqa.schemas import COMPLETION
+from boostqa.stages import annotate, probe, subjects
+
+SPEAKER = Speaker(Model(id="m"), Engine())
+ITEM = "item_id string, lang string, text string"
+PROBE_ITEM = (
+    "benchmark string, item_id string, subject string, question string, choices array<string>, answer string, lang string,"
+    " discipline string, difficulty string"
+)
+
+
+def completions(asked, **answers):
+    """A ledger for `asked`: each answer is a SQL expression over the request's columns."""
+    usual = {"text": "''", "finish_reason": "'stop'", "error": "null", "logprob": "0.0", "choice_logprobs": "null"} | answers
+    numbers = {c: "0" for c in ("prompt_tokens", "generated_tokens", "thinking_tokens", "cached_tokens", "engine_seconds", "attempts")}
+    values = usual | numbers | {"run_id": "'r'", "finished_at": "timestamp'2026-01-01'"}
+    full = asked.withColumns({k: F.expr(v) for k, v in values.items()})
+    return full.select(*(F.col(f.name).cast(f.dataType) for f in COMPLETION.schema))
+
+
+def test_annotate_asks_twice_per_item_in_its_language(spark):
+    items = spark.createDataFrame([("a", "en", "Newton's laws"), ("b", "zh", "牛顿定律")], ITEM)
+    rows = annotate.requests(items, "annotate", SPEAKER, Annotate()).collect()
+    assert sorted((r["item_id"], r["label"]) for r in rows) == [(i, lb) for i in "ab" for lb in ("difficulty", "discipline")]
+    chinese = next(r for r in rows if r["item_id"] == "b" and r["label"] == "discipline")
+    assert "牛顿定律" in chinese["prompt"] and "物理学" in json.loads(chinese["structured"])["choice"]
+    assert json.loads(chinese["sampling"])["reply_start"] == "该文本属于“"
+    assert len({r["request_id"] for r in rows}) == 4
+
+
+def test_annotate_label_becomes_code_with_probability(spark):
+    items = spark.createDataFrame([("a", "en", "Newton's laws")], ITEM)
+    asked = annotate.requests(items, "annotate", SPEAKER, Annotate())
+    ledger = completions(asked, text="if(label = 'discipline', 'Physics', 'H4')", logprob="if(label = 'discipline', ln(0.25), 0.0)")
+    kept, rejects = annotate.parse(asked, ledger, "seed", "annotate")
+    [row] = kept.collect()
+    assert (row["discipline"], row["difficulty"]) == ("0533", "H4")
+    assert row["discipline_probability"] == pytest.approx(0.25) and len(row["request_ids"]) == 2
+    assert rejects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("answers", "rule"),
+    [
+        ({"text": "if(label = 'discipline', 'cannot tell', 'H4')"}, "discipline_cannot_tell"),
+        ({"text": "if(label = 'discipline', 'Physics', 'cannot tell')"}, "difficulty_cannot_tell"),
+        ({"text": "'Physics'", "finish_reason": "'refused'", "error": "'prompt_too_long: 9 > 8'"}, "annotation_failed"),
+    ],
+)
+def test_annotate_item_without_label_is_rejected_with_the_reason(spark, answers, rule):
+    asked = annotate.requests(spark.createDataFrame([("a", "en", "x")], ITEM), "annotate", SPEAKER, Annotate())
+    kept, rejects = annotate.parse(asked, completions(asked, **answers), "seed", "annotate")
+    [row] = rejects.collect()
+    assert (kept.count(), row["key"], row["rule"]) == (0, "a", rule)
+    if rule == "annotation_failed":
+        assert "prompt_too_long" in row["evidence"]
+
+
+def test_probe_items_that_are_not_multiple_choice_are_rejected(spark):
+    rows = [
+        ("b", "ok", None, "q", ["x", "y"], "b", "en", "0533", "H1"),
+        ("b", "open", None, "q", None, "42", "en", "0533", "H1"),
+        ("b", "beyond", None, "q", ["x", "y"], "C", "en", "0533", "H1"),
+        ("b", "none", None, "q", ["x", "y"], None, "en", "0533", "H1"),
+    ]
+    usable, rejects = probe.usable(spark.createDataFrame(rows, PROBE_ITEM))
+    assert [(r["item_id"], r["answer"]) for r in usable.collect()] == [("ok", "B")]
+    assert sorted(r["key"] for r in rejects.collect()) == ["beyond", "none", "open"]
+
+
+def test_probe_letter_and_cloze_pick_the_most_likely_option(spark):
+    items = spark.createDataFrame([("b", "i", None, "Capital of France?", ["Rome", "Paris, of course"], "B", "en", "0312", "H1")], PROBE_ITEM)
+    letters = probe.letter_requests(items, SPEAKER)
+    assert json.loads(letters.first()["structured"])["letters"] == [" A", " B"]
+    ledger = completions(letters, choice_logprobs="map('A', -2.0D, 'B', -1.0D)", finish_reason="'scored'")
+    assert probe.letter_picks(letters, ledger).first()["pick"] == "B"
+    cloze = probe.cloze_requests(items, SPEAKER)
+    # per character: -5/5 = -1 for " Rome", -8/17 for " Paris, of course"
+    ledger = completions(cloze, logprob="if(option = 0, -5.0, -8.0)", finish_reason="'scored'")
+    assert probe.cloze_picks(cloze, ledger).first()["pick"] == "B"
+    ledger = completions(cloze, logprob="if(option = 0, -5.0, null)", finish_reason="'refused'")
+    assert probe.cloze_picks(cloze, ledger).first()["pick"] is None
+
+
+def test_probe_scores_per_cell_with_wilson_interval(spark):
+    items = spark.createDataFrame([("b", str(i), None, "q", ["x", "y"], "A", "en", "0533", "H1") for i in range(10)], PROBE_ITEM)
+    picks = [(str(i), "A" if i < 8 else "B", "letter", "m") for i in range(10)]
+    scored = probe.scores(items, spark.createDataFrame(picks, "item_id string, pick string, method string, checkpoint string"))
+    [row] = scored.collect()
+    assert (row["items"], row["correct"], row["accuracy"], row["chance"]) == (10, 8, 0.8, 0.5)
+    # Wilson 95% interval of 8/10, published worked value: 0.490 to 0.943
+    assert row["wilson_low"] == pytest.approx(0.4902, abs=1e-4) and row["wilson_high"] == pytest.approx(0.9433, abs=1e-4)
+
+
+def test_subject_gives_discipline_and_level_and_annotator_the_rest(spark):
+    rows = [
+        ("mmlu", "a", "college_physics", "q", ["x", "y"], "A", "en", None, None),
+        ("mmlu", "b", "astronomy", "q", ["x", "y"], "A", "en", None, None),
+        ("own", "c", None, "q", ["x", "y"], "A", "en", "0541", "H2"),
+    ]
+    filled = subjects.fill(spark.createDataFrame(rows, PROBE_ITEM))
+    got = {r["item_id"]: (r["discipline"], r["difficulty"]) for r in filled.collect()}
+    assert got == {"a": ("0533", "H4"), "b": ("0533", None), "c": ("0541", "H2")}
+    labels = spark.createDataFrame(
+        [("b", "probe_item", "0111", 0.5, "H3", 0.4, "m", ["r1"])],
+        "item_id string, item_table string, discipline string, discipline_probability double, difficulty string,"
+        " difficulty_probability double, annotator string, request_ids array<string>",
+    )
+    merged = {r["item_id"]: r for r in subjects.merge(filled, labels).collect()}
+    assert (merged["b"]["discipline"], merged["b"]["difficulty"], merged["b"]["annotator"]) == ("0533", "H3", "m")
+    assert (merged["c"]["annotator"], merged["c"]["request_ids"]) == ("given", [])

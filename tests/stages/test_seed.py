@@ -1,0 +1,131 @@
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from boostqa.config import Seed, Source
+from boostqa.schemas import RECORD, SEED
+from boostqa.stages.seed import seeds
+from boostqa.tables import violations
+
+CONF = Seed(
+    sources=[Source(name="s", path="p")],
+    licences=["MIT"],
+    max_tokens=12,
+    min_characters=10,
+    min_question_characters=5,
+)
+PROSE = "A lever is a rigid bar that turns about a fixed point."
+
+
+@pytest.fixture(scope="module")
+def word_tokenizer() -> str:
+    tokenizer = Tokenizer(models.WordLevel({"?": 0}, unk_token="?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return tokenizer.to_str()
+
+
+@pytest.fixture
+def staged(spark, word_tokenizer):
+    """Runs the stage on records given as dicts over a document's or a QA item's defaults; line = position."""
+
+    def run(*records: dict, held_out: tuple[str, ...] = ()):
+        rows = []
+        for line, given in enumerate(records, 1):
+            base = dict.fromkeys(RECORD.schema.names) | {"source": "s", "file": "f", "line": line, "lang": "en"}
+            kind = "qa" if "question" in given else "document"
+            rows.append(base | {"kind": kind, "licence": "MIT", "doc_id": f"d{line}"} | given)
+        questions = spark.createDataFrame([(q,) for q in held_out], "question string")
+        kept, rejects = seeds(spark.createDataFrame(rows, RECORD.schema), questions, CONF, word_tokenizer)
+        assert violations(kept, SEED) == []
+        assert rejects.columns == ["stage", "key", "rule", "evidence", "generated_tokens"]
+        return kept.orderBy("line", "chunk").collect(), rejects.orderBy("key").collect()
+
+    return run
+
+
+def test_seeds_each_rule_drops_its_record_with_evidence(staged):
+    cases = [
+        ({"raw": "{oops", "licence": None, "lang": None}, "malformed", "{oops"),
+        ({"text": " \n"}, "missing_field", "text"),
+        ({"question": "Which one is it?", "choices": ["a", ""]}, "missing_field", "choices"),
+        ({"text": PROSE, "licence": " "}, "licence_missing", "no licence"),
+        ({"text": PROSE, "licence": "GPL-3.0"}, "licence_not_allowed", "GPL-3.0"),
+        ({"question": "Find the current in the circuit shown below."}, "figure_only", "circuit shown"),
+        ({"question": "What is it? [Figure 1.2: a wheel]"}, "figure_only", "[Figure 1.2: a wheel]"),
+        ({"question": "Name each compound: (a)\n\n(b)\n\n(c)"}, "figure_only", "(a)\n\n(b)"),
+        ({"question": "如图所示，求电流的大小。", "lang": "zh"}, "figure_only", "如图"),
+        ({"text": "# Wheels\n\n![wheel](w.png)\n[Figure 1: a wheel]"}, "figure_only", "# Wheels\n\n![wheel](w.png)\n"),
+        ({"question": "Why?"}, "too_short", "Why?"),
+        ({"text": "=> [] {} ## ?? !! << >> ++ -- ab"}, "symbol_ratio", "0.909"),
+        ({"text": "the same line again\n" * 9 + "an end"}, "repetition", "0.859"),
+        ({"text": "Ein Hebel ist ein starrer Stab.", "lang": "de-DE"}, "language", "de"),
+        ({"question": "what is 2 + 3 ?"}, "probe_item", "What is 2+3?"),
+    ]
+    kept, rejects = staged(*(record for record, _, _ in cases), held_out=("What is 2+3?", "What is 2-3?"))
+    assert kept == []
+    got = {
+        r.key: (r.rule, r.evidence[: len(evidence)]) for r in rejects for _, _, evidence in [cases[int(r.key[2:]) - 1]]
+    }
+    assert got == {f"f:{line}": case[1:] for line, case in enumerate(cases, 1)}
+
+
+def test_seeds_question_that_carries_its_own_data_is_kept(staged):
+    questions = [
+        "The data are shown below.\n\n| P | V |\n| --- | --- |\n| 1 | 2 |\n\nFind the law.",
+        "Predict the direction of the reaction shown here.\n\n$$A + B = C$$",
+        "Draw the graph of y = x on the same diagram.",
+        "如图书馆有三层，以下图形的面积是多少？",
+    ]
+    kept, rejects = staged(*({"question": q} for q in questions))
+    assert rejects == [] and [r.question for r in kept] == questions
+
+
+def test_seeds_document_is_split_within_the_token_limit(staged):
+    kept, rejects = staged({"text": f"{PROSE}\r\n\r\n# Too\n\nok.", "title": "⼀", "doc_id": None, "lang": "en-GB"})
+    assert [(r.chunk, r.text, r.tokens) for r in kept] == [
+        (0, "A lever is a rigid bar that turns about a fixed point", 12),
+        (1, ".\n\n# Too\n\nok.", 5),
+    ]
+    assert {(r.doc_id, r.title, r.lang, r.question) for r in kept} == {("f:1", "一", "en", None)}
+    assert rejects == []
+
+
+def test_seeds_items_become_text_with_options_and_answer(staged):
+    kept, _ = staged(
+        {"question": "Which is prime?", "choices": ["4", "5"], "answer": "B", "text": "unused", "lang": None},
+        {"question": "哪一个数是质数？", "answer": "五", "lang": None},
+        {"question": "What is heat?", "answer": " "},
+    )
+    assert [(r.lang, r.text, r.answer) for r in kept] == [
+        ("en", "Which is prime?\nA. 4\nB. 5\nAnswer: B", "B"),
+        ("zh", "哪一个数是质数？\n答案：五", "五"),
+        ("en", "What is heat?", None),
+    ]
+
+
+def test_seeds_equal_texts_the_first_acceptable_one_stays(staged):
+    item = {"question": "How long is a metre?"}
+    kept, rejects = staged(
+        item | {"licence": None}, item | {"source": "t"}, item | {"file": "g"}, item | {"file": "e"}, item
+    )
+    assert [(r.source, r.file, r.line) for r in kept] == [("s", "e", 4)]
+    assert [(r.key, r.rule, r.evidence) for r in rejects] == [
+        ("f:1", "licence_missing", "no licence"),
+        ("f:2#0", "duplicate", kept[0].seed_id),
+        ("f:5#0", "duplicate", kept[0].seed_id),
+        ("g:3#0", "duplicate", kept[0].seed_id),
+    ]
+
+
+def test_seeds_every_record_ends_as_seed_or_reject(staged):
+    records = [
+        {"text": f"{PROSE}\n\n# Too\n\n{PROSE}"},
+        {"text": "short"},
+        {"text": "short", "licence": None},
+        {"question": "How long is a metre?", "lang": None},
+        {"question": "How long is a metre?"},
+        {"raw": "x", "licence": None},
+    ]
+    kept, rejects = staged(*records)
+    ends = {r.line for r in kept} | {int(r.key.split(":")[1].split("#")[0]) for r in rejects}
+    assert ends == set(range(1, 7))
+    assert len({r.seed_id for r in kept}) == len(kept) and len({(r.key, r.rule) for r in rejects}) == len(rejects)

@@ -1,0 +1,69 @@
+import gzip
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from udfs import text
+
+CMMLU = Path(__file__).parents[3] / "shared" / "data" / "benchmarks" / "bench_cmmlu.jsonl.gz"
+
+
+@pytest.fixture(scope="module")
+def word_tokenizer() -> str:
+    """A tokenizer.json for which one word or punctuation run is one token."""
+    tokenizer = Tokenizer(models.WordLevel({"?": 0}, unk_token="?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return tokenizer.to_str()
+
+
+def test_normalise_radicals_and_compatibility_ideographs_become_unified():
+    got = text.normalise(pd.Series(["⼀个通⻛管⽤铁⽪", "⻄⻓⺠", "\uf9e4豈"]))
+    assert got.tolist() == ["一个通风管用铁皮", "西长民", "理豈"]
+
+
+def test_normalise_superscripts_and_full_width_punctuation_stay():
+    kept = "10³ m²，ｘ＝½ ① ℃"
+    assert text.normalise(pd.Series([kept])).tolist() == [kept]
+
+
+def test_normalise_spacing_and_control_characters_are_unified():
+    raw = "\ufeffe\u0301t\x07e\u200b\r\nb \t\rc\u2028d\n\n\n\n\ne\tf\n"
+    assert text.normalise(pd.Series([raw])).tolist() == ["éte\nb\nc\nd\n\n\ne\tf"]
+
+
+def test_normalise_null_and_lists_keep_their_shape():
+    got = text.normalise(pd.Series([None, ["⼀", None], "x"], dtype=object))
+    assert got.tolist() == [None, ["一", ""], "x"]
+
+
+@pytest.mark.skipif(not CMMLU.exists(), reason=f"{CMMLU} is not here")
+def test_normalise_cmmlu_no_radical_survives():
+    items = [json.loads(line) for line in gzip.open(CMMLU, "rt", encoding="utf-8")]
+    strings = pd.Series([s for item in items for s in (item["question"], *item["choices"])])
+    radical = "[\u2e80-\u2fdf\uf900-\ufaff]"
+    assert strings.str.contains(radical).sum() > 500
+    assert not text.normalise(strings).str.contains(radical).any()
+
+
+def test_identify_language_only_given_languages_are_answers():
+    texts = pd.Series(["What is the speed of light in a vacuum?", None, "光在真空中的速度是多少？"])
+    assert text.identify_language(texts, ("en", "zh")).tolist() == ["en", None, "zh"]
+    assert text.identify_language(texts, ("de", "fr"))[0] in ("de", "fr")
+
+
+def test_count_tokens_null_stays_null(word_tokenizer):
+    assert text.count_tokens(pd.Series(["one two", None, "x"]), word_tokenizer).tolist() == [2, pd.NA, 1]
+
+
+def test_split_long_document_breaks_at_headings_within_the_limit(word_tokenizer):
+    document = "# A\n\none two three.\n\nfour five six.\n\n# B\n\n" + "word " * 30
+    chunks = text.split(pd.Series([document, None, "short"]), word_tokenizer, 12)
+    assert chunks[0][0] == ("# A\n\none two three.\n\nfour five six.", 10)
+    assert chunks[0][1][0].startswith("# B")
+    assert all(0 < tokens <= 12 for _, tokens in chunks[0])
+    assert sum(c.count("word") for c, _ in chunks[0]) == 30
+    assert chunks[1] is None
+    assert chunks[2] == [("short", 1)]
