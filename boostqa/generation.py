@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow.fs
+from pyarrow.fs import FileSelector, FileSystem
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -23,6 +23,7 @@ from boostqa.errors import ConfigError, ContractError
 from boostqa.lineage import StageRun
 from boostqa.requests import REQUEST_COLUMNS, Speaker
 from boostqa.schemas import COMPLETION
+from udfs.files import file_system
 from udfs.generate import FIGURES, Engine, generate
 
 CONSOLE = Console(stderr=True, width=None if sys.stderr.isatty() else 160)
@@ -38,10 +39,9 @@ def staging_folder(stage: StageRun) -> str:
     return stage.warehouse.path("_staging")
 
 
-def _parts(folder: str) -> tuple[pyarrow.fs.FileSystem, list[str]]:
-    local = "://" not in folder
-    filesystem, path = (pyarrow.fs.LocalFileSystem(), folder) if local else pyarrow.fs.FileSystem.from_uri(folder)
-    found = filesystem.get_file_info(pyarrow.fs.FileSelector(path, allow_not_found=True))
+def _parts(folder: str) -> tuple[FileSystem, list[str]]:
+    filesystem, path = file_system(folder)
+    found = filesystem.get_file_info(FileSelector(path, allow_not_found=True))
     return filesystem, sorted(f.path for f in found if f.base_name.startswith("part-"))
 
 

@@ -110,7 +110,7 @@ def report_errors(action: Callable[[], object]) -> int:
     except KeyboardInterrupt:
         CONSOLE.print("stopped; finished generations are kept: the same command goes on from there")
         return 130
-    except Exception as error:  # a bug or an environment nobody foresaw: the sentence first, the trace in a file
+    except Exception as error:  # noqa: BLE001  a bug or an environment nobody foresaw: the sentence first, the trace in a file
         with tempfile.NamedTemporaryFile("w", prefix="boostqa-", suffix=".log", delete=False) as log:
             traceback.print_exc(file=log)
         first = next(iter(str(error).strip().splitlines()), "")

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from boostqa import __version__
+from boostqa import __version__, prompts
 from boostqa.config import Config
 from boostqa.errors import ContractError, GateFailed
 from boostqa.requests import Speaker
@@ -53,7 +54,6 @@ class StageRun:
     outputs: dict[str, Written] = field(default_factory=dict)
     figures: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FIGURES, 0))
     engine_seconds: float = 0.0
-    prompts: dict[str, str] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
 
@@ -117,6 +117,24 @@ class StageRun:
             )
 
 
+def _log(stage: StageRun, row: dict[str, Any]) -> None:
+    """A stage's figures as metrics and its lineage as parameters of the active MLflow run."""
+    import mlflow
+
+    metrics = {**stage.rows, **stage.figures, "seconds": row["seconds"], "engine_seconds": stage.engine_seconds}
+    if stage.engine_seconds:
+        metrics["tokens_per_second"] = stage.figures["generated_tokens"] / stage.engine_seconds
+    metrics |= {f"rejected.{rule}": n for rule, n in stage.rejected.items()}
+    mlflow.log_metrics({name: float(value) for name, value in metrics.items()})
+    params: dict[str, Any] = {"code_revision": row["code_revision"], "conf_hash": row["conf_hash"]}
+    params |= {f"input.{table}": version for table, version in stage.inputs.items()}
+    params |= {f"output.{table}": written.version for table, written in stage.outputs.items()}
+    params |= {f"hash.{table}": written.hash for table, written in stage.outputs.items()}
+    if stage.figures["requests"]:
+        params |= {f"prompt.{name}": prompts.load(name).sha256 for name in prompts.names()}
+    mlflow.log_params(params)
+
+
 @contextmanager
 def stage_run(spark: SparkSession, config: Config, name: str, run_id: str) -> Iterator[StageRun]:
     """Run one stage inside an MLflow child run; at the end write its row of the `run` table."""
@@ -150,12 +168,7 @@ def stage_run(spark: SparkSession, config: Config, name: str, run_id: str) -> It
             "mlflow_run_id": child.info.run_id,
         }
         warehouse.append("run", spark.createDataFrame([row], RUN.schema))
-        numbers = {**stage.rows, **stage.figures, "seconds": row["seconds"], "engine_seconds": stage.engine_seconds}
-        if stage.engine_seconds:
-            numbers["tokens_per_second"] = stage.figures["generated_tokens"] / stage.engine_seconds
-        mlflow.log_metrics({k: float(v) for k, v in numbers.items()} | {f"rejected.{k}": float(v) for k, v in stage.rejected.items()})
-        mlflow.log_params({f"input.{t}": v for t, v in stage.inputs.items()} | {f"prompt.{p}": h for p, h in stage.prompts.items()})
-        mlflow.log_params({f"output.{t}": w.version for t, w in stage.outputs.items()} | {f"hash.{t}": w.hash for t, w in stage.outputs.items()})
+        _log(stage, row)
         if failed:
             raise failed
 

@@ -1,9 +1,10 @@
 """Tables -> verdicts: a Great Expectations suite per table, table-level gates in native Spark, and pages to read them.
 
-What tables.py verifies at a write is not paid for twice: the uniqueness of a key (a shuffle, by far the dearest
-expectation) is left to it, but for the ledger, which is appended to. A suite, however long, is two queries over its
-table because no example values are asked for; only the expectations that fail are run again, with examples. Two
-column-pruned queries cost no more than caching a table of long texts, so nothing is persisted here.
+What Delta and tables.py enforce at a write is not paid for twice. A not-null expectation could never fail: Spark folds
+it to "0 nulls" because the stored schema says NOT NULL. The uniqueness of a key (a shuffle, by far the dearest
+expectation) is asked only of the ledger, which is appended to. A suite, however long, is two queries over its table
+because no example values are asked for; only expectations that fail are run again, with examples. Two column-pruned
+queries cost no more than caching a table of long texts, so nothing is persisted here.
 """
 
 import logging
@@ -64,7 +65,7 @@ def _item(low: int = 1, high: int | None = None) -> list[Expectation]:
 
 
 def _values(seed: Seed, clean: Clean) -> dict[str, list[Expectation]]:
-    """What each table's values must be, beyond columns, nulls and rows."""
+    """What each table's values must be, beyond what follows from the contract."""
     status = ("agreed", "corrected")
     return {
         "seed": [
@@ -87,7 +88,7 @@ def _values(seed: Seed, clean: Clean) -> dict[str, list[Expectation]]:
             *(_between(c, 0, 1) for c in ("accuracy", "wilson_low", "wilson_high", "chance")),
         ],
         "budget": [*_cell(), *(_between(c, 0, 1) for c in ("deficit", "difficulty_share")), _between("tokens", 0)],
-        "plan": [*_request(), _matches("discipline", FIELD), _between("sample_index", 0)],
+        "plan": [*_request(), _matches("discipline", FIELD)],
         "completion": [
             gxe.ExpectColumnValuesToBeUnique(column="request_id"),
             _matches("request_id", SHA256),
@@ -98,22 +99,18 @@ def _values(seed: Seed, clean: Clean) -> dict[str, list[Expectation]]:
         ],
         "draft": _item(),
         "refined": [*_item(), _one_of("status", status), _length("draft_answer", 1), _between("votes", 1)],
-        "clean": [
-            *_item(clean.min_question_characters, clean.max_question_characters),
-            _one_of("status", status),
-        ],
+        "clean": [*_item(clean.min_question_characters, clean.max_question_characters), _one_of("status", status)],
         "reject": [_one_of("stage", STAGES), _length("rule", 1), _length("key", 1)],
         "contamination": [_one_of("field", ("question", "choices", "answer", "passage")), _length("match", 1)],
     }
 
 
 def _contract(name: str) -> list[Expectation]:
-    """Expectations that follow from the table's contract."""
-    table = TABLES[name]
-    found: list[Expectation] = [gxe.ExpectTableColumnsToMatchSet(column_set=table.schema.names, exact_match=True)]
-    found += [gxe.ExpectColumnValuesToNotBeNull(column=c.name) for c in table.columns if not c.nullable]
-    rows = 0 if name in MAY_BE_EMPTY else 1
-    return [*found, gxe.ExpectTableRowCountToBeBetween(min_value=rows)]
+    """What follows from the table's contract."""
+    return [
+        gxe.ExpectTableColumnsToMatchSet(column_set=TABLES[name].schema.names, exact_match=True),
+        gxe.ExpectTableRowCountToBeBetween(min_value=0 if name in MAY_BE_EMPTY else 1),
+    ]
 
 
 def _observed(result: Any) -> str:
@@ -243,9 +240,9 @@ def judge(
 
     `frames` holds seed, annotation, probe, budget, plan, completion, draft, refined, clean, reject and contamination;
     rates of `gate` are shares of rows 0..1; `seed` gives the licences and languages allowed, `clean` the question
-    length (characters). A missing column is a failed verdict, not an exception. Leaves in `folder` the GX context with
-    its validation results and Data Docs (their pages load styles from the network), and `verdicts.html`, which needs
-    nothing but itself.
+    length (characters). A column that a suite misses is a failed verdict, not an exception. Leaves in `folder` (local)
+    the GX context with its validation results and Data Docs, whose pages load styles from the network, and
+    `verdicts.html`, which needs nothing but itself.
     """
     folder.mkdir(parents=True, exist_ok=True)
     values = _values(seed, clean)
@@ -270,21 +267,16 @@ def page(verdicts: list[dict[str, Any]]) -> str:
 
 
 PAGE = Environment(autoescape=True, trim_blocks=True).from_string("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
+<html lang="en"><head><meta charset="utf-8">
 <title>BoostQA verdicts: {{ failed }} of {{ total }} gates failed</title>
 <style>
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #1d2733 }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0 2rem }
 caption { text-align: left; font-weight: 600; padding: .4rem 0 }
-th, td { text-align: left; vertical-align: top; padding: .3rem .6rem; border-bottom: 1px solid #d5dce4 }
-td { overflow-wrap: anywhere }
+th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #d5dce4; overflow-wrap: anywhere }
 .holds { color: #14632f }
 .FAILED { color: #a11212; font-weight: 600 }
-</style>
-</head>
+</style></head>
 <body>
 <h1>Verdicts of the quality gates</h1>
 <p class="{{ "FAILED" if failed else "holds" }}">{{ failed }} of {{ total }} gates failed:
@@ -300,9 +292,7 @@ td { overflow-wrap: anywhere }
 <tr><td>{{ v.gate }}</td><td class="{{ word }}">{{ word }}</td><td>{{ v.observed }}</td><td>{{ v.expected }}</td>
 <td>{{ v.version }}</td></tr>
 {% endfor %}
-</tbody>
-</table>
+</tbody></table>
 {% endfor %}
-</body>
-</html>
+</body></html>
 """)

@@ -347,8 +347,10 @@ RUN = Table(
 STAGES = ("seed", "annotate", "probe", "plan", "synthesize", "refine", "clean", "gate", "mix")
 TABLES = {
     t.name: t
-    for t in (SEED, ANNOTATION, PROBE, BUDGET, PLAN, COMPLETION, DRAFT, REFINED, CLEAN, CONTAMINATION)
-    + (VERDICT, MIX, REJECT, RUN)
+    for t in (
+        *(SEED, ANNOTATION, PROBE, BUDGET, PLAN, COMPLETION, DRAFT),
+        *(REFINED, CLEAN, CONTAMINATION, VERDICT, MIX, REJECT, RUN),
+    )
 }
 GRADES = ("H1", "H2", "H3", "H4", "H5")
 HIGH = ("H4", "H5")

@@ -57,6 +57,6 @@ def spark_session(name: str, master: str | None = None, conf: dict[str, str] | N
         ) from error
     if not platform_session:
         session.sparkContext.setLogLevel("FATAL")  # what fails is raised here; the JVM's copy would be printed before it
-    if "delta" not in session.conf.get("spark.sql.extensions", "").lower() and not platform_session:
+    if "delta" not in (session.conf.get("spark.sql.extensions", "") or "").lower() and not platform_session:
         raise ConfigError("the Spark session has no Delta: pass --properties-file conf/spark.conf to spark-submit")
     return session

@@ -11,7 +11,7 @@ from pathlib import Path
 from delta.tables import DeltaTable
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -148,7 +148,7 @@ class Warehouse:
         except (PySparkException, Py4JJavaError) as error:
             raise ConfigError(f"cannot create table {table.name} in {self.location}: {_reason(error)}") from error
 
-    def _save(self, writer, table: Table) -> None:
+    def _save(self, writer: DataFrameWriter, table: Table) -> None:
         try:
             writer.saveAsTable(self.path(table.name)) if self.catalog else writer.save(self.path(table.name))
         except (PySparkException, Py4JJavaError) as error:

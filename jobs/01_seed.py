@@ -5,8 +5,8 @@ from functools import reduce
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from boostqa.lineage import StageRun
 from boostqa.line import submit
+from boostqa.lineage import StageRun
 from boostqa.sources import read_items, read_records
 from boostqa.stages import seed
 
@@ -15,7 +15,7 @@ def main(stage: StageRun) -> None:
     conf = stage.config.seed
     records = reduce(DataFrame.unionByName, (read_records(stage.spark, s) for s in conf.sources)).persist()
     held_out = reduce(DataFrame.unionByName, (read_items(stage.spark, s) for s in stage.config.probe.items))
-    seeds, rejects = seed.seeds(records, held_out.select("question"), conf, stage.tokenizer())
+    seeds, rejects = seed.parted(seed.judged(records, held_out.select("question"), conf, stage.tokenizer()).persist())
     kept = stage.write("seed", seeds)
     rejected = stage.reject(rejects)
     # A document split into n chunks fans out by n - 1: every chunk but the first, kept or rejected ("file:line#chunk").

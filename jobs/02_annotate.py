@@ -1,8 +1,8 @@
 """Job 2, annotate: seed -> annotation, reject. The annotator labels each seed with discipline and difficulty."""
 
 from boostqa.generation import complete
-from boostqa.lineage import StageRun
 from boostqa.line import submit
+from boostqa.lineage import StageRun
 from boostqa.stages import annotate
 
 

@@ -8,8 +8,8 @@ from pyspark.sql import functions as F
 from boostqa.config import Model
 from boostqa.errors import ContractError
 from boostqa.generation import complete
-from boostqa.lineage import StageRun
 from boostqa.line import submit
+from boostqa.lineage import StageRun
 from boostqa.requests import Speaker
 from boostqa.schemas import ANNOTATION
 from boostqa.sources import read_items

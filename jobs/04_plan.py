@@ -2,8 +2,8 @@
 
 from pyspark.sql import functions as F
 
-from boostqa.lineage import StageRun
 from boostqa.line import submit
+from boostqa.lineage import StageRun
 from boostqa.stages import plan
 
 

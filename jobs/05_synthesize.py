@@ -1,8 +1,8 @@
 """Job 5, synthesize: plan, seed -> draft, annotation, reject. Writes questions, then measures their difficulty."""
 
 from boostqa.generation import complete
-from boostqa.lineage import StageRun
 from boostqa.line import submit
+from boostqa.lineage import StageRun
 from boostqa.stages import annotate, synthesize
 
 

@@ -1,8 +1,8 @@
 """Job 6, refine: draft -> refined, reject. A second model answers blind; agreement decides, then the solution is rewritten."""
 
 from boostqa.generation import complete
-from boostqa.lineage import StageRun
 from boostqa.line import submit
+from boostqa.lineage import StageRun
 from boostqa.stages import refine
 
 

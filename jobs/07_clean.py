@@ -4,8 +4,8 @@ from functools import reduce
 
 from pyspark.sql import DataFrame
 
-from boostqa.lineage import StageRun
 from boostqa.line import submit
+from boostqa.lineage import StageRun
 from boostqa.sources import read_items
 from boostqa.stages import clean
 
@@ -20,7 +20,7 @@ def main(stage: StageRun) -> None:
     contamination = stage.warehouse.read("contamination", stage.outputs["contamination"].version)
     rows, contaminated = clean.clean(refined, screened, contamination, seeds)
     kept = stage.write("clean", rows)
-    stage.account(refined.count(), kept, stage.reject(clean.screened_out(screened).unionByName(contaminated)))
+    stage.account(refined.count(), kept, stage.reject(screened.unionByName(contaminated)))
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ from pathlib import Path
 from pyspark.sql import functions as F
 
 from boostqa.errors import GateFailed
-from boostqa.lineage import StageRun
 from boostqa.line import submit
+from boostqa.lineage import StageRun
 from boostqa.quality import judge
 from boostqa.schemas import VERDICT
 

@@ -4,8 +4,8 @@ import hashlib
 
 from boostqa.errors import GateFailed
 from boostqa.export import card, manifest, shards
-from boostqa.lineage import StageRun, code_revision
 from boostqa.line import submit
+from boostqa.lineage import StageRun, code_revision
 from boostqa.stages import mix
 
 

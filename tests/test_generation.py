@@ -36,7 +36,9 @@ def echo(asked_log, dies=False):
 
         class Echo:
             started = True
-            flight: list = []
+
+            def __init__(self):
+                self.flight = []
 
             def submit(self, message):
                 with open(asked_log, "a") as log:
@@ -116,7 +118,7 @@ def test_absorb_ignores_a_part_that_was_cut_off(stage, tmp_path):
 
 
 def test_absorb_keeps_the_first_of_two_different_answers_and_reports_it(stage, capsys):
-    asked, speaker = requests(stage, "a")
+    asked, _ = requests(stage, "a")
     stage.warehouse.append("completion", stage.spark.createDataFrame([], COMPLETION.schema))
     stage_part(stage, asked, {"a": "first"})
     assert absorb(stage, staging_folder(stage)) == 1

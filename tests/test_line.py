@@ -24,7 +24,7 @@ def boostqa(*args, folder):
     settings = [x for setting in small for x in ("--set", setting)]
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     command = [sys.executable, "-c", "from boostqa.cli import main; main()", args[0], "--config", DEMO, *settings, *args[1:]]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    return subprocess.run(command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -118,9 +118,8 @@ def test_full_disk_is_named_before_anything_starts(tmp_path, monkeypatch):
     ],
 )
 def test_command_line_mistake_is_one_message_and_exit_code_2(args, part):
-    done = subprocess.run(
-        [sys.executable, "-c", "from boostqa.cli import main; main()", *args], cwd=ROOT, capture_output=True, text=True
-    )
+    command = [sys.executable, "-c", "from boostqa.cli import main; main()", *args]
+    done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert part in done.stderr and "Traceback" not in done.stderr
 

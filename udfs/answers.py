@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
@@ -56,18 +56,18 @@ def same(first: str, second: str, multiple_choice: bool) -> bool | None:
     return _symbolic(first, second) if short and re.search(r"[\d\\^=+*/]", first + second) else None
 
 
-def compare(rows: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+def compare(rows: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
     """[draft_id, answer, blind (answers by sample index), multiple_choice] -> [draft_id, equal, leader].
 
     `equal[i]`: blind answer i against the draft's answer; `leader[i]`: the first blind answer that means the same as i.
     """
     for batch in rows:
         out = []
-        for row in batch.itertuples(index=False):
-            blind = list(row.blind)
-            equal = [same(row.answer, b, row.multiple_choice) for b in blind]
+        columns = (batch[name] for name in ("draft_id", "answer", "blind", "multiple_choice"))
+        for draft_id, answer, blind, multiple_choice in zip(*columns, strict=True):
+            equal = [same(answer, other, multiple_choice) for other in blind]
             leader = [
-                next((j for j in range(i) if same(blind[j], b, row.multiple_choice)), i) for i, b in enumerate(blind)
-            ]  # fmt: skip
-            out.append((row.draft_id, equal, leader))
+                next((j for j in range(i) if same(blind[j], other, multiple_choice)), i) for i, other in enumerate(blind)
+            ]
+            out.append((draft_id, equal, leader))
         yield pd.DataFrame(out, columns=["draft_id", "equal", "leader"])

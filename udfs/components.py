@@ -12,8 +12,7 @@ SCHEMA = "node long, component long"
 
 
 def components(edges: pd.DataFrame) -> pd.DataFrame:
-    """[a long, b long] -> [node, component]; a component is named by its smallest node.
-    """
+    """[a long, b long] -> [node, component]; a component is named by its smallest node."""
     nodes, ends = np.unique(edges[["a", "b"]].to_numpy(), return_inverse=True)
     a, b = ends.reshape(-1, 2).T
     graph = coo_array((np.ones(len(a), dtype=np.int8), (a, b)), shape=(len(nodes), len(nodes)))

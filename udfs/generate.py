@@ -8,14 +8,15 @@ only when the task ends); the driver takes them into the ledger. The task return
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.fs
 import pyarrow.parquet as pq
+
+from udfs.files import file_system
 
 FIGURES = "engine_starts long, completed long, failed long, prompt_tokens long, generated_tokens long, seconds double"
 CHARACTERS_PER_TOKEN = 3  # for the window only; the engine counts exactly before it accepts
@@ -35,9 +36,7 @@ class Staging:
     """Part files of finished rows; one that is not complete has no Parquet footer and is ignored."""
 
     def __init__(self, folder: str, schema: pa.Schema, rows: int, seconds: float) -> None:
-        self.filesystem, self.folder = (
-            pyarrow.fs.FileSystem.from_uri(folder) if "://" in folder else (pyarrow.fs.LocalFileSystem(), folder)
-        )
+        self.filesystem, self.folder = file_system(folder)
         self.filesystem.create_dir(self.folder, recursive=True)
         self.schema, self.rows, self.seconds = schema, rows, seconds
         self.pending: list[dict[str, Any]] = []
@@ -91,7 +90,11 @@ class Window:
             self.take(1.0)
         self.flight[row["request_id"]] = (row, cost, 1)
         self.cost += cost
-        self._guarded(lambda engine: engine.submit(_message(row)))
+        self._send(row)
+
+    def _send(self, row: dict[str, Any]) -> None:
+        message = _message(row)
+        self._guarded(lambda engine: engine.submit(message))
 
     def take(self, timeout: float) -> None:
         """Take what finished into staging."""
@@ -134,12 +137,12 @@ class Window:
                 self.flight[row["request_id"]] = (row, cost, attempts + 1)
                 self.cost += cost
             for row, _, _ in list(self.flight.values()):
-                self._guarded(lambda engine, row=row: engine.submit(_message(row)))
+                self._send(row)
             return []
 
 
 def generate(
-    batches: Iterator[pd.DataFrame], settings: dict[str, Any], connect: Callable[[dict[str, Any]], Engine] | None = None
+    batches: Iterable[pd.DataFrame], settings: dict[str, Any], connect: Callable[[dict[str, Any]], Engine] | None = None
 ) -> Iterator[pd.DataFrame]:
     """Complete every request of the partition; yields one row of FIGURES.
 
@@ -158,7 +161,7 @@ def generate(
     try:
         for batch in batches:
             for row in batch.to_dict("records"):
-                window.add({k: None if v is None or v is pd.NA or v != v else v for k, v in row.items()})
+                window.add({str(name): None if pd.isna(value) else value for name, value in row.items()})
         while window.flight:
             window.take(1.0)
     finally:

@@ -6,26 +6,18 @@ are fixed, and nothing of the clock or the platform goes into a file. A retried 
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow import fs
+
+from udfs.files import file_system
 
 EXTENSIONS = {"parquet": "parquet", "jsonl": "jsonl.zst"}
 ROW_GROUP_ROWS = 65_536
 BATCH_ROWS = 4_096
 PARQUET_LEVEL = 9
 RESULT = "shard int, format string, file string, rows long, tokens long, bytes long, sha256 string"
-
-
-def file_system(folder: str) -> tuple[fs.FileSystem, str]:
-    """pyarrow's file system of a URI (s3://, gs://, abfss://, hdfs://, ...) or a local path, and the path inside."""
-    if "://" in folder:
-        file_system, path = fs.FileSystem.from_uri(folder)
-        return file_system, path.rstrip("/")
-    return fs.LocalFileSystem(), os.path.abspath(folder)
 
 
 def file_name(shard: int, shards: int, kind: str) -> str:

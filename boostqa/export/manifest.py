@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from boostqa.export.shards import MANIFEST
-from udfs.shard_writer import file_system
+from udfs.files import file_system
 
 GROUPS = ("discipline", "difficulty", "licence", "source", "lang")
 

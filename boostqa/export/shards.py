@@ -5,7 +5,8 @@ from typing import Any
 from pyspark.sql import DataFrame
 
 from boostqa.schemas import MIX
-from udfs.shard_writer import RESULT, file_system, shard_writer
+from udfs.files import file_system
+from udfs.shard_writer import RESULT, shard_writer
 
 MANIFEST = "manifest.json"
 

@@ -42,6 +42,11 @@ def load(name: str) -> Prompt:
     return Prompt(name, {lang: (folder / f"{name}.{lang}.md").read_text(encoding="utf-8").strip() for lang in LANGUAGES})
 
 
+def names() -> list[str]:
+    """Names of all templates."""
+    return sorted({file.name.split(".")[0] for file in Path(__file__).parent.glob("*.md")})
+
+
 def terms(group: str) -> dict[str, dict[str, str]]:
     """How a vocabulary (`grade`, `format`, `lever`, `fields`, `answer_form`) is said: language -> term -> words."""
     words = yaml.safe_load((Path(__file__).parent / "terms.yaml").read_text(encoding="utf-8"))

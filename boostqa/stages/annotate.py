@@ -1,9 +1,9 @@
 """item -> annotation, rejects. Grain: one item (seed, draft or probe item). Key: item_id.
 
 Two requests an item, discipline and difficulty, each answered by constrained decoding, so that every completion is a
-label and its probability is known. The
-disciplines are not listed in the prompt: the constraint holds them, the list would cost 600 tokens an item, and the demo's
-model labelled 13 of 44 English probe items right without it against 3 with it (26 against 8 in the broad field). What may disappear: items the annotator cannot tell, items whose request failed.
+label and its probability is known. The disciplines are not listed in the prompt: the constraint holds them, the list
+would cost 600 tokens an item, and the demo's model labelled 13 of 44 English probe items right without it against 3 with
+it (26 against 8 in the broad field). What may disappear: items the annotator cannot tell, items whose request failed.
 """
 
 import json

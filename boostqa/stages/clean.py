@@ -5,9 +5,9 @@ Three steps, because the result of each is expensive and read more than once; th
     contamination = contaminate(refined, screened, seeds, benchmarks, conf)        # write, read back: n-grams
     rows, contaminated = clean(refined, screened, contamination, seeds)            # rejects = screened + contaminated
 
-What may disappear: items that a named rule finds unfit, duplicates among drafts and of seeds, items that share text with
-a benchmark; each is rejected once, for the first reason in this order. What it does not know: whether a question is
-right, and paraphrases.
+What may disappear: items that a named rule finds unfit, duplicates among drafts and of seeds, items that share text
+with a benchmark; each is rejected once, for the first reason in this order. What it does not know: whether a question
+is right, and paraphrases.
 """
 
 from pyspark.sql import Column, DataFrame
@@ -18,32 +18,34 @@ from boostqa.schemas import CLEAN, REFINED
 from boostqa.stages import decontaminate, deduplicate
 from boostqa.stages.deduplicate import cjk_characters, folded, grams
 
-OPTIONS = 4  # of a multiple-choice item, lettered A to D
+_LETTERS = "ABCD"  # of the options of a multiple-choice item
 _MIN_CHINESE_SHARE = 0.05  # of the letters of a question in Chinese; formulas are the rest
 _MAX_CHINESE_SHARE = 0.5  # of the letters of a question in English
 _REPEATED_WORDS, _REPEATED_CHARACTERS = 3, 6
 
 _TEXT = "(?:passage|text|excerpt|article|paragraph)"
 _FIGURE = "(?:figure|diagram|graph|picture|image|chart|table|illustration)"
+_CITED = r"(?:according to|based on|(?:described|stated|mentioned|discussed|explained|given) in|refer(?:ring)? to)"
+_WHICH = r"(?:the|this) (?:(?:above|given|following|provided|preceding) )?"
+_WHICH_ZH = "(?:上|前|本|下|原|以上|上述|下面|下列|以下|该|这)?(?:一?[段篇]|面的)?"
 _PASSAGE = "|".join(
     (
-        r"(?i:\b(?:according to|based on|(?:described|stated|mentioned|discussed|explained|given) in|refer(?:ring)? to)"
-        rf" (?:the|this) (?:(?:above|given|following|provided|preceding) )?(?:{_TEXT}|section|chapter|document|reading)\b)",
+        rf"(?i:\b{_CITED} {_WHICH}(?:{_TEXT}|section|chapter|document|reading)\b)",
         r"(?i:\b(?:in|from|by) (?:the|this) (?:passage|excerpt)\b(?! of)|\bin the text\b(?= above|[,.?]))",
         rf"(?i:\b{_TEXT} (?:above|below)\b|\b(?:above|preceding|provided) {_TEXT}\b)",
-        r"(?i:\bthe (?:author|passage|text) (?:states|mentions|describes|says|suggests|explains|argues|implies|claims)\b)",
+        r"(?i:\bthe (?:author|passage|text) (?:states|mentions|describes|says|suggests|explains|argues|implies)\b)",
         rf"(?i:\b(?:shown|depicted|illustrated|seen|given|described) in the (?:\w+ )?{_FIGURE}\b)",
-        rf"(?i:\b{_FIGURE} (?:above|below)\b|\b(?:above|accompanying) {_FIGURE}\b|\bthe following (?:figure|diagram)\b)",
+        rf"(?i:\b{_FIGURE} (?:above|below)\b|\b(?:above|accompanying) {_FIGURE}\b|\bfollowing (?:figure|diagram)\b)",
         r"\b(?:Figure|Fig\.) ?\d|\b(?:Table|Example|Equation|Section|Chapter) \d+\.\d",
-        "(?:根据|依据|阅读|结合|参考)(?:上|前|本|下|原|以上|上述|下面|下列|以下|该|这)?(?:一?[段篇]|面的)?"
-        "(?:短文|文章|文本|段落|材料|课文|文段|上文|前文|本文|原文|图表)",
-        r"根据[上前本原]文|如[上下左右附]?[图表](?:所示|\s*\d|[，,：:甲乙中])|[上下左右附]图[中所是为，,]|[上下]表[中所]",
-        "文中(?:提到|所述|指出|认为|作者|的)|上述(?:文章|文本|段落|短文)|[本上]文(?:中|所|介绍|提到)|本[章节](?:中|所|介绍|提到)",
+        f"(?:根据|依据|阅读|结合|参考){_WHICH_ZH}(?:短文|文章|文本|段落|材料|课文|文段|图表)|根据[上前本原]文",
+        r"如[上下左右附]?[图表](?:所示|\s*\d|[，,：:甲乙中])|[上下左右附]图[中所是为，,]|[上下]表[中所]",
+        "文中(?:提到|所述|指出|认为|作者|的)|上述(?:文章|文本|段落|短文)|[本上]文(?:中|所|介绍|提到)|本[章节](?:中|所|介绍)",
     )
 )
 _CHAT = r"<\|\w+\|>|<｜[^｜<>]+｜>|\[/?INST\]|<</?SYS>>|</?think>|<(?:start|end)_of_turn>|</s>"
 _EMPTY_FORM = (
-    r"(?i)^[\p{P}\p{S}\s]*(?:string|text|question|answer|solution|placeholder|todo|tbd|问题|答案|解答)[\p{P}\p{S}\s]*$|^[.…]+$"
+    r"(?i)^[\p{P}\p{S}\s]*(?:string|text|question|answer|solution|placeholder|todo|tbd|问题|答案)[\p{P}\p{S}\s]*$"
+    r"|^[.…]+$"
 )
 _EMPTY_OPTION = r"(?i)^(?:(?:option|choice|选项) ?[a-d1-4]?|[.…]+|<[^<>]*>)$"
 _TEMPLATE = (
@@ -75,9 +77,9 @@ def _first_rule(conf: Clean) -> Column:
     everything = F.concat_ws("\n", question, choices, answer, "solution")
     # A Chinese or Japanese character is two columns wide and says about as much as two letters.
     width = F.length(F.trim(question)) + cjk_characters(question)
-    options = F.size(F.array_distinct(F.filter(F.transform(choices, F.trim), lambda c: c != "")))
-    four = (F.size(choices) == OPTIONS) & (options == OPTIONS)
-    lettered = F.coalesce(four, F.lit(False)) & answer.isin(*"ABCD"[:OPTIONS])
+    options = F.size(F.array_distinct(F.filter(F.transform(choices, lambda c: F.trim(c)), lambda c: c != "")))
+    four = (F.size(choices) == len(_LETTERS)) & (options == len(_LETTERS))
+    lettered = F.coalesce(four, F.lit(False)) & answer.isin(*_LETTERS)
     chinese = F.try_divide(cjk_characters(question), F.length(F.regexp_replace(question, r"\P{L}+", "")))
     wrong_language = F.when(F.col("lang") == "zh", chinese < _MIN_CHINESE_SHARE).when(
         F.col("lang") == "en", chinese > _MAX_CHINESE_SHARE
@@ -126,8 +128,8 @@ def _asked() -> Column:
 
 
 def screen(refined: DataFrame, seeds: DataFrame, conf: Clean) -> DataFrame:
-    """REFINED and SEED rows -> rejects: those of `rules`, then `exact_duplicate` among drafts, then `near_duplicate` and
-    `near_duplicate_of_seed`, whose evidence is the keeper's id.
+    """REFINED and SEED rows -> rejects: those of `rules`, then `exact_duplicate` among drafts, then `near_duplicate`
+    and `near_duplicate_of_seed`; the evidence of a duplicate is the keeper's id.
 
     Drafts are compared by question and options, with seeds by theirs, or by the text of a seed without a question.
     The caller persists the result: it is read by every later step.

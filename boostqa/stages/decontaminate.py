@@ -1,13 +1,13 @@
 """items, benchmarks -> contamination: every benchmark item whose text stands in an item.
 
-Grain: one match between a field of an item and a benchmark item. Key: draft_id, field, benchmark, benchmark_item. Nothing
-disappears here, the caller drops. What it does not know: paraphrases, translations, and texts shorter than one window
-that stand inside a longer one.
+Grain: one match between a field of an item and a benchmark item. Key: draft_id, field, benchmark, benchmark_item.
+Nothing disappears here, the caller drops. What it does not know: paraphrases, translations, and texts shorter than one
+window that stand inside a longer one.
 
 Every field becomes keys, and equal keys are a match: each run of `ngram_words` words (13 as in Brown et al., "Language
-Models are Few-Shot Learners", 2020, appendix C), each window of `window_characters` characters where Chinese or Japanese
-dominates, a shorter text as a whole, and the set of options. Keys of a whole and of a set begin with a mark that no
-normalised text contains, so that they match their own kind only.
+Models are Few-Shot Learners", 2020, appendix C), each window of `window_characters` characters where Chinese or
+Japanese dominates, a shorter text as a whole, and the set of options. Keys of a whole and of a set begin with a mark
+that no normalised text contains, so that they match their own kind only.
 """
 
 from pyspark.sql import Column, DataFrame, Window
@@ -25,7 +25,7 @@ _MATCH_CHARACTERS = 200
 
 
 def _windows(text: Column, conf: Clean) -> Column:
-    """Runs of words or characters; of the latter those half of which are Chinese or Japanese, or formulas would match."""
+    """Runs of words, or of characters at least half of which are Chinese or Japanese: formulas alone tell no leak."""
     every = grams(text, conf.ngram_words, conf.window_characters)
     prose = F.filter(every, lambda window: cjk_characters(window) * 2 >= conf.window_characters)
     return F.when(is_cjk(text), prose).otherwise(every)
@@ -55,7 +55,8 @@ def _keys(rows: DataFrame, conf: Clean, ids: list[str], fields: list[str]) -> Da
     parts = [F.struct(F.lit(f).alias("field"), texts[f].alias("text"), options[f].alias("options")) for f in fields]
     each = rows.select(*ids, F.inline(F.array(*parts))).withColumn("windows", _windows(F.col("text"), conf))
     whole = F.when(F.size("windows") == 0, _whole(F.col("text"))).otherwise(F.array())
-    return each.select(*ids, "field", F.posexplode(F.concat("windows", whole, _set(F.col("options")))).alias("position", "key"))
+    keys = F.concat("windows", whole, _set(F.col("options")))
+    return each.select(*ids, "field", F.posexplode(keys).alias("position", "key"))
 
 
 def _benchmark_keys(benchmarks: DataFrame, conf: Clean) -> DataFrame:
@@ -64,8 +65,8 @@ def _benchmark_keys(benchmarks: DataFrame, conf: Clean) -> DataFrame:
     A whole or a set is one when differing items of a benchmark share it, a window when more than 10 items do (the limit
     of Brown et al.); so a window never matches more items than that.
     """
-    named = benchmarks.withColumn("benchmark_item", F.col("item_id")).withColumn("item", F.xxhash64("question", "choices"))
-    every = _keys(named, conf, ["benchmark", "benchmark_item", "item"], ["question", "choices", "answer"])
+    content = {"benchmark_item": F.col("item_id"), "item": F.xxhash64("question", "choices")}
+    every = _keys(benchmarks.withColumns(content), conf, ["benchmark", *content], ["question", "choices", "answer"])
     every = every.where(~F.col("key").startswith(_WHOLE) | (F.col("field") == "question"))
     sharing = Window.partitionBy("benchmark", "key")
     differing = F.min("item").over(sharing) != F.max("item").over(sharing)
@@ -78,12 +79,13 @@ def matches(items: DataFrame, benchmarks: DataFrame, conf: Clean) -> DataFrame:
     [benchmark, item_id, question, choices, answer] -> CONTAMINATION rows.
 
     Each field of an item is compared with the question, the joined options and the answer of each benchmark item; an
-    answer there counts only from one full window on. `match` is the first matching key by position, up to 200 characters.
+    answer there counts only from one full window on. `match` is the first matching key by position, up to 200
+    characters.
     """
     ours = _keys(items, conf, ["draft_id", "source", "generator"], ["question", "choices", "answer", "passage"])
     theirs = _benchmark_keys(benchmarks, conf)
-    # The items are what scales: only hashes of the smaller side travel to them (8 bytes per benchmark window, no shuffle
-    # of items). The few windows that remain then meet the benchmarks' text, which also settles equal hashes.
+    # The items are what scales: only hashes of the benchmarks, the smaller side, travel to them (8 bytes per window, no
+    # shuffle of items). The few windows that remain then meet the benchmarks' text, which also settles equal hashes.
     hashes = theirs.select(F.xxhash64("key").alias("hash"))
     suspects = ours.withColumn("hash", F.xxhash64("key")).join(F.broadcast(hashes), on="hash", how="left_semi")
     found = suspects.join(theirs, on="key", how="inner")  # many to many: a window may stand in several items

@@ -61,7 +61,7 @@ def budget(labelled: DataFrame, probe: DataFrame, conf: Plan) -> DataFrame:
     total = supply.select(F.sum("seeds").alias("all_seeds"))
     cells = cells.crossJoin(total).withColumns(
         {
-            "deficit": F.coalesce(deficit, F.lit(1.0)),
+            "deficit": F.when(F.col("accuracy").isNull(), 1.0).otherwise(deficit),  # greatest() would skip a null
             "stem_factor": F.when(_stem(), conf.stem_boost).otherwise(1.0),
             "supply_factor": F.sqrt(F.col("seeds") / F.col("all_seeds")),
             "difficulty_share": F.when(high, conf.high_difficulty_share).otherwise(1 - conf.high_difficulty_share),

@@ -66,8 +66,15 @@ def judged(records: DataFrame, held_out: DataFrame, conf: Seed, tokenizer_json: 
     return _with_chunk_verdict(_chunks(ruled, conf.max_tokens, tokenizer_json), conf.min_characters)
 
 
+def _is(kind: str) -> Column:
+    return F.col("kind") == kind
+
+
 def _normalised(records: DataFrame, languages: list[str]) -> DataFrame:
-    """Text columns in one spelling, blank is null; lang as declared (its first subtag), else identified."""
+    """records in one spelling, blank is null; `text` is the document or the question, other content of QA items only.
+
+    lang is the first subtag of the declared one, else identified.
+    """
     normalise = F.pandas_udf(text_udfs.normalise, "string")  # type: ignore[call-overload]
     normalise_each = F.pandas_udf(text_udfs.normalise, STRINGS)  # type: ignore[call-overload]
 
@@ -75,13 +82,16 @@ def _normalised(records: DataFrame, languages: list[str]) -> DataFrame:
     def identify(text: pd.Series) -> pd.Series:
         return text_udfs.identify_language(text, tuple(languages))
 
+    text = F.when(_is("document"), F.col("text")).when(_is("qa"), F.col("question"))
     declared = F.nullif(F.lower(F.regexp_extract("lang", "^[A-Za-z]+", 0)), F.lit(""))
     return records.select(
         *("source", "file", "line", "raw", "kind", "licence", "attribution"),
         F.coalesce("doc_id", F.concat_ws(":", "file", "line")).alias("doc_id"),
-        *(F.nullif(normalise(c), F.lit("")).alias(c) for c in ("title", "text", "question", "answer")),
-        normalise_each("choices").alias("choices"),
-        F.coalesce(declared, identify(F.when(declared.isNull(), F.coalesce("text", "question")))).alias("lang"),
+        F.nullif(normalise("title"), F.lit("")).alias("title"),
+        F.nullif(normalise(text), F.lit("")).alias("text"),
+        normalise_each(F.when(_is("qa"), F.col("choices"))).alias("choices"),
+        F.nullif(normalise(F.when(_is("qa"), F.col("answer"))), F.lit("")).alias("answer"),
+        F.coalesce(declared, identify(F.when(declared.isNull(), text))).alias("lang"),
     )
 
 
@@ -93,37 +103,34 @@ def _comparable(question: str) -> Column:
 def _with_record_verdict(rows: DataFrame, held_out: DataFrame, conf: Seed) -> DataFrame:
     """rows with `verdict` (rule, evidence): the first record rule that applies, null when none does."""
     probes = held_out.groupBy(_comparable("question").alias("comparable")).agg(F.min("question").alias("probe"))
-    compared = rows.select("*", _comparable("question").alias("comparable"))
+    compared = rows.select("*", F.when(_is("qa"), _comparable("text")).alias("comparable"))
     joined = compared.join(F.broadcast(probes), on="comparable", how="left")  # unique on the right: grouped
     return joined.select(*rows.columns, _first(_record_rules(conf)).alias("verdict"))
 
 
 def _record_rules(conf: Seed) -> list[tuple[str, Column, Column]]:
     """(rule, whether it applies, evidence) in order. Needs the columns of `_normalised` and probe."""
-    document, qa = F.col("kind") == "document", F.col("kind") == "qa"
-    body, question = F.when(document, F.col("text")).when(qa, F.col("question")), F.col("question")
-    missing = F.concat_ws(
-        ", ",
-        F.when(document & F.col("text").isNull(), F.lit("text")),
-        F.when(qa & question.isNull(), F.lit("question")),
-        F.when(F.exists("choices", lambda c: c == ""), F.lit("choices")),
+    text, licence = F.col("text"), F.col("licence")
+    missing = F.when(text.isNull(), F.when(_is("qa"), "question").otherwise("text")).when(
+        F.exists("choices", lambda option: option == ""), "choices"
     )
-    lines = F.filter(F.split(body, "\n"), lambda line: line.rlike(r"\S"))
+    lines = F.filter(F.split(text, "\n"), lambda line: line.rlike(r"\S"))
     drawn = F.filter(lines, lambda line: ~line.rlike(r"^#{1,6}\s"))
-    captions_only = document & (F.size(drawn) > 0) & F.forall(drawn, lambda line: line.rlike(_CAPTION))
+    captions_only = _is("document") & (F.size(drawn) > 0) & F.forall(drawn, lambda line: line.rlike(_CAPTION))
     # Symbols: neither letters, marks, numbers nor spaces.
-    symbols, visible = (F.length(F.regexp_replace(body, f"[{c}]", "")) for c in (r"\s\p{Z}\p{L}\p{M}\p{N}", r"\s\p{Z}"))
-    symbol_ratio = symbols / visible
+    symbols, visible = (F.length(F.regexp_replace(text, f"[{c}]", "")) for c in (r"\s\p{Z}\p{L}\p{M}\p{N}", r"\s\p{Z}"))
+    symbol_ratio = F.try_divide(symbols, visible)
     # Duplicate line character fraction of Gopher (Rae et al. 2021, table A1). Lines alone would condemn "$$" formulas.
-    repetition = 1 - F.length(F.array_join(F.array_distinct(lines), "")) / F.length(F.array_join(lines, ""))
+    distinct = F.length(F.array_join(F.array_distinct(lines), ""))
+    repetition = 1 - F.try_divide(distinct, F.length(F.array_join(lines, "")))
     return [
         ("malformed", F.col("raw").isNotNull(), F.col("raw")),
-        ("missing_field", missing != "", missing),
-        ("licence_missing", ~F.coalesce(F.col("licence").rlike(r"\S"), F.lit(False)), F.lit("no licence")),
-        ("licence_not_allowed", ~F.col("licence").isin(conf.licences), F.col("licence")),
-        ("figure_only", qa & question.rlike(_FIGURE), F.regexp_extract(question, _FIGURE, 0)),
-        ("figure_only", captions_only, body),
-        ("too_short", qa & (F.length(question) < conf.min_question_characters), question),
+        ("missing_field", missing.isNotNull(), missing),
+        ("licence_missing", ~F.coalesce(licence.rlike(r"\S"), F.lit(False)), F.lit("no licence")),
+        ("licence_not_allowed", ~licence.isin(conf.licences), licence),
+        ("figure_only", _is("qa") & text.rlike(_FIGURE), F.regexp_extract(text, _FIGURE, 0)),
+        ("figure_only", captions_only, text),
+        ("too_short", _is("qa") & (F.length(text) < conf.min_question_characters), text),
         ("symbol_ratio", symbol_ratio > conf.max_symbol_ratio, F.round(symbol_ratio, 3)),
         ("repetition", repetition > conf.max_repeated_line_ratio, F.round(repetition, 3)),
         ("language", ~F.col("lang").isin(conf.languages), F.col("lang")),
@@ -150,27 +157,30 @@ def _chunks(rows: DataFrame, max_tokens: int, tokenizer_json: str) -> DataFrame:
         return text_udfs.count_tokens(text, tokenizer_json)
 
     passed = F.col("verdict").isNull()
-    item = F.when(passed & (F.col("kind") == "qa"), _item_text())
-    document = F.when(passed & (F.col("kind") == "document"), F.col("text"))
-    single = F.array(F.struct(F.col("item").alias("text"), count_tokens("item").alias("tokens")))
     other = [c for c in rows.columns if c != "text"]
-    texts = rows.select(*other, item.alias("item"), document.alias("document"))
-    pieces = texts.select(*other, F.posexplode(F.coalesce(split("document"), single)).alias("chunk", "piece"))
-    return pieces.select(*other, "chunk", "piece.text", "piece.tokens")
+    texts = rows.select(
+        *other,
+        F.when(_is("qa"), F.col("text")).alias("question"),
+        F.when(passed & _is("qa"), _item_text()).alias("item"),
+        F.when(passed & _is("document"), F.col("text")).alias("document"),
+    )
+    single = F.array(F.struct(F.col("item").alias("text"), count_tokens("item").alias("tokens")))
+    pieces = F.posexplode(F.coalesce(split("document"), single)).alias("chunk", "piece")
+    return texts.select(*other, "question", pieces).select(*other, "question", "chunk", "piece.text", "piece.tokens")
 
 
 def _item_text() -> Column:
     """A QA item as text: question, options as "A. ..." lines, answer where known."""
     options = F.transform("choices", lambda option, i: F.concat(F.char(i + 65), F.lit(". "), option))
     label = F.when(F.col("lang") == "zh", "答案：").otherwise("Answer: ")
-    return F.concat_ws("\n", "question", options, F.concat(label, "answer"))
+    return F.concat_ws("\n", "text", options, F.concat(label, "answer"))
 
 
 def _with_chunk_verdict(chunks: DataFrame, min_characters: int) -> DataFrame:
     """judged rows: the chunk rules on what passed the record rules; of equal texts the first in the sources stays."""
     record_key = F.concat_ws(":", "file", "line")
     chunk_key = F.concat(record_key, F.lit("#"), "chunk")
-    short = (F.col("kind") == "document") & (F.length("text") < min_characters)
+    short = _is("document") & (F.length("text") < min_characters)
     verdict = F.coalesce("verdict", _first([("too_short", short, F.col("text"))]))
     keyed = chunks.select(
         "*",

@@ -78,11 +78,14 @@ def test_card_names_counts_licences_generators_and_failed_gates(spark, tmp_path)
     shards = [{"file": "part-00000-of-00001.parquet", "rows": 3, "tokens": 10, "bytes": 12345}]
     described = manifest.describe(frame(spark), shards, {}, "rev", "conf", "tok")
     verdict = {"table": "clean", "gate": "min_rows", "success": False, "observed": "3", "expected": "at least 9"}
-    text = card.card(frame(spark), clean, described, [verdict])
+    held = verdict | {"gate": "expect_table_columns_to_match_set", "success": True}
+    text = card.card(frame(spark), clean, described, [verdict, held])
     assert "| 0541 | Mathematics | 8 | 80.0% |" in text
     assert "| H5 | graduate or competition | 3 | 30.0% |" in text
     assert "| CC-BY-4.0 | 8 | A \\| B |" in text
     assert "| m | 2 |\n| n | 1 |" in text
     assert "| o |" not in text
     assert "| clean | min_rows | **no** | 3 | at least 9 |" in text
+    assert "Gates: 1 of 2 hold" in text
+    assert "expect_table_columns" not in text
     assert "machine-made" in text

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from pyspark.sql import functions as F
 
 from boostqa.config import Engine, Model, Refine, Synthesize
 from boostqa.requests import Speaker
@@ -83,10 +82,11 @@ def refined(spark, drafts, blind, judge=None, rewrite=None):
         (ids[i], json.dumps({"solution": f"way {i}", "answer": a}) if a else '{"solu', "stop" if a else "length", None, 5)
         for i, a in enumerate(blind)
     ]
-    votes = refine.votes(drafts, asked, ledger(spark, replies))
+    votes = refine.votes(drafts, asked, ledger(spark, replies)).cache()
     judged = refine.judge_requests(votes, SPEAKER)
     verdicts = [(r["request_id"], (judge or {})[r["position"]], "stop", None, 1) for r in judged.collect()]
     decided, rejects = refine.decide(votes, judged, ledger(spark, verdicts))
+    decided = decided.cache()
     rewrites = refine.rewrite_requests(decided, SPEAKER, Refine())
     texts = [(r["request_id"], json.dumps(rewrite) if rewrite else "", "stop", None, 5) for r in rewrites.collect()]
     return refine.finish(decided, rewrites, ledger(spark, texts)).collect(), rejects.collect()

@@ -41,7 +41,7 @@ def test_normalise_null_and_lists_keep_their_shape():
 
 @pytest.mark.skipif(not CMMLU.exists(), reason=f"{CMMLU} is not here")
 def test_normalise_cmmlu_no_radical_survives():
-    items = [json.loads(line) for line in gzip.open(CMMLU, "rt", encoding="utf-8")]
+    items = [json.loads(line) for line in gzip.decompress(CMMLU.read_bytes()).decode().strip().split("\n")]
     strings = pd.Series([s for item in items for s in (item["question"], *item["choices"])])
     radical = "[\u2e80-\u2fdf\uf900-\ufaff]"
     assert strings.str.contains(radical).sum() > 500
@@ -67,3 +67,10 @@ def test_split_long_document_breaks_at_headings_within_the_limit(word_tokenizer)
     assert sum(c.count("word") for c, _ in chunks[0]) == 30
     assert chunks[1] is None
     assert chunks[2] == [("short", 1)]
+
+
+def test_split_heading_above_a_long_paragraph_stays_with_its_first_sentences(word_tokenizer):
+    paragraph = "One two three four five six seven. " * 6
+    (chunks,) = text.split(pd.Series([f"# The heading\n\n{paragraph}"]), word_tokenizer, 32)
+    assert chunks[0] == ("# The heading\n\n" + paragraph[:104], 27)
+    assert max(tokens for _, tokens in chunks) <= 32

@@ -64,7 +64,7 @@ class Host:
             result = {"finish_reason": "refused", "error": str(error)[:500]}
         except asyncio.CancelledError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whatever it was, the engine is sick
             print(f"engine failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
             self.ended.set()
             return
@@ -104,7 +104,7 @@ def main() -> None:
     settings = json.loads(sys.stdin.read())
     try:
         asyncio.run(run(settings))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         # The client shows the last line of the log when the host ends before it serves.
         print(f"{type(error).__name__}: {' '.join(str(error).split())[:1000]}", file=sys.stderr, flush=True)
     finally:

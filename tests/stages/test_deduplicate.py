@@ -1,0 +1,62 @@
+from pyspark.sql import functions as F
+
+from boostqa.config import MinHash
+from boostqa.stages.deduplicate import exact, folded, grams, near
+
+ITEMS = "item_id string, text string, is_seed boolean"
+WORDS = [f"word{i}" for i in range(60)]
+LONG = " ".join(WORDS)
+
+
+def found(result) -> dict[str, tuple[str, str]]:
+    return {r["item_id"]: (r["keeper_id"], r["how"]) for r in result.collect()}
+
+
+def test_grams_of_words_and_of_chinese_run_over_the_normalised_text(spark):
+    expected = {
+        "Ａ  Ball,\n２.5 m！": ["a ball 2", "ball 2 5", "2 5 m"],
+        "求⼆次函数 f(x)": ["求二次函", "二次函数", "次函数f", "函数fx"],  # the second character is a radical
+        "too short": [],
+        None: [],
+    }
+    df = spark.createDataFrame([(text,) for text in expected], "text string")
+    assert {r[0]: r[1] for r in df.select("text", grams(folded(F.col("text")), 3, 4)).collect()} == expected
+
+
+def test_exact_same_text_up_to_case_and_punctuation_leaves_one_keeper(spark):
+    rows = [("a", "What is heat?"), ("b", "what IS heat"), ("c", "What is  Heat!"), ("d", "What is work?"), ("e", "?")]
+    duplicates = found(exact(spark.createDataFrame(rows, "item_id string, text string")))
+    assert len(duplicates) == 2 and set(duplicates) < {"a", "b", "c"}
+    assert {keeper for keeper, _ in duplicates.values()} == {"a", "b", "c"} - set(duplicates)
+
+
+def test_exact_in_another_row_order_keeps_the_same_item(spark):
+    rows = [(str(i), "What is heat?") for i in range(6)]
+    one, other = (exact(spark.createDataFrame(r, "item_id string, text string")) for r in (rows, rows[::-1]))
+    assert found(one) == found(other)
+
+
+def test_near_draft_like_a_seed_is_dropped_and_the_seed_stays(spark):
+    rows = [("s1", LONG, True), ("s2", LONG + " end", True), ("d1", LONG.replace("word59", "x"), False)]
+    (keeper, how), *others = found(near(spark.createDataFrame(rows, ITEMS), MinHash())).values()
+    assert (how, others) == ("near_duplicate_of_seed", []) and keeper in ("s1", "s2")
+
+
+def test_near_drafts_of_one_cluster_have_one_keeper_and_different_texts_stay(spark):
+    other = " ".join(reversed(WORDS))
+    rows = [
+        ("a", LONG, False),
+        ("b", LONG + " x", False),
+        ("c", "y " + LONG, False),
+        ("d", other, False),
+        ("e", "!", False),
+    ]
+    duplicates = found(near(spark.createDataFrame(rows, ITEMS), MinHash()))
+    assert len(duplicates) == 2 and set(duplicates) < {"a", "b", "c"}
+    assert set(duplicates.values()) == {(({"a", "b", "c"} - set(duplicates)).pop(), "near_duplicate")}
+
+
+def test_near_chinese_texts_are_compared_by_characters(spark):
+    text = "一个质量为两千克的物体在光滑水平面上受到十牛顿的恒定拉力作用求物体的加速度和三秒末的速度"
+    rows = [("a", text, False), ("b", text + "。", False), ("c", "求" + text + "大小", False), ("d", text[::-1], False)]
+    assert set(found(near(spark.createDataFrame(rows, ITEMS), MinHash()))) < {"a", "b", "c"}
