@@ -1,4 +1,7 @@
-"""Job 1, seed: source files -> seed, reject. Reads, normalises and filters the corpora; no probe item may become a seed."""
+"""Job 1, seed: source files, benchmarks -> seed, reject. Reads, normalises and filters the corpora.
+
+No probe item may become a seed, and a seed that shares text with a benchmark would only make items that clean rejects.
+"""
 
 from functools import reduce
 
@@ -8,14 +11,18 @@ from pyspark.sql import functions as F
 from boostqa.line import submit
 from boostqa.lineage import StageRun
 from boostqa.sources import read_items, read_records
-from boostqa.stages import seed
+from boostqa.stages import decontaminate, seed
 
 
 def main(stage: StageRun) -> None:
-    conf = stage.config.seed
-    records = reduce(DataFrame.unionByName, (read_records(stage.spark, s) for s in conf.sources)).persist()
-    held_out = reduce(DataFrame.unionByName, (read_items(stage.spark, s) for s in stage.config.probe.items))
-    seeds, rejects = seed.parted(seed.judged(records, held_out.select("question"), conf, stage.tokenizer()).persist())
+    conf = stage.config
+    records = reduce(DataFrame.unionByName, (read_records(stage.spark, s) for s in conf.seed.sources)).persist()
+    held_out = reduce(DataFrame.unionByName, (read_items(stage.spark, s) for s in conf.probe.items))
+    benchmarks = reduce(DataFrame.unionByName, (read_items(stage.spark, s) for s in conf.clean.benchmarks), held_out)
+    benchmarks = benchmarks.persist()
+    judged = seed.judged(records, held_out.select("question"), conf.seed, stage.tokenizer()).persist()
+    leaks = decontaminate.leaked_seeds(judged.where("rule is null"), benchmarks, conf.clean).persist()
+    seeds, rejects = seed.parted(seed.without_leaks(judged, leaks))
     kept = stage.write("seed", seeds)
     rejected = stage.reject(rejects)
     # A document split into n chunks fans out by n - 1: every chunk but the first, kept or rejected ("file:line#chunk").

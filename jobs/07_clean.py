@@ -14,8 +14,9 @@ def main(stage: StageRun) -> None:
     refined, seeds, conf = stage.read("refined"), stage.read("seed"), stage.config.clean
     # Probe items are held out as benchmarks are: they join the decontamination index.
     sources = [*conf.benchmarks, *stage.config.probe.items]
-    benchmarks = reduce(DataFrame.unionByName, (read_items(stage.spark, s) for s in sources))
-    screened = clean.screen(refined, seeds, conf).persist()
+    benchmarks = reduce(DataFrame.unionByName, (read_items(stage.spark, s) for s in sources)).persist()
+    broken = clean.rules(refined, conf)[1].persist()
+    screened = clean.screen(refined, broken, seeds, conf).persist()
     stage.write("contamination", clean.contaminate(refined, screened, seeds, benchmarks, conf))
     contamination = stage.warehouse.read("contamination", stage.outputs["contamination"].version)
     rows, contaminated = clean.clean(refined, screened, contamination, seeds)

@@ -11,7 +11,7 @@ DEMO = str(Path(__file__).parents[1] / "conf" / "demo.yaml")
 
 
 def test_load_two_mistakes_reports_both_with_key_and_line(tmp_path):
-    text = Path(DEMO).read_text(encoding="utf-8").replace("  tokens: 6000\n", "  tokens: -1\n  tokenz: 5\n")
+    text = Path(DEMO).read_text(encoding="utf-8").replace("  tokens: 5000\n", "  tokens: -1\n  tokenz: 5\n")
     file = tmp_path / "bad.yaml"
     file.write_text(text, encoding="utf-8")
     line = text.split("\n").index("  tokens: -1") + 1

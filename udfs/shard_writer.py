@@ -21,8 +21,8 @@ RESULT = "shard int, format string, file string, rows long, tokens long, bytes l
 
 
 def file_name(shard: int, shards: int, kind: str) -> str:
-    """For example part-00003-of-00008.parquet; shards count from 0."""
-    return f"part-{shard:05d}-of-{shards:05d}.{EXTENSIONS[kind]}"
+    """For example parquet/part-00003-of-00008.parquet: a folder a format, so that readers can be given the folder."""
+    return f"{kind}/part-{shard:05d}-of-{shards:05d}.{EXTENSIONS[kind]}"
 
 
 def _write_parquet(rows: pa.Table, sink: pa.NativeFile) -> None:
@@ -52,9 +52,9 @@ def shard_writer(folder: str, formats: list[str], shards: int) -> Callable[[pa.T
         text = rows.schema.get_field_index("text")  # 32-bit offsets would overflow at 2 GiB of text
         rows = rows.cast(rows.schema.set(text, pa.field("text", pa.large_string()))).sort_by("draft_id")
         target, path = file_system(folder)
-        target.create_dir(path, recursive=True)
         results = []
         for kind in formats:
+            target.create_dir(f"{path}/{kind}", recursive=True)
             file = file_name(shard, shards, kind)
             with target.open_output_stream(f"{path}/{file}", compression=None) as sink:
                 (_write_parquet if kind == "parquet" else _write_jsonl)(rows, sink)

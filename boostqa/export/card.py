@@ -44,7 +44,7 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 def _front(manifest: dict[str, Any]) -> str:
     """The card's metadata, as dataset hubs read it."""
     by = manifest["tokens_by"]
-    files = sorted({f"*.{s['file'].split('.', 1)[1]}" for s in manifest["shards"]}, reverse=True)[:1]
+    files = sorted({f"{s['format']}/*" for s in manifest["shards"]}, reverse=True)[:1]  # parquet where there is one
     lines = ["---", "license:", *(f"- {name.lower()}" for name in by["licence"])]
     lines += ["language:", *(f"- {name}" for name in by["lang"]), "tags:", "- synthetic"]
     lines += ["configs:", "- config_name: default", *(f'  data_files: "{name}"' for name in files), "---"]

@@ -52,6 +52,7 @@ def write(folder: str, manifest: dict[str, Any]) -> None:
     with target.open_output_stream(f"{path}/{MANIFEST}") as out:
         out.write((json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
     named = {shard["file"] for shard in manifest["shards"]}
-    for info in target.get_file_info(FileSelector(path)):
-        if re.fullmatch(r"part-\d{5}-of-\d{5}\.(parquet|jsonl\.zst)", info.base_name) and info.base_name not in named:
+    for info in target.get_file_info(FileSelector(path, recursive=True)):
+        file = "/".join(info.path.rsplit("/", 2)[1:])
+        if re.fullmatch(r"(parquet|jsonl)/part-\d{5}-of-\d{5}\.(parquet|jsonl\.zst)", file) and file not in named:
             target.delete_file(info.path)

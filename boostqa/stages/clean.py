@@ -1,9 +1,10 @@
 """refined, seed, benchmarks -> clean, contamination, rejects. Grain: one item. Key: draft_id.
 
-Three steps, because the result of each is expensive and read more than once; the caller stores it before the next:
-    screened = screen(refined, seeds, conf)                                        # persist: MinHash
-    contamination = contaminate(refined, screened, seeds, benchmarks, conf)        # write, read back: n-grams
-    rows, contaminated = clean(refined, screened, contamination, seeds)            # rejects = screened + contaminated
+Four steps, because the result of each is read more than once by the next; the caller stores it in between:
+    kept, broken = rules(refined, conf)                                       # persist `broken`; `kept` is not needed
+    screened = screen(refined, broken, seeds, conf)                           # persist: MinHash
+    contamination = contaminate(refined, screened, seeds, benchmarks, conf)   # write and read back: n-grams
+    rows, contaminated = clean(refined, screened, contamination, seeds)       # all rejects: screened and contaminated
 
 What may disappear: items that a named rule finds unfit, duplicates among drafts and of seeds, items that share text
 with a benchmark; each is rejected once, for the first reason in this order. What it does not know: whether a question
@@ -80,7 +81,8 @@ def _first_rule(conf: Clean) -> Column:
     options = F.size(F.array_distinct(F.filter(F.transform(choices, lambda c: F.trim(c)), lambda c: c != "")))
     four = (F.size(choices) == len(_LETTERS)) & (options == len(_LETTERS))
     lettered = F.coalesce(four, F.lit(False)) & answer.isin(*_LETTERS)
-    chinese = F.try_divide(cjk_characters(question), F.length(F.regexp_replace(question, r"\P{L}+", "")))
+    letters = F.length(F.regexp_replace(question, r"(?:\\[a-zA-Z]+|\P{L})+", ""))  # less LaTeX commands
+    chinese = F.try_divide(cjk_characters(question), letters)
     wrong_language = F.when(F.col("lang") == "zh", chinese < _MIN_CHINESE_SHARE).when(
         F.col("lang") == "en", chinese > _MAX_CHINESE_SHARE
     )
@@ -127,14 +129,14 @@ def _asked() -> Column:
     return F.concat_ws("\n", "question", F.array_sort("choices"))
 
 
-def screen(refined: DataFrame, seeds: DataFrame, conf: Clean) -> DataFrame:
-    """REFINED and SEED rows -> rejects: those of `rules`, then `exact_duplicate` among drafts, then `near_duplicate`
-    and `near_duplicate_of_seed`; the evidence of a duplicate is the keeper's id.
+def screen(refined: DataFrame, broken: DataFrame, seeds: DataFrame, conf: Clean) -> DataFrame:
+    """REFINED rows, rejects of `rules`, SEED rows -> the rejects so far: `broken`, then `exact_duplicate` among drafts,
+    then `near_duplicate` and `near_duplicate_of_seed`, whose evidence is the keeper's id.
 
     Drafts are compared by question and options, with seeds by theirs, or by the text of a seed without a question.
-    The caller persists the result: it is read by every later step.
+    The caller persists `broken` before, which is read six times here, and the result after.
     """
-    kept, broken = rules(refined, conf)
+    kept = _without(refined, broken)
     drafts = kept.select(F.col("draft_id").alias("item_id"), _asked().alias("text"), F.lit(False).alias("is_seed"))
     twins = deduplicate.exact(drafts)
     text = F.when(F.col("question").isNull(), F.col("text")).otherwise(_asked())
@@ -155,7 +157,7 @@ def contaminate(
     """REFINED rows that `screened` (result of `screen`) has not rejected -> CONTAMINATION rows against
     [benchmark, item_id, question, choices, answer]; the passage of an item is its seed's text.
 
-    The caller writes the result before `clean`.
+    The caller persists `benchmarks` before, which are read twice here, and writes the result before `clean`.
     """
     passages = seeds.select("seed_id", "source", F.col("text").alias("passage"))
     items = _without(refined, screened).join(passages, on="seed_id", how="left")  # seeds: unique by seed_id

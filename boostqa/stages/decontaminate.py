@@ -95,3 +95,18 @@ def matches(items: DataFrame, benchmarks: DataFrame, conf: Clean) -> DataFrame:
         .agg(F.substring(first, 1, _MATCH_CHARACTERS).alias("match"))
         .select(*CONTAMINATION.schema.names)
     )
+
+
+def leaked_seeds(seeds: DataFrame, benchmarks: DataFrame, conf: Clean) -> DataFrame:
+    """SEED rows that share text with a benchmark -> [seed_id, evidence], unique by seed_id.
+
+    Generating from such a seed would be paid for and then thrown away by `clean`.
+    """
+    no = F.lit(None).cast("string")
+    items = seeds.select(
+        F.col("seed_id").alias("draft_id"), "source", F.lit("").alias("generator"),
+        "question", "choices", no.alias("answer"), F.col("text").alias("passage"),
+    )  # fmt: skip
+    evidence = F.concat(F.concat_ws("/", "benchmark", "benchmark_item"), F.lit(" "), "field", F.lit(": "), "match")
+    found = matches(items, benchmarks, conf).groupBy(F.col("draft_id").alias("seed_id"))
+    return found.agg(F.min(evidence).alias("evidence"))

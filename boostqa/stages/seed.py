@@ -57,6 +57,17 @@ def parted(rows: DataFrame) -> tuple[DataFrame, DataFrame]:
     return kept, rejects
 
 
+def without_leaks(rows: DataFrame, leaks: DataFrame) -> DataFrame:
+    """`judged` rows with rule `contaminated` where `leaks` [seed_id, evidence] (unique by seed_id) has the seed."""
+    found = leaks.select("seed_id", F.col("evidence").alias("leak"))
+    leaked = F.col("rule").isNull() & F.col("leak").isNotNull()
+    marked = {
+        "evidence": F.when(leaked, F.col("leak")).otherwise(F.col("evidence")),
+        "rule": F.when(leaked, "contaminated").otherwise(F.col("rule")),
+    }
+    return rows.join(found, "seed_id", "left").withColumns(marked).drop("leak")
+
+
 def judged(records: DataFrame, held_out: DataFrame, conf: Seed, tokenizer_json: str) -> DataFrame:
     """One row per chunk of a record that passed the record rules, and per record that did not.
 

@@ -26,10 +26,10 @@ def test_export_twice_with_other_row_order_gives_the_same_bytes_and_what_it_says
     again = export(turned, (tmp_path / "again").as_uri(), ["parquet", "jsonl"], shards=2)
     assert again == first
     assert [(f["file"], f["rows"], f["tokens"]) for f in first] == [
-        ("part-00000-of-00002.jsonl.zst", 1, 2),
-        ("part-00000-of-00002.parquet", 1, 2),
-        ("part-00001-of-00002.jsonl.zst", 2, 8),
-        ("part-00001-of-00002.parquet", 2, 8),
+        ("jsonl/part-00000-of-00002.jsonl.zst", 1, 2),
+        ("jsonl/part-00001-of-00002.jsonl.zst", 2, 8),
+        ("parquet/part-00000-of-00002.parquet", 1, 2),
+        ("parquet/part-00001-of-00002.parquet", 2, 8),
     ]
     for f in first:
         content = (tmp_path / "again" / f["file"]).read_bytes()
@@ -38,8 +38,8 @@ def test_export_twice_with_other_row_order_gives_the_same_bytes_and_what_it_says
 
 def test_export_files_hold_the_rows_sorted_and_readable_in_both_formats(spark, tmp_path):
     export(frame(spark), str(tmp_path), ["parquet", "jsonl"], shards=2)
-    rows = pq.read_table(tmp_path / "part-00001-of-00002.parquet", schema=None).to_pylist()
-    lines = pa.CompressedInputStream(str(tmp_path / "part-00001-of-00002.jsonl.zst"), "zstd").read()
+    rows = pq.read_table(tmp_path / "parquet" / "part-00001-of-00002.parquet", schema=None).to_pylist()
+    lines = pa.CompressedInputStream(str(tmp_path / "jsonl" / "part-00001-of-00002.jsonl.zst"), "zstd").read()
     assert [r["draft_id"] for r in rows] == ["a", "b"]
     assert rows[1]["text"] == "问题：二\n\n答案：2"
     assert "shard" not in rows[0]
@@ -51,13 +51,13 @@ def test_manifest_rewrite_with_fewer_files_is_stable_and_removes_only_stale_shar
     (tmp_path / "notes.txt").write_text("mine")
     export(frame(spark), folder, ["parquet", "jsonl"], shards=2)
     shards = export(frame(spark), folder, ["parquet"], shards=2)
-    assert (tmp_path / "part-00000-of-00002.jsonl.zst").exists()
+    assert (tmp_path / "jsonl" / "part-00000-of-00002.jsonl.zst").exists()
     found = manifest.describe(frame(spark), shards, {"mix": 3}, "rev", "conf", "tok")
     manifest.write(folder, found)
     content = (tmp_path / "manifest.json").read_bytes()
     manifest.write(folder, manifest.describe(frame(spark, ROWS[::-1]), shards[::-1], {"mix": 3}, "rev", "conf", "tok"))
     assert (tmp_path / "manifest.json").read_bytes() == content
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
+    assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == [
         "manifest.json", "notes.txt", "part-00000-of-00002.parquet", "part-00001-of-00002.parquet",
     ]  # fmt: skip
     assert found["tokens_by"]["cell"] == {"0222 H1": 2, "0541 H4": 5, "0541 H5": 3}
@@ -75,7 +75,7 @@ def test_card_names_counts_licences_generators_and_failed_gates(spark, tmp_path)
     item = dict.fromkeys(CLEAN.schema.names, "x") | {"choices": None}
     made = [item | {"draft_id": d, "generator": g} for d, g in zip("abcd", "mmno", strict=True)]
     clean = spark.createDataFrame(made, CLEAN.schema)
-    shards = [{"file": "part-00000-of-00001.parquet", "rows": 3, "tokens": 10, "bytes": 12345}]
+    shards = [{"file": "parquet/part-00000-of-00001.parquet", "format": "parquet", "rows": 3, "tokens": 10, "bytes": 12345}]
     described = manifest.describe(frame(spark), shards, {}, "rev", "conf", "tok")
     verdict = {"table": "clean", "gate": "min_rows", "success": False, "observed": "3", "expected": "at least 9"}
     held = verdict | {"gate": "expect_table_columns_to_match_set", "success": True}

@@ -3,6 +3,7 @@ from boostqa.schemas import CLEAN, CONTAMINATION, REFINED, SEED
 from boostqa.stages.clean import clean, contaminate, rules, screen
 
 CONF = Clean(benchmarks=[])
+REJECTS = "stage string, key string, rule string, evidence string, generated_tokens long"
 OPTIONS = ["red", "blue", "green", "grey"]
 BENCHMARK = "benchmark string, item_id string, question string, choices array<string>, answer string"
 SENTENCE = (
@@ -72,6 +73,7 @@ def test_rules_variants_are_rejected_by_the_first_rule_or_kept(spark):
         (None, choice | {"answer": "D"}),
         (None, {"lang": "zh", "question": "什么是牛顿第二定律？"}),  # ten characters, as wide as twenty letters
         (None, {"question": "Describe the passage of time near a heavy mass such as a black hole."}),
+        (None, {"lang": "zh", "question": r"若 $\left(x+\frac{1}{2}\right)^2=\frac{\pi}{2}\sin\theta\cos\theta$"}),
         (None, {"lang": "zh", "question": "2，3，7，22，155，____，3，7"}),  # no letters, no language
     ]
     _, rejects = rules(refined(spark, *(item(str(i), **changes) for i, (_, changes) in enumerate(variants))), CONF)
@@ -91,7 +93,8 @@ def test_screen_rejects_each_item_once_for_the_first_reason(spark):
         item("fine"),
     ]
     seeds = [seed("s1"), seed("s2", kind="qa", question=SENTENCE, text=f"{SENTENCE}\n1.2")]
-    rows = screen(refined(spark, *items), spark.createDataFrame(seeds, SEED.schema), CONF).collect()
+    broken = spark.createDataFrame([("clean", "broken", "empty_answer", "", None)], REJECTS)
+    rows = screen(refined(spark, *items), broken, spark.createDataFrame(seeds, SEED.schema), CONF).collect()
     found = {r["key"]: (r["rule"], r["evidence"]) for r in rows}
     assert len(rows) == len(found) == 4
     assert found["broken"] == ("empty_answer", "")

@@ -1,8 +1,9 @@
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from boostqa.config import Seed, Source
+from boostqa.config import Clean, Seed, Source
 from boostqa.schemas import RECORD, SEED
+from boostqa.stages import decontaminate, seed
 from boostqa.stages.seed import seeds
 from boostqa.tables import violations
 
@@ -131,3 +132,25 @@ def test_seeds_every_record_ends_as_seed_or_reject(staged):
     ends = {r.line for r in kept} | {int(r.key.split(":")[1].split("#")[0]) for r in rejects}
     assert ends == set(range(1, 7))
     assert len({r.seed_id for r in kept}) == len(kept) and len({(r.key, r.rule) for r in rejects}) == len(rejects)
+
+
+def test_seed_that_shares_text_with_a_benchmark_is_rejected_with_the_match(spark):
+    question = "A train leaves the station at noon and travels ninety kilometres in every hour; how far is it at four?"
+    columns = "seed_id string, source string, question string, choices array<string>, text string, rule string, evidence string"
+    rows = spark.createDataFrame(
+        [
+            ("leak", "s", question.upper(), None, question.upper(), None, None),
+            ("fine", "s", "How long is a metre?", None, "How long is a metre?", None, None),
+            ("gone", "s", question, None, question, "licence_missing", "no licence"),
+        ],
+        columns,
+    )
+    item = ("b", "7", question, None, "360 km")
+    benchmarks = spark.createDataFrame(
+        [item], "benchmark string, item_id string, question string, choices array<string>, answer string"
+    )
+    conf = Clean(benchmarks=[])
+    leaks = decontaminate.leaked_seeds(rows.where("rule is null"), benchmarks, conf)
+    got = {r["seed_id"]: (r["rule"], r["evidence"]) for r in seed.without_leaks(rows, leaks).collect()}
+    assert got["fine"] == (None, None) and got["gone"] == ("licence_missing", "no licence")
+    assert got["leak"][0] == "contaminated" and got["leak"][1].startswith("b/7 passage: a train leaves the station")
