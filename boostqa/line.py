@@ -19,7 +19,7 @@ from boostqa.errors import BoostQAError, ConfigError
 from boostqa.lineage import StageRun, line_run, new_run_id, stage_run
 from boostqa.schemas import STAGES
 from boostqa.session import ROOT, spark_session
-from boostqa.tables import Warehouse
+from boostqa.tables import Warehouse, is_catalog
 
 CONSOLE = Console(stderr=True, width=None if sys.stderr.isatty() else 160)
 Job = Callable[[StageRun], None]
@@ -46,9 +46,8 @@ def preflight(config: conf.Config) -> None:
             wrong.append(
                 f"  {key}: no folder {name}: give a Hugging Face id or an existing folder (the demo's is made by `make setup`)"
             )
-    warehouse = config.warehouse.removeprefix("file:")
-    if "://" not in warehouse and "." not in Path(warehouse).name:
-        folder = Path(warehouse).resolve()
+    if "://" not in config.warehouse and not is_catalog(config.warehouse):
+        folder = Path(config.warehouse).resolve()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / ".writable").touch()
@@ -79,7 +78,7 @@ def run(config: conf.Config, stages: Sequence[str]) -> str:
         tables = Warehouse(spark, config.warehouse)
         if tables.exists("run"):
             report.show(report.collect(tables), CONSOLE)
-    for text in report.where_to_look(Path(config.output), tracking):
+    for text in report.where_to_look(config.output, tracking):
         CONSOLE.print(text, highlight=False, soft_wrap=True)
     return run_id
 

@@ -20,7 +20,7 @@ from boostqa.config import Config
 from boostqa.errors import ContractError, GateFailed
 from boostqa.requests import Speaker
 from boostqa.schemas import RUN
-from boostqa.tables import Warehouse, Written
+from boostqa.tables import Warehouse, Written, is_catalog
 
 FIGURES = ("requests", "reused", "prompt_tokens", "generated_tokens", "engine_starts")
 
@@ -179,7 +179,7 @@ def line_run(config: Config, run_id: str) -> Iterator[str]:
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     import mlflow
 
-    local = "://" not in config.warehouse and "." not in config.warehouse
+    local = "://" not in config.warehouse and not is_catalog(config.warehouse)
     folder = Path(config.warehouse if local else ".").resolve()
     uri = config.mlflow.tracking_uri
     if uri is None and "DATABRICKS_RUNTIME_VERSION" not in os.environ:

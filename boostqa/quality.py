@@ -274,6 +274,8 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto
 table { border-collapse: collapse; width: 100%; margin: 1rem 0 2rem }
 caption { text-align: left; font-weight: 600; padding: .4rem 0 }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #d5dce4; overflow-wrap: anywhere }
+th, td:nth-child(2), td:nth-child(5) { white-space: nowrap }
+td:nth-child(1) { min-width: 24rem }
 .holds { color: #14632f }
 .FAILED { color: #a11212; font-weight: 600 }
 </style></head>

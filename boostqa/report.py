@@ -65,13 +65,19 @@ def show(facts: dict[str, Any], console: Console) -> None:
         console.print(f"  FAILED {gate['table']}: {gate['gate']}: observed {gate['observed']}, expected {gate['expected']}", style="red")
 
 
-def where_to_look(output: Path, tracking: str) -> list[str]:
-    """Lines that say what a run left and how to open it; only what exists."""
+def quality_folder(output: str) -> Path:
+    """Where verdict pages and Great Expectations' files go: they need a local folder, also when `output` is a URI."""
+    return Path("output" if "://" in output else output) / "quality"
+
+
+def where_to_look(output: str, tracking: str) -> list[str]:
+    """Lines that say what a run left and how to open it; only what exists on this machine."""
+    mix, quality = Path(output) / "mix", quality_folder(output)
     places = {
-        "mix": (output / "mix" / "parquet", "pandas.read_parquet('{}')"),
-        "dataset card": (output / "mix" / "README.md", "{}"),
-        "verdicts": (output / "quality" / "verdicts.html", "open {} in a browser (needs no network)"),
-        "Data Docs": (output / "quality" / "gx/uncommitted/data_docs/local_site/index.html", "open {} (GX's pages; styles from the network)"),
+        "mix": (mix / "parquet", "pandas.read_parquet('{}')"),
+        "dataset card": (mix / "README.md", "{}"),
+        "verdicts": (quality / "verdicts.html", "open {} in a browser (needs no network)"),
+        "Data Docs": (quality / "gx/uncommitted/data_docs/local_site/index.html", "open {} (GX's pages; styles from the network)"),
     }
     lines = [f"{name + ':':14}{how.format(path)}" for name, (path, how) in places.items() if path.exists()]
     return [*lines, f"{'MLflow:':14}{tracking}"]

@@ -29,24 +29,33 @@ def _delta_jars(properties: dict[str, str]) -> dict[str, str]:
     return {"spark.jars.ivy": str(ivy), "spark.jars.ivySettings": str(ROOT / "conf" / "ivysettings.xml")}
 
 
+def _own_jvm(conf: dict[str, str], master: str) -> dict[str, str]:
+    """Properties of a session whose JVM starts here; sets the interpreter of its workers."""
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+    if master.startswith("local"):
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    properties = _properties(ROOT / "conf" / "spark.conf")
+    properties |= _delta_jars(properties) | conf | ({"spark.master": master} if master else {})
+    quiet = f"-Dlog4j2.configurationFile={(ROOT / 'conf' / 'log4j2.properties').as_uri()}"
+    properties["spark.driver.extraJavaOptions"] = f"{conf.get('spark.driver.extraJavaOptions', '')} {quiet}".strip()
+    return properties
+
+
 def spark_session(name: str, master: str | None = None, conf: dict[str, str] | None = None) -> SparkSession:
-    """The active session where the platform gives one, else a new one with `conf/spark.conf`, then `conf`, applied.
+    """The session: on Databricks the platform's own; under spark-submit its own with `conf` applied; else a new one on
+    `master` with `conf/spark.conf`, then `conf`, applied.
 
     Raises ConfigError when the JVM does not start or the session has no Delta.
     """
-    platform_session = "DATABRICKS_RUNTIME_VERSION" in os.environ or "SPARK_ENV_LOADED" in os.environ
+    databricks = "DATABRICKS_RUNTIME_VERSION" in os.environ
+    submitted = "SPARK_ENV_LOADED" in os.environ  # by spark-submit: its --master and properties file have the say
+    properties = {} if databricks else dict(conf or {})
+    if not databricks and not submitted:
+        properties = _own_jvm(properties, master or "")
     builder = SparkSession.builder.appName(name)
-    if not platform_session:
-        properties = _properties(ROOT / "conf" / "spark.conf")
-        properties |= _delta_jars(properties) | (conf or {})
-        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
-        if (master or "").startswith("local"):
-            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-        for key, value in properties.items():
-            builder = builder.config(key, value)
-        if master:
-            builder = builder.master(master)
+    for key, value in properties.items():
+        builder = builder.config(key, value)
     try:
         session = builder.getOrCreate()
     except Exception as error:  # the gateway raises several kinds; all mean the same to the user
@@ -55,8 +64,8 @@ def spark_session(name: str, master: str | None = None, conf: dict[str, str] | N
             "  needs: Java 17 or 21 on PATH or JAVA_HOME (Debian: apt-get install openjdk-17-jre-headless), "
             "and Maven Central once for Delta's JARs"
         ) from error
-    if not platform_session:
+    if not databricks:
         session.sparkContext.setLogLevel("FATAL")  # what fails is raised here; the JVM's copy would be printed before it
-    if "delta" not in (session.conf.get("spark.sql.extensions", "") or "").lower() and not platform_session:
+    if "delta" not in (session.conf.get("spark.sql.extensions", "") or "").lower() and not databricks:
         raise ConfigError("the Spark session has no Delta: pass --properties-file conf/spark.conf to spark-submit")
     return session

@@ -40,12 +40,17 @@ def violations(df: DataFrame, table: Table) -> list[str]:
     )
 
 
+def is_catalog(location: str) -> bool:
+    """Whether a warehouse is a Unity Catalog `catalog.schema` (two identifiers) and not a folder."""
+    return bool(re.fullmatch(r"[A-Za-z_]\w*\.[A-Za-z_]\w*", location))
+
+
 class Warehouse:
     """The Delta tables of one warehouse."""
 
     def __init__(self, spark: SparkSession, location: str) -> None:
         self.spark = spark
-        self.catalog = bool(re.fullmatch(r"[A-Za-z_]\w*\.[A-Za-z_]\w*", location))
+        self.catalog = is_catalog(location)
         self.location = location.rstrip("/")
 
     def path(self, name: str) -> str:

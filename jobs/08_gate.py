@@ -1,13 +1,12 @@
 """Job 8, gate: all tables -> verdict. Judges what the line made; a gate that fails stops the line before the mix."""
 
-from pathlib import Path
-
 from pyspark.sql import functions as F
 
 from boostqa.errors import GateFailed
 from boostqa.line import submit
 from boostqa.lineage import StageRun
 from boostqa.quality import judge
+from boostqa.report import quality_folder
 from boostqa.schemas import VERDICT
 
 JUDGED = (
@@ -17,7 +16,7 @@ JUDGED = (
 
 def main(stage: StageRun) -> None:
     frames = {name: stage.read(name, required=False) for name in JUDGED}
-    folder = Path(stage.config.output) / "quality"
+    folder = quality_folder(stage.config.output)
     conf = stage.config
     verdicts = judge(frames, dict(stage.inputs), conf.gate, conf.seed, conf.clean, folder)
     rows = stage.spark.createDataFrame([{**v, "run_id": stage.run_id} for v in verdicts], VERDICT.schema)

@@ -1,6 +1,7 @@
 """edges -> connected components: what applyInPandas runs on all edges as one group.
 
-Grain: one row per node that has an edge. Key: node.
+Grain: one row per node that has an edge. Key: node. All edges stand in one worker's memory: 106 bytes per edge measured
+at the peak with 5 million edges, so 10^8 edges between near duplicates want 11 GB.
 """
 
 import numpy as np
