@@ -13,7 +13,12 @@ from boostqa import line, report
 from boostqa.errors import ConfigError
 from boostqa.schemas import STAGES
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Question-answer data for mid-training, on Spark.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Question-answer data for mid-training, on Spark.",
+)
 ConfigOption = Annotated[str, typer.Option("--config", help="conf file (YAML)")]
 SetOption = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="override one conf value; may repeat")]
 

@@ -98,7 +98,7 @@ class Clean(Section):
     benchmarks: list[Source]
     min_question_characters: Positive = 15
     max_question_characters: Positive = 4000
-    max_repetition: Share = 0.3
+    max_repetition: Share = 0.4
     minhash: MinHash = MinHash()
     ngram_words: Positive = 13
     window_characters: Positive = 16

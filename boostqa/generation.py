@@ -57,7 +57,9 @@ def absorb(stage: StageRun, folder: str) -> int:
     prefix = folder[: folder.index("://") + 3] if "://" in folder else ""
     staged = (
         stage.spark.read.schema(COMPLETION.schema)
-        .option("ignoreCorruptFiles", "true")  # a part without a footer was cut off: its rows were never paid into the ledger
+        .option(
+            "ignoreCorruptFiles", "true"
+        )  # a part without a footer was cut off: its rows were never paid into the ledger
         .parquet(*(prefix + p for p in parts))
     )
     first = staged.groupBy("request_id").agg(
@@ -68,7 +70,9 @@ def absorb(stage: StageRun, folder: str) -> int:
     fresh = first.join(known, "request_id", "left").persist()  # both sides unique by request_id
     conflicts = fresh.where((F.col("variants") > 1) | (F.col("known_text") != F.col("row.text"))).count()
     if conflicts:
-        CONSOLE.print(f"[yellow]ledger: {conflicts} request(s) were answered twice with different text; the first answer stays")
+        CONSOLE.print(
+            f"[yellow]ledger: {conflicts} request(s) were answered twice with different text; the first answer stays"
+        )
     rows = fresh.where(F.col("known_text").isNull()).select("row.*")
     taken = rows.count()
     if taken:
@@ -103,7 +107,9 @@ def complete(stage: StageRun, requests: DataFrame, speaker: Speaker, connect: Co
         _generate(stage, marked.where(F.col("known").isNull()).drop("known"), speaker, folder, pending, connect)
         taken = absorb(stage, folder)
         if taken < pending:
-            raise ContractError(f"stage {stage.name}: {pending - taken} of {pending} requests have no completion; run the stage again")
+            raise ContractError(
+                f"stage {stage.name}: {pending - taken} of {pending} requests have no completion; run the stage again"
+            )
     marked.unpersist()
     stage.inputs["completion"] = stage.warehouse.version("completion")
     return stage.warehouse.read("completion", stage.inputs["completion"])
@@ -123,7 +129,9 @@ def _generate(
         **generation.model_dump(exclude={"engines", "staging"}),
     }
     # Requests that share a prefix stand together for the engine's prefix cache; one partition an engine.
-    spread = pending.repartition(generation.engines, F.xxhash64("request_id")).sortWithinPartitions("template", "prompt", "request_id")
+    spread = pending.repartition(generation.engines, F.xxhash64("request_id")).sortWithinPartitions(
+        "template", "prompt", "request_id"
+    )
     began = time.monotonic()
     done = threading.Event()
     watcher = threading.Thread(target=_watch, args=(folder, total, stage.name, done), daemon=True)
@@ -155,6 +163,10 @@ def _watch(folder: str, total: int, name: str, done: threading.Event) -> None:
         if rows:
             seconds = time.monotonic() - began
             left = (total - rows) * seconds / rows
-            CONSOLE.print(f"  {name}: {rows}/{total} completions, {tokens} tokens, {tokens / seconds:.0f} tokens/s, about {left:.0f} s left")
+            CONSOLE.print(
+                f"  {name}: {rows}/{total} completions, {tokens} tokens, {tokens / seconds:.0f} tokens/s, about {left:.0f} s left"
+            )
         else:
-            CONSOLE.print(f"  {name}: engine starting or first rows in flight, {total} requests ({time.monotonic() - began:.0f} s)")
+            CONSOLE.print(
+                f"  {name}: engine starting or first rows in flight, {total} requests ({time.monotonic() - began:.0f} s)"
+            )

@@ -114,7 +114,9 @@ def report_errors(action: Callable[[], object]) -> int:
             traceback.print_exc(file=log)
         first = next(iter(str(error).strip().splitlines()), "")
         CONSOLE.print(f"unexpected {type(error).__name__}: {first[:500]}", style="red", markup=False, soft_wrap=True)
-        CONSOLE.print(f"  the full trace is in {log.name}; what was generated is kept: the same command goes on from there")
+        CONSOLE.print(
+            f"  the full trace is in {log.name}; what was generated is kept: the same command goes on from there"
+        )
         return 1
 
 

@@ -193,6 +193,8 @@ def line_run(config: Config, run_id: str) -> Iterator[str]:
         mlflow.create_experiment(config.mlflow.experiment, artifact_location=artifacts)
     mlflow.set_experiment(config.mlflow.experiment)
     with mlflow.start_run(run_name=run_id, tags={"run_id": run_id}) as parent:
-        mlflow.log_params({"code_revision": code_revision(), "conf_hash": config.identity_hash, "warehouse": config.warehouse})
+        mlflow.log_params(
+            {"code_revision": code_revision(), "conf_hash": config.identity_hash, "warehouse": config.warehouse}
+        )
         mlflow.log_dict(config.model_dump(mode="json"), "conf.yaml")
         yield f"mlflow ui --backend-store-uri {uri}   (run {parent.info.run_id})" if uri else parent.info.run_id

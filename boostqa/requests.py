@@ -16,7 +16,13 @@ from boostqa.config import Engine, Model, Sampling
 from boostqa.prompts import Prompt
 
 # Engine arguments that change speed or placement, not the text.
-_EXECUTION = {"gpu_memory_utilization", "max_num_seqs", "max_num_batched_tokens", "enforce_eager", "enable_prefix_caching"}
+_EXECUTION = {
+    "gpu_memory_utilization",
+    "max_num_seqs",
+    "max_num_batched_tokens",
+    "enforce_eager",
+    "enable_prefix_caching",
+}
 GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=32)
 REQUEST_COLUMNS = (
     "request_id", "stage", "model", "revision", "engine", "sampling", "structured", "template", "prompt",

@@ -42,7 +42,9 @@ LICENCE = column("licence", STRING, "licence identifier, as on the allow-list of
 ATTRIBUTION = column("attribution", STRING, "attribution text the licence asks for", null=True)
 SOURCE = column("source", STRING, "name of the source section in the conf")
 QUESTION = column("question", STRING, "question text, self-contained")
-CHOICES = column("choices", STRINGS, "options of a multiple-choice item, in order A, B, ...; null for open items", null=True)
+CHOICES = column(
+    "choices", STRINGS, "options of a multiple-choice item, in order A, B, ...; null for open items", null=True
+)
 DISCIPLINE = column("discipline", STRING, "ISCED-F 2013 detailed field, four digits")
 DIFFICULTY = column("difficulty", STRING, "measured difficulty H1..H5, given by the annotator")
 GRADE = column("grade", STRING, "education stage H1..H5 that the request aims at")
@@ -116,7 +118,9 @@ COMPLETION = Table(
     "the ledger: one completion per request, written once, shared by all stages and runs",
     ("request_id",),
     (
-        column("request_id", STRING, "sha256 of model, revision, engine settings, sampling, template, prompt, sample index"),
+        column(
+            "request_id", STRING, "sha256 of model, revision, engine settings, sampling, template, prompt, sample index"
+        ),
         column("stage", STRING, "stage that asked first"),
         column("model", STRING, "model id or folder"),
         column("revision", STRING, "model revision; null when the conf pins none", null=True),
@@ -125,13 +129,17 @@ COMPLETION = Table(
         column("structured", STRING, "structured-output constraint, JSON; null for free text", null=True),
         column("template", STRING, "sha256 of the prompt template"),
         column("prompt", STRING, "rendered prompt"),
-        column("continuation", STRING, "text whose likelihood was scored after the prompt; null when generating", null=True),
+        column(
+            "continuation", STRING, "text whose likelihood was scored after the prompt; null when generating", null=True
+        ),
         column("sample_index", INT, "0-based sample of the same prompt"),
         column("text", STRING, "generated text without thinking; empty when scoring"),
         column("finish_reason", STRING, "stop | length | scored | refused (never sent: error says why) | failed"),
         column("error", STRING, "why there is no usable text", null=True),
         column("logprob", DOUBLE, "sum of log-probabilities (nats) of the generated or scored tokens", null=True),
-        column("choice_logprobs", T.MapType(STRING, DOUBLE), "log-probability (nats) of each listed first token", null=True),
+        column(
+            "choice_logprobs", T.MapType(STRING, DOUBLE), "log-probability (nats) of each listed first token", null=True
+        ),
         column("prompt_tokens", LONG, "tokens of the prompt"),
         column("generated_tokens", LONG, "tokens generated, thinking included; 0 when scoring"),
         column("thinking_tokens", LONG, "tokens inside the thinking section"),
@@ -186,7 +194,9 @@ BUDGET = Table(
         column("difficulty", STRING, "target difficulty H1..H5 of the cell"),
         column("seeds", LONG, "annotated seeds of the discipline (supply)"),
         column("accuracy", DOUBLE, "probe accuracy used", null=True),
-        column("accuracy_from", STRING, "cell | broad_field | all: the narrowest level with enough probe items", null=True),
+        column(
+            "accuracy_from", STRING, "cell | broad_field | all: the narrowest level with enough probe items", null=True
+        ),
         column("chance", DOUBLE, "chance level of the items used", null=True),
         column("deficit", DOUBLE, "1 - (accuracy - chance) / (1 - chance), clipped to 0..1"),
         column("stem_factor", DOUBLE, "stem_boost for STEM disciplines, else 1"),

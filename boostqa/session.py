@@ -65,7 +65,9 @@ def spark_session(name: str, master: str | None = None, conf: dict[str, str] | N
             "and Maven Central once for Delta's JARs"
         ) from error
     if not databricks:
-        session.sparkContext.setLogLevel("FATAL")  # what fails is raised here; the JVM's copy would be printed before it
+        session.sparkContext.setLogLevel(
+            "FATAL"
+        )  # what fails is raised here; the JVM's copy would be printed before it
     if "delta" not in (session.conf.get("spark.sql.extensions", "") or "").lower() and not databricks:
         raise ConfigError("the Spark session has no Delta: pass --properties-file conf/spark.conf to spark-submit")
     return session

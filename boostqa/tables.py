@@ -85,7 +85,9 @@ class Warehouse:
         Raises ContractError when the table does not exist or does not hold its contract.
         """
         if not self.exists(name):
-            raise ContractError(f"table {name} not found in warehouse {self.location}: run the stage that writes it first")
+            raise ContractError(
+                f"table {name} not found in warehouse {self.location}: run the stage that writes it first"
+            )
         reader = self.spark.read if version is None else self.spark.read.option("versionAsOf", version)
         df = reader.table(self.path(name)) if self.catalog else reader.format("delta").load(self.path(name))
         if wrong := violations(df, TABLES[name]):
@@ -135,8 +137,10 @@ class Warehouse:
         """(version, rows and content hash of a table; number of distinct keys), in one job."""
         table, version = TABLES[name], self.version(name)
         content = F.xxhash64(F.to_json(F.struct(*table.stable_columns), {"ignoreNullFields": "false"}))
-        keyed = self.read(name, version).groupBy(*table.key).agg(
-            F.count("*").alias("rows"), F.sum(content.cast("decimal(38,0)")).alias("content")
+        keyed = (
+            self.read(name, version)
+            .groupBy(*table.key)
+            .agg(F.count("*").alias("rows"), F.sum(content.cast("decimal(38,0)")).alias("content"))
         )
         row = keyed.agg(F.sum("rows"), F.count("*"), F.sum("content")).first()
         assert row is not None
@@ -147,7 +151,9 @@ class Warehouse:
     def _create(self, table: Table) -> None:
         builder = DeltaTable.createIfNotExists(self.spark).comment(table.grain)
         builder = builder.tableName(self.path(table.name)) if self.catalog else builder.location(self.path(table.name))
-        fields = [T.StructField(c.name, c.dataType, c.nullable, {"comment": c.metadata["comment"]}) for c in table.columns]
+        fields = [
+            T.StructField(c.name, c.dataType, c.nullable, {"comment": c.metadata["comment"]}) for c in table.columns
+        ]
         try:
             builder.addColumns(T.StructType(fields)).execute()
         except (PySparkException, Py4JJavaError) as error:
@@ -159,7 +165,9 @@ class Warehouse:
         except (PySparkException, Py4JJavaError) as error:
             text = str(error)
             if found := re.search(r"NOT NULL constraint violated for column: (\w+)", text):
-                raise ContractError(f"table {table.name}: required column {found[1]} is null in a row to write") from error
+                raise ContractError(
+                    f"table {table.name}: required column {found[1]} is null in a row to write"
+                ) from error
             if "No space left" in text or "Permission denied" in text or "Read-only file system" in text:
                 raise ConfigError(f"cannot write table {table.name} to {self.location}: {_reason(error)}") from error
             raise

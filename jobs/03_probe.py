@@ -21,7 +21,9 @@ def labelled(stage: StageRun, items: DataFrame) -> tuple[DataFrame, DataFrame]:
     items = subjects.fill(items).persist()
     unlabelled = items.where(F.col("discipline").isNull() | F.col("difficulty").isNull())
     speaker = stage.speaker("annotator")
-    asked = annotate.requests(unlabelled.withColumn("text", F.col("question")), stage.name, speaker, stage.config.annotate)
+    asked = annotate.requests(
+        unlabelled.withColumn("text", F.col("question")), stage.name, speaker, stage.config.annotate
+    )
     labels, rejects = annotate.parse(asked, complete(stage, asked, speaker), "probe_item", stage.name)
     return subjects.merge(items, labels), rejects
 
@@ -29,7 +31,9 @@ def labelled(stage: StageRun, items: DataFrame) -> tuple[DataFrame, DataFrame]:
 def main(stage: StageRun) -> None:
     conf = stage.config.probe
     sources = [read_items(stage.spark, s) for s in conf.items]
-    items = reduce(DataFrame.unionByName, sources).withColumn("item_id", F.concat_ws("/", "benchmark", "item_id")).persist()
+    items = (
+        reduce(DataFrame.unionByName, sources).withColumn("item_id", F.concat_ws("/", "benchmark", "item_id")).persist()
+    )
     rows_in = items.count()
     if rows_in == 0:
         raise ContractError("stage probe: probe.items has no items")

@@ -9,7 +9,9 @@ from boostqa.stages import plan
 
 def main(stage: StageRun) -> None:
     conf = stage.config.plan
-    labels = stage.read("annotation").where("item_table = 'seed'").select(F.col("item_id").alias("seed_id"), "discipline")
+    labels = (
+        stage.read("annotation").where("item_table = 'seed'").select(F.col("item_id").alias("seed_id"), "discipline")
+    )
     seeds = labels.join(stage.read("seed").select("seed_id", "lang"), "seed_id", "inner").persist()
     last = (stage.config.probe.checkpoints or [stage.config.model.generator.id])[-1]
     probe = stage.read("probe").where(F.col("checkpoint") == last)

@@ -12,7 +12,9 @@ from boostqa.stages import mix
 def main(stage: StageRun) -> None:
     verdicts = [r.asDict() for r in stage.read("verdict").collect()]
     if failed := sum(not v["success"] for v in verdicts):
-        raise GateFailed(f"{failed} gates fail in the verdict table: nothing is exported; run the gate again after mending")
+        raise GateFailed(
+            f"{failed} gates fail in the verdict table: nothing is exported; run the gate again after mending"
+        )
     judged = {v["table"]: v["version"] for v in verdicts}  # a verdict holds for exact versions: the mix reads no others
     clean, budget = (stage.read(name, version=judged[name]) for name in ("clean", "budget"))
     tokenizer, conf = stage.tokenizer(), stage.config.mix

@@ -47,7 +47,12 @@ def echo(asked_log, dies=False):
 
             def poll(self, timeout):
                 done = [
-                    {"request_id": m["request_id"], "text": m["prompt"].upper(), "finish_reason": "stop", "generated_tokens": 2}
+                    {
+                        "request_id": m["request_id"],
+                        "text": m["prompt"].upper(),
+                        "finish_reason": "stop",
+                        "generated_tokens": 2,
+                    }
                     for m in self.flight
                 ]
                 self.flight.clear()
@@ -81,7 +86,11 @@ def stage_part(stage, asked, texts, name=None, cut=0):
         if row["prompt"] in texts:
             known = {k: v for k, v in row.asDict().items() if k in usual}
             stamp = pa.scalar(0, pa.timestamp("us", tz="UTC")).as_py()
-            rows.append(usual | known | {"text": texts[row["prompt"]], "finish_reason": "stop", "run_id": "r0", "finished_at": stamp})
+            rows.append(
+                usual
+                | known
+                | {"text": texts[row["prompt"]], "finish_reason": "stop", "run_id": "r0", "finished_at": stamp}
+            )
     path = folder / f"part-{name or uuid.uuid4().hex}-r{len(rows)}-t0.parquet"
     pq.write_table(pa.Table.from_pylist(rows, schema=to_arrow_schema(COMPLETION.schema)), path)
     if cut:

@@ -23,7 +23,16 @@ def boostqa(*args, folder):
     small = ["plan.tokens=1500", f"warehouse={folder}/warehouse", f"output={folder}/output"]
     settings = [x for setting in small for x in ("--set", setting)]
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    command = [sys.executable, "-c", "from boostqa.cli import main; main()", args[0], "--config", DEMO, *settings, *args[1:]]
+    command = [
+        sys.executable,
+        "-c",
+        "from boostqa.cli import main; main()",
+        args[0],
+        "--config",
+        DEMO,
+        *settings,
+        *args[1:],
+    ]
     return subprocess.run(command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
@@ -55,11 +64,22 @@ def test_demo_runs_all_stages_and_leaves_a_readable_mix(demo):
         assert rejected["seed"][rule] >= 1
     assert sum(s["engine_starts"] for s in facts["stages"]) == 1
     manifest = json.loads((demo / "output" / "mix" / "manifest.json").read_text())
-    mix = pd.concat(pd.read_parquet(f) for f in [demo / "output" / "mix" / "parquet"])
+    mix = pd.read_parquet(demo / "output" / "mix" / "parquet")
     assert len(mix) == manifest["rows"] == facts["tables"]["mix"]["rows"] >= 1
     assert not mix["text"].str.contains("<|", regex=False).any()
     page = (demo / "output" / "quality" / "verdicts.html").read_text()
     assert "http://" not in page and "https://" not in page
+
+
+@pytest.mark.engine
+def test_explain_tells_the_story_of_an_exported_item(demo):
+    item = pd.read_parquet(demo / "output" / "mix" / "parquet")["draft_id"].iloc[0]
+    done = boostqa("explain", item[:16], folder=demo)
+    assert done.returncode == 0, done.stderr
+    story = json.loads(done.stdout)
+    assert story["draft"]["draft_id"] == story["mix"][0]["draft_id"] == item
+    assert story["seed"][0]["seed_id"] == story["draft"]["seed_id"] and story["reject"] == []
+    assert story["completion"][0]["prompt"] and story["plan"][0]["grade"] == story["draft"]["grade"]
 
 
 @pytest.mark.engine

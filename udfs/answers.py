@@ -67,7 +67,8 @@ def compare(rows: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for draft_id, answer, blind, multiple_choice in zip(*columns, strict=True):
             equal = [same(answer, other, multiple_choice) for other in blind]
             leader = [
-                next((j for j in range(i) if same(blind[j], other, multiple_choice)), i) for i, other in enumerate(blind)
+                next((j for j in range(i) if same(blind[j], other, multiple_choice)), i)
+                for i, other in enumerate(blind)
             ]
             out.append((draft_id, equal, leader))
         yield pd.DataFrame(out, columns=["draft_id", "equal", "leader"])

@@ -21,7 +21,7 @@ _SUPPLEMENT = (
     "\u2e80厂乛乚乙亻冂𠘨刀刂卜㔾小小兀尣尢𡯂巳幺彑彐忄心扌攵\u2e9a旡日月歺母民氵氺灬爫爫丬牛犭王𤴔目示礻𥫗糹纟罓罒㓁冗𦉫羊𦍌𦍋耂肀"
     "聿肉𦥑艹艹艹虎衤覀西见角𧢲讠贝𧾷车辶辶辶邑钅長镸长门𨸏阝雨青韦页风飞食𩙿飠饣𩠐马骨鬼鱼鸟卤麦黄黾斉齐歯齿竜龙龜亀龟"
 )
-_IDEOGRAPHS = dict(zip(map(chr, range(0x2E80, 0x2EF4)), _SUPPLEMENT, strict=True)) | {
+IDEOGRAPHS = dict(zip(map(chr, range(0x2E80, 0x2EF4)), _SUPPLEMENT, strict=True)) | {
     radical: unicodedata.normalize("NFKC", radical) for radical in map(chr, range(0x2F00, 0x2FD6))
 }
 _LINE_END = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
@@ -34,7 +34,7 @@ _LANGUAGE_CHARACTERS = 2000  # enough to tell a language; the rest of a long doc
 def _normalised(text: str) -> str:
     # NFC maps the CJK compatibility ideographs already: their decompositions are canonical.
     text = unicodedata.normalize("NFC", _LINE_END.sub("\n", text))
-    text = _ODD.sub(lambda m: _IDEOGRAPHS.get(m[0], ""), text)
+    text = _ODD.sub(lambda m: IDEOGRAPHS.get(m[0], ""), text)
     text = "\n".join(line.rstrip() for line in text.split("\n"))
     return _BLANK_LINES.sub("\n\n\n", text).strip("\n")
 

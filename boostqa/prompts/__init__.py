@@ -39,7 +39,9 @@ class Prompt:
 def load(name: str) -> Prompt:
     """The template `name`, from `<name>.<language>.md` beside this module."""
     folder = Path(__file__).parent
-    return Prompt(name, {lang: (folder / f"{name}.{lang}.md").read_text(encoding="utf-8").strip() for lang in LANGUAGES})
+    return Prompt(
+        name, {lang: (folder / f"{name}.{lang}.md").read_text(encoding="utf-8").strip() for lang in LANGUAGES}
+    )
 
 
 def names() -> list[str]:

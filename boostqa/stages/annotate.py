@@ -57,8 +57,14 @@ def parse(asked: DataFrame, completions: DataFrame, item_table: str, stage: str)
         return F.max(F.when(F.col("label") == label, F.col(column)))
 
     items = labelled.groupBy("item_id").agg(
-        *(of(label, c).alias(f"{label}_{c}") for label in ("discipline", "difficulty") for c in ("code", "probability")),
-        F.max(F.when(~F.col("finish_reason").isin("stop"), F.concat_ws(": ", "finish_reason", "error"))).alias("failure"),
+        *(
+            of(label, c).alias(f"{label}_{c}")
+            for label in ("discipline", "difficulty")
+            for c in ("code", "probability")
+        ),
+        F.max(F.when(~F.col("finish_reason").isin("stop"), F.concat_ws(": ", "finish_reason", "error"))).alias(
+            "failure"
+        ),
         F.array_sort(F.collect_list("request_id")).alias("request_ids"),
         F.max("model").alias("annotator"),
     )

@@ -13,11 +13,11 @@ from pyspark.sql import functions as F
 
 from boostqa.config import MinHash
 from udfs import components, minhash
-from udfs.text import _IDEOGRAPHS
+from udfs.text import IDEOGRAPHS
 
 _CJK = r"\p{IsHan}\p{IsHiragana}\p{IsKatakana}"
 # Full-width ASCII (U+FF01 to U+FF5E), the ideographic space, and radicals in text that no reader has normalised.
-_FOLDS = {chr(c + 0xFEE0): chr(c) for c in range(0x21, 0x7F)} | {"\u3000": " "} | _IDEOGRAPHS
+_FOLDS = {chr(c + 0xFEE0): chr(c) for c in range(0x21, 0x7F)} | {"\u3000": " "} | IDEOGRAPHS
 
 
 def folded(text: Column) -> Column:

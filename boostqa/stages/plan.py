@@ -53,7 +53,9 @@ def budget(labelled: DataFrame, probe: DataFrame, conf: Plan) -> DataFrame:
     max_requests_per_seed x kept_tokens_per_request) caps; tokens over the capacity are not moved to other cells.
     """
     supply = labelled.groupBy("discipline").agg(F.count("*").alias("seeds"))
-    cells = supply.crossJoin(supply.sparkSession.range(1).select(F.explode(F.array(*map(F.lit, GRADES))).alias("difficulty")))
+    cells = supply.crossJoin(
+        supply.sparkSession.range(1).select(F.explode(F.array(*map(F.lit, GRADES))).alias("difficulty"))
+    )
     high = F.col("difficulty").isin(*HIGH)
     cells = _with_accuracy(cells.where(_stem() | high), probe, conf.min_probe_items)
     above_chance = (F.col("accuracy") - F.col("chance")) / (1 - F.col("chance"))
@@ -83,9 +85,13 @@ def _format(conf: Plan) -> Column:
     broad = F.substring("discipline", 1, 2)
     sensible = F.filter(
         F.array(*map(F.lit, conf.formats)),
-        lambda f: F.when(f == "programming", broad == "06").when(f.isin("calculation", "proof"), _stem()).otherwise(True),
+        lambda f: (
+            F.when(f == "programming", broad == "06").when(f.isin("calculation", "proof"), _stem()).otherwise(True)
+        ),
     )
-    pick = F.get(sensible, F.pmod(F.xxhash64("seed_id", "grade", "sample_index", F.lit("format")), F.size(sensible)).cast("int"))
+    pick = F.get(
+        sensible, F.pmod(F.xxhash64("seed_id", "grade", "sample_index", F.lit("format")), F.size(sensible)).cast("int")
+    )
     return F.coalesce(pick, F.lit(conf.formats[0]))
 
 
@@ -100,7 +106,8 @@ def plan(budget: DataFrame, labelled: DataFrame, conf: Plan) -> DataFrame:
     alternate = F.when(F.col("rank") % 2 == 0, "multi_grade").otherwise("high_difficulty")
     strategy = F.when(~_stem(), "high_difficulty").when(F.col("grade").isin(*HIGH), alternate).otherwise("multi_grade")
     lever = F.get(
-        F.array(*map(F.lit, LEVERS)), F.pmod(F.xxhash64("seed_id", "grade", "sample_index", F.lit("lever")), F.lit(len(LEVERS))).cast("int")
+        F.array(*map(F.lit, LEVERS)),
+        F.pmod(F.xxhash64("seed_id", "grade", "sample_index", F.lit("lever")), F.lit(len(LEVERS))).cast("int"),
     )
     drawn = drawn.withColumns({"strategy": strategy, "format": _format(conf)})
     drawn = drawn.withColumn("lever", F.when(F.col("strategy") == "high_difficulty", lever))

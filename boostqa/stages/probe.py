@@ -21,13 +21,17 @@ def usable(items: DataFrame) -> tuple[DataFrame, DataFrame]:
     options = F.size("choices")
     answer = F.upper(F.trim("answer"))
     position = F.when(F.length(answer) == 1, F.instr(F.lit(LETTERS), answer)).otherwise(0)
-    valid = F.coalesce((options >= 2) & (options <= len(LETTERS)) & (position >= 1) & (position <= options), F.lit(False))
+    valid = F.coalesce(
+        (options >= 2) & (options <= len(LETTERS)) & (position >= 1) & (position <= options), F.lit(False)
+    )
     judged = items.withColumns({"answer": answer, "valid": valid})
     rejects = judged.where(~F.col("valid")).select(
         F.lit("probe").alias("stage"),
         F.col("item_id").alias("key"),
         F.lit("not_multiple_choice").alias("rule"),
-        F.format_string("%s options, answer %s", F.coalesce(options, F.lit(0)).cast("string"), F.coalesce("answer", F.lit("null"))).alias("evidence"),
+        F.format_string(
+            "%s options, answer %s", F.coalesce(options, F.lit(0)).cast("string"), F.coalesce("answer", F.lit("null"))
+        ).alias("evidence"),
         F.lit(None).cast("long").alias("generated_tokens"),
     )
     return judged.where("valid").drop("valid"), rejects
@@ -63,9 +67,13 @@ def cloze_requests(items: DataFrame, speaker: Speaker) -> DataFrame:
 
 def letter_picks(asked: DataFrame, completions: DataFrame) -> DataFrame:
     """[item_id, pick]: the most likely letter; null where the request was not scored."""
-    scores = asked.select("item_id", "request_id").join(completions.select("request_id", "choice_logprobs"), "request_id", "inner")
+    scores = asked.select("item_id", "request_id").join(
+        completions.select("request_id", "choice_logprobs"), "request_id", "inner"
+    )
     ranked = F.array_sort(
-        F.transform(F.map_entries("choice_logprobs"), lambda e: F.struct((-e["value"]).alias("loss"), e["key"].alias("letter")))
+        F.transform(
+            F.map_entries("choice_logprobs"), lambda e: F.struct((-e["value"]).alias("loss"), e["key"].alias("letter"))
+        )
     )
     return scores.select("item_id", F.get(ranked, F.lit(0))["letter"].alias("pick"))
 

@@ -34,7 +34,9 @@ def _reply_schema() -> Column:
 
     def schema(answer: dict) -> str:
         fields = {"solution": {"type": "string", "minLength": 1}, "answer": answer}
-        return json.dumps({"json": {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}})
+        return json.dumps(
+            {"json": {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}}
+        )
 
     letters = schema({"enum": ["A", "B", "C", "D"]})
     return F.when(_multiple_choice(), letters).otherwise(schema({"type": "string", "minLength": 1}))
@@ -61,16 +63,22 @@ def blind_requests(drafts: DataFrame, speaker: Speaker, conf: Refine) -> DataFra
 def votes(drafts: DataFrame, asked: DataFrame, completions: DataFrame) -> DataFrame:
     """Drafts with their blind attempts: DRAFT columns, `blind` (array by attempt of answer, solution, request_id), `equal`
     and `leader` (udfs.answers.compare), `tokens` generated. An attempt that failed or was truncated is no vote."""
-    replies = asked.join(completions.select("request_id", "text", "finish_reason", "generated_tokens"), "request_id", "inner")
+    replies = asked.join(
+        completions.select("request_id", "text", "finish_reason", "generated_tokens"), "request_id", "inner"
+    )
     reply = F.from_json("text", REPLY)
     answer = F.when(F.col("finish_reason") == "stop", F.nullif(F.trim(reply["answer"]), F.lit("")))
     attempt = F.struct("attempt", answer.alias("answer"), reply["solution"].alias("solution"), "request_id")
     per_draft = replies.groupBy("draft_id").agg(
-        F.array_sort(F.collect_list(attempt)).alias("attempts"), F.sum("generated_tokens").alias("tokens"), F.max("model").alias("refiner")
+        F.array_sort(F.collect_list(attempt)).alias("attempts"),
+        F.sum("generated_tokens").alias("tokens"),
+        F.max("model").alias("refiner"),
     )
     answered = F.filter("attempts", lambda a: a["answer"].isNotNull())
     rows = drafts.join(per_draft, "draft_id", "inner").withColumn("blind", answered)
-    pairs = rows.select("draft_id", "answer", F.col("blind.answer").alias("blind"), _multiple_choice().alias("multiple_choice"))
+    pairs = rows.select(
+        "draft_id", "answer", F.col("blind.answer").alias("blind"), _multiple_choice().alias("multiple_choice")
+    )
     compared = pairs.mapInPandas(compare, "draft_id string, equal array<boolean>, leader array<int>")
     return rows.join(compared, "draft_id", "inner")  # both unique by draft_id
 
@@ -79,7 +87,11 @@ def judge_requests(votes: DataFrame, speaker: Speaker) -> DataFrame:
     """One request for each blind answer that the matcher could not decide, each different answer once; adds `position`."""
     lang, prompt = F.col("lang"), prompts.load("judge")
     open_pairs = votes.select(
-        "draft_id", "lang", "question", "answer", F.posexplode(F.arrays_zip("equal", "leader", F.col("blind.answer").alias("other"))).alias("position", "pair")
+        "draft_id",
+        "lang",
+        "question",
+        "answer",
+        F.posexplode(F.arrays_zip("equal", "leader", F.col("blind.answer").alias("other"))).alias("position", "pair"),
     ).where(F.col("pair.equal").isNull() & (F.col("pair.leader") == F.col("position")))
     text = prompt.render(lang, question=F.col("question"), first=F.col("answer"), second=F.col("pair.other"))
     asked = request(open_pairs, "refine", speaker, prompt, text, JUDGE, structured=F.lit(YES_NO))
@@ -91,9 +103,13 @@ def decide(votes: DataFrame, asked: DataFrame, completions: DataFrame) -> tuple[
 
     Decided rows add status, draft_answer, final answer and solution, `votes` and `request_ids`.
     """
-    judged = asked.select("draft_id", "position", "request_id").join(completions.select("request_id", "text"), "request_id", "inner")
+    judged = asked.select("draft_id", "position", "request_id").join(
+        completions.select("request_id", "text"), "request_id", "inner"
+    )
     verdicts = judged.groupBy("draft_id").agg(
-        F.map_from_entries(F.collect_list(F.struct("position", (F.col("text") == "yes").alias("same")))).alias("verdicts"),
+        F.map_from_entries(F.collect_list(F.struct("position", (F.col("text") == "yes").alias("same")))).alias(
+            "verdicts"
+        ),
         F.array_sort(F.collect_list("request_id")).alias("judge_ids"),
     )
     rows = votes.join(verdicts, "draft_id", "left")  # both unique by draft_id
@@ -113,7 +129,9 @@ def decide(votes: DataFrame, asked: DataFrame, completions: DataFrame) -> tuple[
         F.lit("refine").alias("stage"),
         F.col("draft_id").alias("key"),
         F.when(F.size("blind") == 0, "no_blind_answer").otherwise("disputed").alias("rule"),
-        F.concat_ws(" | ", F.concat(F.lit("draft: "), "answer"), F.concat(F.lit("blind: "), F.to_json("blind.answer"))).alias("evidence"),
+        F.concat_ws(
+            " | ", F.concat(F.lit("draft: "), "answer"), F.concat(F.lit("blind: "), F.to_json("blind.answer"))
+        ).alias("evidence"),
         F.col("tokens").alias("generated_tokens"),
     )
     corrected = F.col("status") == "corrected"
@@ -124,7 +142,9 @@ def decide(votes: DataFrame, asked: DataFrame, completions: DataFrame) -> tuple[
             "solution": F.when(corrected, F.coalesce("winner.solution", F.lit(""))).otherwise(F.col("solution")),
             "votes": F.when(corrected, F.col("largest")).otherwise(F.col("agreed")),
             "blind_answers": F.col("blind.answer"),
-            "request_ids": F.concat(F.col("attempts.request_id"), F.coalesce("judge_ids", F.array().cast("array<string>"))),
+            "request_ids": F.concat(
+                F.col("attempts.request_id"), F.coalesce("judge_ids", F.array().cast("array<string>"))
+            ),
         }
     )
     extra = ("draft_answer", "status", "blind_answers", "votes", "refiner", "request_ids")
@@ -150,7 +170,12 @@ def finish(decided: DataFrame, asked: DataFrame, completions: DataFrame) -> Data
     rows = decided.join(replies, "draft_id", "inner").withColumns(
         {"new_answer": answer, "new_solution": F.nullif(F.trim(reply["solution"]), F.lit(""))}
     )
-    pairs = rows.select("draft_id", "answer", F.array_compact(F.array("new_answer")).alias("blind"), _multiple_choice().alias("multiple_choice"))
+    pairs = rows.select(
+        "draft_id",
+        "answer",
+        F.array_compact(F.array("new_answer")).alias("blind"),
+        _multiple_choice().alias("multiple_choice"),
+    )
     compared = pairs.mapInPandas(compare, "draft_id string, equal array<boolean>, leader array<int>").select(
         "draft_id", F.get("equal", F.lit(0)).alias("unchanged")
     )

@@ -37,8 +37,12 @@ def merge(items: DataFrame, labels: DataFrame) -> DataFrame:
     )  # fmt: skip
     joined = items.join(measured, "item_id", "left")
     given = {
-        "discipline_probability": F.when(F.col("discipline").isNotNull(), 1.0).otherwise(F.col("discipline_probability")),
-        "difficulty_probability": F.when(F.col("difficulty").isNotNull(), 1.0).otherwise(F.col("difficulty_probability")),
+        "discipline_probability": F.when(F.col("discipline").isNotNull(), 1.0).otherwise(
+            F.col("discipline_probability")
+        ),
+        "difficulty_probability": F.when(F.col("difficulty").isNotNull(), 1.0).otherwise(
+            F.col("difficulty_probability")
+        ),
         "discipline": F.coalesce("discipline", "measured_discipline"),
         "difficulty": F.coalesce("difficulty", "measured_difficulty"),
         "annotator": F.coalesce("annotator", F.lit("given")),

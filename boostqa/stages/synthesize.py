@@ -40,7 +40,9 @@ def requests(plan: DataFrame, seeds: DataFrame, speaker: Speaker, conf: Synthesi
     """PLAN rows with their seed's text (seeds unique by seed_id) -> PLAN and REQUEST columns, one request a plan row."""
     rows = plan.join(seeds.select("seed_id", "text"), "seed_id", "inner")
     lang = F.col("lang")
-    names = F.create_map(*(F.lit(x) for d in disciplines() for x in (d.code, F.struct(F.lit(d.name["en"]), F.lit(d.name["zh"])))))
+    names = F.create_map(
+        *(F.lit(x) for d in disciplines() for x in (d.code, F.struct(F.lit(d.name["en"]), F.lit(d.name["zh"]))))
+    )
     name = F.try_element_at(names, F.col("discipline"))
     said = {
         "grade": prompts.say("grade", F.col("grade"), lang),
@@ -57,7 +59,11 @@ def requests(plan: DataFrame, seeds: DataFrame, speaker: Speaker, conf: Synthesi
         chosen = rows.where(F.col("strategy") == strategy)
         text = prompt.render(lang, **said, **lever)
         index = F.col("sample_index")
-        parts.append(request(chosen, "synthesize", speaker, prompt, text, conf.sampling, structured=structured, sample_index=index))
+        parts.append(
+            request(
+                chosen, "synthesize", speaker, prompt, text, conf.sampling, structured=structured, sample_index=index
+            )
+        )
     return parts[0].unionByName(parts[1]).drop("text")
 
 
@@ -110,7 +116,11 @@ def measured(drafts: DataFrame, labels: DataFrame, conf: Synthesize) -> tuple[Da
     """
     labels = labels.select(F.col("item_id").alias("draft_id"), "difficulty")
     rows = drafts.join(labels, "draft_id", "inner")
-    below = (F.col("strategy") == "high_difficulty") & (F.col("difficulty") < F.col("grade")) & F.lit(conf.below_aim == "reject")
+    below = (
+        (F.col("strategy") == "high_difficulty")
+        & (F.col("difficulty") < F.col("grade"))
+        & F.lit(conf.below_aim == "reject")
+    )
     evidence = F.format_string("aimed at %s, measured %s", "grade", "difficulty")
     judged = rows.withColumns({"rule": F.when(below, "below_aim"), "evidence": evidence})
     return judged.where(F.col("rule").isNull()).select(*DRAFT.schema.names), _rejects(judged, "draft_id")

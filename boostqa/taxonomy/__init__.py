@@ -42,7 +42,9 @@ def disciplines() -> tuple[Discipline, ...]:
 @cache
 def subjects() -> tuple[Subject, ...]:
     """All benchmark subjects."""
-    return tuple(Subject(r["benchmark"], r["subject"], r["discipline"], r["level"] or None) for r in _rows("subjects.csv"))
+    return tuple(
+        Subject(r["benchmark"], r["subject"], r["discipline"], r["level"] or None) for r in _rows("subjects.csv")
+    )
 
 
 def stem_codes() -> list[str]:

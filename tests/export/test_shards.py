@@ -75,7 +75,9 @@ def test_card_names_counts_licences_generators_and_failed_gates(spark, tmp_path)
     item = dict.fromkeys(CLEAN.schema.names, "x") | {"choices": None}
     made = [item | {"draft_id": d, "generator": g} for d, g in zip("abcd", "mmno", strict=True)]
     clean = spark.createDataFrame(made, CLEAN.schema)
-    shards = [{"file": "parquet/part-00000-of-00001.parquet", "format": "parquet", "rows": 3, "tokens": 10, "bytes": 12345}]
+    shards = [
+        {"file": "parquet/part-00000-of-00001.parquet", "format": "parquet", "rows": 3, "tokens": 10, "bytes": 12345}
+    ]
     described = manifest.describe(frame(spark), shards, {}, "rev", "conf", "tok")
     verdict = {"table": "clean", "gate": "min_rows", "success": False, "observed": "3", "expected": "at least 9"}
     held = verdict | {"gate": "expect_table_columns_to_match_set", "success": True}

@@ -20,8 +20,17 @@ PROBE_ITEM = (
 
 def completions(asked, **answers):
     """A ledger for `asked`: each answer is a SQL expression over the request's columns."""
-    usual = {"text": "''", "finish_reason": "'stop'", "error": "null", "logprob": "0.0", "choice_logprobs": "null"} | answers
-    numbers = {c: "0" for c in ("prompt_tokens", "generated_tokens", "thinking_tokens", "cached_tokens", "engine_seconds", "attempts")}
+    usual = {
+        "text": "''",
+        "finish_reason": "'stop'",
+        "error": "null",
+        "logprob": "0.0",
+        "choice_logprobs": "null",
+    } | answers
+    numbers = {
+        c: "0"
+        for c in ("prompt_tokens", "generated_tokens", "thinking_tokens", "cached_tokens", "engine_seconds", "attempts")
+    }
     values = usual | numbers | {"run_id": "'r'", "finished_at": "timestamp'2026-01-01'"}
     full = asked.withColumns({k: F.expr(v) for k, v in values.items()})
     return full.select(*(F.col(f.name).cast(f.dataType) for f in COMPLETION.schema))
@@ -30,7 +39,9 @@ def completions(asked, **answers):
 def test_annotate_asks_twice_per_item_in_its_language(spark):
     items = spark.createDataFrame([("a", "en", "Newton's laws"), ("b", "zh", "牛顿定律")], ITEM)
     rows = annotate.requests(items, "annotate", SPEAKER, Annotate()).collect()
-    assert sorted((r["item_id"], r["label"]) for r in rows) == [(i, lb) for i in "ab" for lb in ("difficulty", "discipline")]
+    assert sorted((r["item_id"], r["label"]) for r in rows) == [
+        (i, lb) for i in "ab" for lb in ("difficulty", "discipline")
+    ]
     chinese = next(r for r in rows if r["item_id"] == "b" and r["label"] == "discipline")
     assert "牛顿定律" in chinese["prompt"] and "物理学" in json.loads(chinese["structured"])["choice"]
     assert json.loads(chinese["sampling"])["reply_start"] == "该文本属于“"
@@ -40,7 +51,9 @@ def test_annotate_asks_twice_per_item_in_its_language(spark):
 def test_annotate_label_becomes_code_with_probability(spark):
     items = spark.createDataFrame([("a", "en", "Newton's laws")], ITEM)
     asked = annotate.requests(items, "annotate", SPEAKER, Annotate())
-    ledger = completions(asked, text="if(label = 'discipline', 'Physics', 'H4')", logprob="if(label = 'discipline', ln(0.25), 0.0)")
+    ledger = completions(
+        asked, text="if(label = 'discipline', 'Physics', 'H4')", logprob="if(label = 'discipline', ln(0.25), 0.0)"
+    )
     kept, rejects = annotate.parse(asked, ledger, "seed", "annotate")
     [row] = kept.collect()
     assert (row["discipline"], row["difficulty"]) == ("0533", "H4")
@@ -78,7 +91,9 @@ def test_probe_items_that_are_not_multiple_choice_are_rejected(spark):
 
 
 def test_probe_letter_and_cloze_pick_the_most_likely_option(spark):
-    items = spark.createDataFrame([("b", "i", None, "Capital of France?", ["Rome", "Paris, of course"], "B", "en", "0312", "H1")], PROBE_ITEM)
+    items = spark.createDataFrame(
+        [("b", "i", None, "Capital of France?", ["Rome", "Paris, of course"], "B", "en", "0312", "H1")], PROBE_ITEM
+    )
     letters = probe.letter_requests(items, SPEAKER)
     assert json.loads(letters.first()["structured"])["letters"] == [" A", " B"]
     ledger = completions(letters, choice_logprobs="map('A', -2.0D, 'B', -1.0D)", finish_reason="'scored'")
@@ -92,13 +107,19 @@ def test_probe_letter_and_cloze_pick_the_most_likely_option(spark):
 
 
 def test_probe_scores_per_cell_with_wilson_interval(spark):
-    items = spark.createDataFrame([("b", str(i), None, "q", ["x", "y"], "A", "en", "0533", "H1") for i in range(10)], PROBE_ITEM)
+    items = spark.createDataFrame(
+        [("b", str(i), None, "q", ["x", "y"], "A", "en", "0533", "H1") for i in range(10)], PROBE_ITEM
+    )
     picks = [(str(i), "A" if i < 8 else "B", "letter", "m") for i in range(10)]
-    scored = probe.scores(items, spark.createDataFrame(picks, "item_id string, pick string, method string, checkpoint string"))
+    scored = probe.scores(
+        items, spark.createDataFrame(picks, "item_id string, pick string, method string, checkpoint string")
+    )
     [row] = scored.collect()
     assert (row["items"], row["correct"], row["accuracy"], row["chance"]) == (10, 8, 0.8, 0.5)
     # Wilson 95% interval of 8/10, published worked value: 0.490 to 0.943
-    assert row["wilson_low"] == pytest.approx(0.4902, abs=1e-4) and row["wilson_high"] == pytest.approx(0.9433, abs=1e-4)
+    assert row["wilson_low"] == pytest.approx(0.4902, abs=1e-4) and row["wilson_high"] == pytest.approx(
+        0.9433, abs=1e-4
+    )
 
 
 def test_subject_gives_discipline_and_level_and_annotator_the_rest(spark):

@@ -7,7 +7,9 @@ from boostqa.config import Plan
 from boostqa.schemas import PROBE
 from boostqa.stages import plan
 
-CONF = Plan(tokens=1000, high_difficulty_share=0.5, kept_tokens_per_request=10, max_requests_per_seed=3, min_probe_items=4)
+CONF = Plan(
+    tokens=1000, high_difficulty_share=0.5, kept_tokens_per_request=10, max_requests_per_seed=3, min_probe_items=4
+)
 LABELLED = "seed_id string, lang string, discipline string"
 
 
@@ -59,7 +61,9 @@ def test_budget_shares_and_capacity_are_respected(spark):
 
 def test_plan_gives_each_cell_its_requests_and_every_seed_before_any_twice(spark):
     labelled = seeds(spark, "0533", "0533", "0222")
-    budget = plan.budget(labelled, probe_rows(spark, ("0533", "H4", 8, 2)), CONF).where("discipline = '0533' or difficulty = 'H5'")
+    budget = plan.budget(labelled, probe_rows(spark, ("0533", "H4", 8, 2)), CONF).where(
+        "discipline = '0533' or difficulty = 'H5'"
+    )
     budget = budget.withColumn("requests", F.lit(3).cast("long"))
     rows = plan.plan(budget, labelled, CONF).collect()
     counts: dict = {}
@@ -80,7 +84,10 @@ def test_plan_strategy_lever_and_format_fit_the_cell(spark):
             assert r["strategy"] == "multi_grade" and r["discipline"] == "0533"
         if r["discipline"] == "0222":
             assert r["format"] not in ("programming", "calculation", "proof")
-    assert {r["strategy"] for r in rows if r["discipline"] == "0533" and r["grade"] == "H4"} == {"multi_grade", "high_difficulty"}
+    assert {r["strategy"] for r in rows if r["discipline"] == "0533" and r["grade"] == "H4"} == {
+        "multi_grade",
+        "high_difficulty",
+    }
 
 
 def test_plan_same_input_same_plan(spark):

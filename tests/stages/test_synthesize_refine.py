@@ -16,7 +16,9 @@ CHOICE = json.dumps({"question": "2 + 2?", "choices": ["3", "4", "5", "6"], "sol
 
 def ledger(spark, rows):
     """(request_id, text, finish_reason, error, generated_tokens) as the ledger's columns that parsing reads."""
-    return spark.createDataFrame(rows, "request_id string, text string, finish_reason string, error string, generated_tokens long")
+    return spark.createDataFrame(
+        rows, "request_id string, text string, finish_reason string, error string, generated_tokens long"
+    )
 
 
 def planned(spark, *formats):
@@ -31,7 +33,13 @@ def asked(spark, *formats):
 
 def test_synthesize_prompt_names_grade_format_lever_and_source(spark):
     [row] = asked(spark, "proof").collect()
-    for part in ("undergraduate study", "proof problem", "at least four dependent steps", "Sums of numbers.", "Mathematics"):
+    for part in (
+        "undergraduate study",
+        "proof problem",
+        "at least four dependent steps",
+        "Sums of numbers.",
+        "Mathematics",
+    ):
         assert part in row["prompt"]
     assert "choices" not in json.loads(row["structured"])["json"]["properties"]
 
@@ -48,7 +56,9 @@ def test_synthesize_prompt_names_grade_format_lever_and_source(spark):
 )
 def test_synthesize_bad_completion_is_one_reject(spark, format, text, finish, rule):
     rows = asked(spark, format)
-    answers = ledger(spark, [(rows.first()["request_id"], text, finish, "prompt_too_long" if finish == "refused" else None, 7)])
+    answers = ledger(
+        spark, [(rows.first()["request_id"], text, finish, "prompt_too_long" if finish == "refused" else None, 7)]
+    )
     drafts, rejects = synthesize.parse(rows, answers)
     [row] = rejects.collect()
     assert (drafts.count(), row["key"], row["rule"], row["generated_tokens"]) == (0, "p0", rule, 7)
@@ -57,12 +67,17 @@ def test_synthesize_bad_completion_is_one_reject(spark, format, text, finish, ru
 def test_synthesize_good_completions_become_drafts_with_measured_difficulty(spark):
     rows = asked(spark, "multiple_choice", "short_answer")
     ids = {r["format"]: r["request_id"] for r in rows.collect()}
-    answers = ledger(spark, [(ids["multiple_choice"], CHOICE, "stop", None, 9), (ids["short_answer"], OPEN, "stop", None, 8)])
+    answers = ledger(
+        spark, [(ids["multiple_choice"], CHOICE, "stop", None, 9), (ids["short_answer"], OPEN, "stop", None, 8)]
+    )
     drafts, rejects = synthesize.parse(rows, answers)
     assert rejects.count() == 0
     got = {r["format"]: r for r in drafts.collect()}
     assert got["multiple_choice"]["choices"] == ["3", "4", "5", "6"] and got["short_answer"]["choices"] is None
-    labels = spark.createDataFrame([(r["draft_id"], d) for r, d in zip(got.values(), ("H4", "H1"), strict=True)], "item_id string, difficulty string")
+    labels = spark.createDataFrame(
+        [(r["draft_id"], d) for r, d in zip(got.values(), ("H4", "H1"), strict=True)],
+        "item_id string, difficulty string",
+    )
     kept, below = synthesize.measured(drafts, labels, Synthesize(below_aim="reject"))
     assert [(r["grade"], r["difficulty"]) for r in kept.collect()] == [("H4", "H4")]
     assert [(r["rule"], r["evidence"]) for r in below.collect()] == [("below_aim", "aimed at H4, measured H1")]
@@ -70,7 +85,24 @@ def test_synthesize_good_completions_become_drafts_with_measured_difficulty(spar
 
 
 def draft(spark, format="short_answer", answer="4", choices=None):
-    row = ("d", "p", "s", "en", "0541", "H4", "multi_grade", format, None, "H4", "What is 2 + 2?", choices, answer, "Add.", "m", "r")
+    row = (
+        "d",
+        "p",
+        "s",
+        "en",
+        "0541",
+        "H4",
+        "multi_grade",
+        format,
+        None,
+        "H4",
+        "What is 2 + 2?",
+        choices,
+        answer,
+        "Add.",
+        "m",
+        "r",
+    )
     return spark.createDataFrame([row], DRAFT.schema)
 
 
@@ -79,7 +111,13 @@ def refined(spark, drafts, blind, judge=None, rewrite=None):
     asked = refine.blind_requests(drafts, SPEAKER, Refine(blind_attempts=len(blind)))
     ids = {r["attempt"]: r["request_id"] for r in asked.collect()}
     replies = [
-        (ids[i], json.dumps({"solution": f"way {i}", "answer": a}) if a else '{"solu', "stop" if a else "length", None, 5)
+        (
+            ids[i],
+            json.dumps({"solution": f"way {i}", "answer": a}) if a else '{"solu',
+            "stop" if a else "length",
+            None,
+            5,
+        )
         for i, a in enumerate(blind)
     ]
     votes = refine.votes(drafts, asked, ledger(spark, replies)).cache()

@@ -33,7 +33,9 @@ class Echo:
         request = self.flight.pop()
         self.answered += 1
         if request["prompt"] == "too long":
-            return [{"request_id": request["request_id"], "finish_reason": "refused", "error": "prompt_too_long: 9 > 8"}]
+            return [
+                {"request_id": request["request_id"], "finish_reason": "refused", "error": "prompt_too_long: 9 > 8"}
+            ]
         done = {"text": request["prompt"], "finish_reason": "stop", "prompt_tokens": 2, "generated_tokens": 3}
         return [{"request_id": request["request_id"], **done}]
 
@@ -47,7 +49,15 @@ def run(tmp_path, prompts, engines, **settings):
     rows = [given | {"request_id": f"id{i}", "prompt": p} for i, p in enumerate(prompts)]
     batches = [pd.DataFrame(rows[i : i + 2]) for i in range(0, len(rows), 2)]
     schema = to_arrow_schema(COMPLETION.schema).serialize().to_pybytes()
-    usual = {"staging": str(tmp_path), "schema": schema, "flush_rows": 2, "flush_seconds": 1e9, "tokens_in_flight": 1000, "max_attempts": 2, "run_id": "r"}
+    usual = {
+        "staging": str(tmp_path),
+        "schema": schema,
+        "flush_rows": 2,
+        "flush_seconds": 1e9,
+        "tokens_in_flight": 1000,
+        "max_attempts": 2,
+        "run_id": "r",
+    }
     engines = iter(engines)
     figures = pd.concat(generate(iter(batches), usual | settings, lambda _: next(engines)))
     parts = [pq.read_table(p).to_pylist() for p in sorted(tmp_path.glob("part-*"))]
@@ -64,9 +74,11 @@ def test_every_request_is_staged_once_with_its_own_answer(tmp_path):
 
 def test_finished_rows_are_flushed_before_the_task_ends(tmp_path):
     with pytest.raises(EngineDied):  # the second engine cannot start
+
         def engines():
             yield Echo(dies_after=4)
             raise EngineDied("vLLM did not start: no memory")
+
         run(tmp_path, list("abcdef"), engines(), tokens_in_flight=11)
     staged = [r["request_id"] for p in tmp_path.glob("part-*") for r in pq.read_table(p).to_pylist()]
     assert len(staged) == len(set(staged)) == 4

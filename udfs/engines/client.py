@@ -47,7 +47,9 @@ class EngineClient:
 
     def __init__(self, settings: dict[str, Any]) -> None:
         owner, gpus = owner_pid(), gpu_addresses()
-        identity = json.dumps([settings["model"], settings["revision"], settings["engine"], gpus, owner], sort_keys=True)
+        identity = json.dumps(
+            [settings["model"], settings["revision"], settings["engine"], gpus, owner], sort_keys=True
+        )
         folder = Path(tempfile.gettempdir()) / f"boostqa-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
         self.path = folder / hashlib.sha256(identity.encode()).hexdigest()[:16]
@@ -123,7 +125,9 @@ class EngineClient:
                 raise EngineDied(f"vLLM did not start: {self._log_tail()} (log: {self.path}.log)")
             if time.monotonic() > deadline:
                 os.killpg(host.pid, 9)
-                raise EngineDied(f"vLLM did not start within {settings['start_seconds']:.0f} s (generation.start_seconds)")
+                raise EngineDied(
+                    f"vLLM did not start within {settings['start_seconds']:.0f} s (generation.start_seconds)"
+                )
             time.sleep(0.1)
 
     def _log_tail(self) -> str:

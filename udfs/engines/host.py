@@ -23,7 +23,9 @@ def die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
 
 
-if __name__ == "__mp_main__":  # a process spawned by the engine: vLLM's core would outlive a killed host and hold the GPU
+if (
+    __name__ == "__mp_main__"
+):  # a process spawned by the engine: vLLM's core would outlive a killed host and hold the GPU
     die_with_parent()
 
 

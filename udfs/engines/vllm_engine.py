@@ -41,7 +41,9 @@ class VllmEngine:
             ids, start = self._with_continuation(request["prompt"], ids, continuation)
         budget = 1 if continuation is not None or "letters" in structured else int(sampling["max_tokens"])
         if len(ids) + budget > self.max_model_len:
-            raise Refused(f"prompt_too_long: {len(ids)} prompt + {budget} output tokens > {self.max_model_len} (max_model_len)")
+            raise Refused(
+                f"prompt_too_long: {len(ids)} prompt + {budget} output tokens > {self.max_model_len} (max_model_len)"
+            )
         began = time.monotonic()
         params = self._params(sampling, structured, continuation is not None, budget)
         final = None
@@ -70,7 +72,9 @@ class VllmEngine:
     def _letters(self, structured: dict[str, Any]) -> list[int]:
         tokens = [self.tokenizer.encode(letter, add_special_tokens=False) for letter in structured["letters"]]
         if any(len(t) != 1 for t in tokens):
-            raise Refused(f"letters_not_single_tokens: {structured['letters']} under this tokenizer; use the cloze method")
+            raise Refused(
+                f"letters_not_single_tokens: {structured['letters']} under this tokenizer; use the cloze method"
+            )
         return [t[0] for t in tokens]
 
     def _params(self, sampling: dict[str, Any], structured: dict[str, Any], score: bool, budget: int) -> Any:
