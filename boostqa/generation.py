@@ -157,7 +157,7 @@ def _generate(
 def _watch(folder: str, total: int, name: str, done: threading.Event) -> None:
     """Print rows, tokens, rate and time left every few seconds, from the names of the part files."""
     began = time.monotonic()
-    while not done.wait(5):
+    while not done.wait(10):
         counts = [re.search(r"-r(\d+)-t(\d+)\.parquet$", Path(p).name) for p in _parts(folder)[1]]
         rows, tokens = (sum(int(m[i]) for m in counts if m) for i in (1, 2))
         if rows:

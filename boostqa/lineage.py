@@ -176,7 +176,7 @@ def stage_run(spark: SparkSession, config: Config, name: str, run_id: str) -> It
 @contextmanager
 def line_run(config: Config, run_id: str) -> Iterator[str]:
     """The MLflow parent run of a line; yields where it can be seen."""
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     import mlflow
 
     local = "://" not in config.warehouse and not is_catalog(config.warehouse)
