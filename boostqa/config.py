@@ -55,8 +55,8 @@ class Annotate(Section):
 
 class Probe(Section):
     items: Annotated[list[Source], Field(min_length=1)]
-    checkpoints: list[str] = []  # empty: the generator itself
-    methods: list[Literal["letter", "cloze"]] = ["letter", "cloze"]
+    checkpoints: list[str] = []  # in order of training; empty: the generator itself
+    methods: Annotated[list[Literal["letter", "cloze"]], Field(min_length=1, max_length=2)] = ["letter", "cloze"]
 
 
 class Plan(Section):
@@ -65,7 +65,7 @@ class Plan(Section):
     stem_boost: Annotated[float, Field(ge=1)] = 2.0
     floor_tokens: Annotated[int, Field(ge=0)] = 0
     kept_tokens_per_request: Positive
-    max_requests_per_seed: Positive = 4
+    max_requests_per_seed: Positive = 4  # in one cell
     min_probe_items: Positive = 5
     formats: Annotated[list[Literal[FORMATS]], Field(min_length=1)] = list(FORMATS)  # type: ignore[valid-type]
 
@@ -162,7 +162,8 @@ class Generation(Section):
     flush_seconds: Annotated[float, Field(gt=0)] = 30.0
     idle_seconds: Annotated[float, Field(gt=0)] = 600.0
     start_seconds: Annotated[float, Field(gt=0)] = 1800.0
-    max_attempts: Positive = 3
+    max_attempts: Positive = 3  # the last one alone, so that a request that kills engines takes no other with it
+    stall_seconds: Annotated[float, Field(gt=0)] = 1800.0  # no completion for so long: the engine counts as dead
     staging: str | None = None  # folder or URI all executors can write; default: _staging in the warehouse
     env: dict[str, str] = {}
 
@@ -198,10 +199,21 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
-        for what, sources in (("seed.sources", self.seed.sources), ("clean.benchmarks", self.clean.benchmarks)):
+        held_out = [*self.clean.benchmarks, *self.probe.items]
+        for what, sources in (("seed.sources", self.seed.sources), ("clean.benchmarks and probe.items", held_out)):
             names = [s.name for s in sources]
             if twice := sorted({n for n in names if names.count(n) > 1}):
                 raise ValueError(f"{what}: each name once, got {', '.join(twice)} more than once")
+        return self
+
+    @model_validator(mode="after")
+    def _engines_are_valid(self) -> Self:
+        for role, model in self.model:
+            try:
+                self.engine_for(model or self.model.generator)
+            except ValidationError as error:
+                wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+                raise ValueError(f"model.{role}.engine: {wrong}") from None
         return self
 
     def role(self, role: str) -> Model:

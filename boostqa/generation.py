@@ -54,13 +54,12 @@ def absorb(stage: StageRun, folder: str) -> int:
     filesystem, parts = _parts(folder)
     if not parts:
         return 0
-    prefix = folder[: folder.index("://") + 3] if "://" in folder else ""
     staged = (
         stage.spark.read.schema(COMPLETION.schema)
         .option(
             "ignoreCorruptFiles", "true"
         )  # a part without a footer was cut off: its rows were never paid into the ledger
-        .parquet(*(prefix + p for p in parts))
+        .parquet(*(f"{folder}/{Path(p).name}" for p in parts))
     )
     first = staged.groupBy("request_id").agg(
         F.min_by(F.struct(*COMPLETION.schema.names), F.struct("finished_at", "text")).alias("row"),
@@ -105,10 +104,13 @@ def complete(stage: StageRun, requests: DataFrame, speaker: Speaker, connect: Co
     stage.figures["reused"] += reused
     if pending:
         _generate(stage, marked.where(F.col("known").isNull()).drop("known"), speaker, folder, pending, connect)
-        taken = absorb(stage, folder)
-        if taken < pending:
+        absorb(stage, folder)
+        missing = marked.join(
+            stage.warehouse.read("completion").select("request_id"), "request_id", "left_anti"
+        ).count()
+        if missing:
             raise ContractError(
-                f"stage {stage.name}: {pending - taken} of {pending} requests have no completion; run the stage again"
+                f"stage {stage.name}: {missing} of {pending} requests have no completion; run the stage again"
             )
     marked.unpersist()
     stage.inputs["completion"] = stage.warehouse.version("completion")

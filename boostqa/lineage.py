@@ -1,5 +1,6 @@
 """What a stage read, wrote, dropped and paid: kept in the `run` table, in Delta's commit metadata and in MLflow."""
 
+import hashlib
 import os
 import subprocess
 import time
@@ -16,12 +17,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from boostqa import __version__, prompts
-from boostqa.config import Config
+from boostqa.config import Config, Model
 from boostqa.errors import ContractError, GateFailed
 from boostqa.requests import Speaker
 from boostqa.schemas import RUN
 from boostqa.tables import Warehouse, Written, is_catalog
 
+EDGE = 65536  # bytes
 FIGURES = ("requests", "reused", "prompt_tokens", "generated_tokens", "engine_starts")
 
 
@@ -39,6 +41,23 @@ def code_revision() -> str:
         return subprocess.run(git, check=True, capture_output=True, text=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return __version__
+
+
+@cache
+def fingerprint(folder: Path) -> str:
+    """What a local model folder holds, `local:` and 16 hex digits: new weights under an old path are a new model.
+
+    Names, sizes and the first and last 64 KiB of each file; reading all weights would take minutes.
+    """
+    digest = hashlib.sha256()
+    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+        size = file.stat().st_size
+        digest.update(f"{file.relative_to(folder)}\0{size}\0".encode())
+        with open(file, "rb") as content:
+            digest.update(content.read(EDGE))
+            content.seek(max(0, size - EDGE))
+            digest.update(content.read(EDGE))
+    return f"local:{digest.hexdigest()[:16]}"
 
 
 @dataclass
@@ -93,9 +112,14 @@ class StageRun:
         return rows
 
     def speaker(self, role: str) -> Speaker:
-        """The model that plays `role`, with its engine settings."""
-        model = self.config.role(role)
-        return Speaker(model, self.config.engine_for(model))
+        """The model that plays `role` (generator | annotator | refiner), with its engine settings."""
+        return self.speaker_of(self.config.role(role))
+
+    def speaker_of(self, model: Model) -> Speaker:
+        """A model with its engine settings; a local folder gets its content as revision."""
+        folder = Path(model.id).expanduser()
+        found = model.model_copy(update={"revision": fingerprint(folder)}) if folder.is_dir() else model
+        return Speaker(found, self.config.engine_for(model))
 
     def tokenizer(self) -> str:
         """The target model's tokenizer as the JSON of a `tokenizer.json`, from a file, a model folder or Hugging Face."""
@@ -149,6 +173,8 @@ def stage_run(spark: SparkSession, config: Config, name: str, run_id: str) -> It
             yield stage
         except GateFailed as error:  # a verdict is a result: it is recorded like any other
             failed = error
+        if failed and not stage.rows:
+            raise failed
         if not stage.rows:
             raise ContractError(f"stage {name} stated no account of its rows; this is a bug in jobs/")
         row = {

@@ -183,9 +183,9 @@ def _validate(
     return verdicts
 
 
-def _marked(rows: DataFrame, mark: str, ids: DataFrame) -> DataFrame:
-    """`rows` with a column `mark`, true where the draft_id is among `ids` and null elsewhere."""
-    return rows.join(ids.distinct().withColumn(mark, F.lit(True)), on="draft_id", how="left")  # ids: unique by distinct
+def _marked(rows: DataFrame, mark: str, ids: DataFrame, key: str = "draft_id") -> DataFrame:
+    """`rows` with a column `mark`, true where the key is among `ids` and null elsewhere."""
+    return rows.join(ids.distinct().withColumn(mark, F.lit(True)), on=key, how="left")  # ids: unique by distinct
 
 
 def _gates(frames: dict[str, DataFrame], gate: Gate, seed: Seed) -> dict[str, tuple[DataFrame, list[Check]]]:
@@ -195,17 +195,22 @@ def _gates(frames: dict[str, DataFrame], gate: Gate, seed: Seed) -> dict[str, tu
     refused = rejected.where("stage = 'refine'").select("draft_id")
     cleaned = rejected.where("stage = 'clean'").select("draft_id")
     duplicate = rejected.where("stage = 'clean' AND rule IN ('exact_duplicate', 'near_duplicate')").select("draft_id")
-    below_aim = F.col("difficulty") < F.col("grade")
+    truncated = rejected.where("stage = 'synthesize' AND rule = 'truncated'").select(F.col("draft_id").alias("plan_id"))
+    # Drafts that synthesize dropped for being easier than their aim count as degraded, too.
+    degraded = draft.select("draft_id", (F.col("difficulty") < F.col("grade")).alias("degraded"))
+    below_aim = rejected.where("stage = 'synthesize' AND rule = 'below_aim'").select(
+        "draft_id", F.lit(True).alias("degraded")
+    )
+    explained = refined.select("draft_id").union(refused).union(below_aim.select("draft_id"))
     unexplained = ("unexplained", F.col("known").isNull(), "at most", 0)
-    generated = F.col("stage").isin("synthesize", "refine") & F.col("continuation").isNull()
     return {
-        "completion": (
-            frames["completion"].where(generated),
-            [("truncation_rate", F.col("finish_reason") == "length", "at most", gate.max_truncation_rate)],
+        "plan": (
+            _marked(frames["plan"], "truncated", truncated, "plan_id"),
+            [("truncation_rate", F.col("truncated"), "at most", gate.max_truncation_rate)],
         ),
         "draft": (
-            _marked(draft, "known", refined.select("draft_id").union(refused)),
-            [("degradation_rate", below_aim, "at most", gate.max_degradation_rate), unexplained],
+            _marked(degraded.union(below_aim), "known", explained),
+            [("degradation_rate", F.col("degraded"), "at most", gate.max_degradation_rate), unexplained],
         ),
         "refined": (
             _marked(_marked(refined, "known", cleaned.union(clean.select("draft_id"))), "duplicate", duplicate),

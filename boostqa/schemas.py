@@ -105,7 +105,7 @@ REJECT = Table(
     ("stage", "key", "rule"),
     (
         column("stage", STRING, "stage that dropped the row"),
-        column("key", STRING, "id of the row, or file:line for input that has none"),
+        column("key", STRING, "id of the row, or source:file:line for input that has none"),
         column("rule", STRING, "name of the rule"),
         column("evidence", STRING, "what the rule saw: the value, the twin's id, the matching text"),
         column("generated_tokens", LONG, "generated tokens lost with the row", null=True),
@@ -226,7 +226,7 @@ PLAN = Table(
 )
 
 ITEM = (
-    column("draft_id", STRING, "sha256 over plan_id and the completion's text"),
+    column("draft_id", STRING, "sha256 over plan_id and request_id"),
     column("plan_id", STRING, "synthesis request the item answers"),
     SEED_ID,
     LANG,

@@ -4,7 +4,7 @@ set -euo pipefail
 
 usable() {
     local java="${JAVA_HOME:+$JAVA_HOME/bin/}java"
-    "$java" -version 2>&1 | grep -qE 'version "(17|21)\.'
+    "$java" -version 2>&1 | grep -qE 'version "(17|21)[."]'
 }
 usable && exit 0
 as_root=""

@@ -6,11 +6,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from boostqa.config import Model
-from boostqa.errors import ContractError
+from boostqa.errors import ConfigError
 from boostqa.generation import complete
 from boostqa.line import submit
 from boostqa.lineage import StageRun
-from boostqa.requests import Speaker
 from boostqa.schemas import ANNOTATION
 from boostqa.sources import read_items
 from boostqa.stages import annotate, probe, subjects
@@ -35,16 +34,17 @@ def main(stage: StageRun) -> None:
         reduce(DataFrame.unionByName, sources).withColumn("item_id", F.concat_ws("/", "benchmark", "item_id")).persist()
     )
     rows_in = items.count()
-    if rows_in == 0:
-        raise ContractError("stage probe: probe.items has no items")
+    if twice := items.groupBy("item_id").count().where("count > 1").first():
+        raise ConfigError(
+            f"probe.items: {twice['count']} items have the id {twice['item_id']}; ids are unique in a source"
+        )
     choice_items, unusable = probe.usable(items)
     labels, unlabelled = labelled(stage, choice_items)
     labels = labels.persist()
     stage.write("annotation", labels.select(*ANNOTATION.schema.names), "item_table = 'probe_item'")
     picks = []
-    for checkpoint in conf.checkpoints or [stage.config.model.generator.id]:
-        model = Model(id=checkpoint)
-        speaker = Speaker(model, stage.config.engine_for(model))
+    for model in [Model(id=c) for c in conf.checkpoints] or [stage.config.model.generator]:
+        checkpoint, speaker = model.id, stage.speaker_of(model)
         asked = {"letter": probe.letter_requests, "cloze": probe.cloze_requests}
         pick = {"letter": probe.letter_picks, "cloze": probe.cloze_picks}
         requests = {method: asked[method](labels, speaker) for method in conf.methods}

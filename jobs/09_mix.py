@@ -21,7 +21,7 @@ def main(stage: StageRun) -> None:
     rendered = mix.render(clean, tokenizer).persist()
     rows, over = mix.choose(rendered, budget, conf)
     kept = stage.write("mix", rows)
-    rejected = stage.reject(over)
+    stage.account(rendered.count(), kept, stage.reject(over))
     exported = stage.warehouse.read("mix", stage.outputs["mix"].version)
     folder = f"{stage.config.output.rstrip('/')}/mix"
     files = shards.export(exported, folder, list(conf.formats), conf.shards)
@@ -29,7 +29,6 @@ def main(stage: StageRun) -> None:
     described = manifest.describe(exported, files, judged, code_revision(), stage.config.identity_hash, digest)
     card.write(folder, card.card(exported, clean, described, verdicts))
     manifest.write(folder, described)
-    stage.account(rendered.count(), kept, rejected)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def rows(spark, name: str, *changes: dict):
 
 
 def tables(spark, **changed: list[dict]):
-    one, none = ("budget", "completion", "draft", "refined", "clean"), ("reject", "contamination")
+    one, none = ("budget", "plan", "completion", "draft", "refined", "clean"), ("reject", "contamination")
     found = {name: [{}] for name in one} | {name: [] for name in none} | changed
     return {name: rows(spark, name, *changes) for name, changes in found.items()}
 
@@ -45,14 +45,18 @@ def test_judge_broken_tables_fail_by_name_all_else_holds_and_the_page_needs_no_n
     frames = tables(
         spark,
         completion=[
-            {"finish_reason": "length"},
+            {},
             {"request_id": B, "stage": "seed"},
             {"request_id": B, "stage": "seed"},
         ],
         draft=[{"difficulty": "H3"}, {"draft_id": B}, {"draft_id": C, "answer": ""}],
         refined=[{}, {"draft_id": B}, {"draft_id": C}],
         clean=[{"licence": "secret", "lang": "fr"}, {"draft_id": B, "difficulty": "H1", "grade": "H9"}],
-        reject=[{"stage": "clean", "key": C, "rule": "near_duplicate"}],
+        reject=[
+            {"stage": "clean", "key": C, "rule": "near_duplicate"},
+            {"stage": "synthesize", "key": VALUES["plan_id"], "rule": "truncated"},
+            {"stage": "synthesize", "key": "easy", "rule": "below_aim"},
+        ],
         contamination=[{}],
     )
     frames["budget"] = frames["budget"].drop("deficit")
@@ -63,7 +67,8 @@ def test_judge_broken_tables_fail_by_name_all_else_holds_and_the_page_needs_no_n
     assert {gate: failed[gate] for gate in failed.keys() - not_evaluated} == {
         ("budget", "expect_table_columns_to_match_set"): "missing: deficit",
         ("completion", "expect_column_values_to_be_unique(request_id)"): f"2 of 3 rows break it: {B} (2)",
-        ("completion", "truncation_rate"): "1.0000 (1 of 1)",
+        ("plan", "truncation_rate"): "1.0000 (1 of 1)",
+        ("draft", "degradation_rate"): "0.5000 (2 of 4)",
         ("draft", "expect_column_value_lengths_to_be_between(answer)"): "1 of 3 rows break it:  (1)",
         ("refined", "duplicate_rate"): "0.3333 (1 of 3)",
         ("clean", "expect_column_values_to_be_in_set(grade)"): "1 of 2 rows break it: H9 (1)",

@@ -6,25 +6,28 @@ from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
-_NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?|[-+]?\.\d+")
+# One number with at most a unit behind it: thousands separators, decimals, an exponent; letters, degree and per-cent signs.
+_QUANTITY = re.compile(
+    r"(?P<number>[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d+)?)"
+    r"\s*(?P<unit>(?:[°%]|[°%]?[A-Za-zµμΩÅ]+(?:\^?-?\d)?(?:[ /·*][A-Za-zµμΩ]+(?:\^?-?\d)?)*)?)"
+)
+_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 RELATIVE_TOLERANCE = 1e-4
 
 
 def plain(answer: str) -> str:
-    """Folded for comparison: NFKC, lower case, no outer punctuation, dollar signs or repeated spaces."""
-    text = unicodedata.normalize("NFKC", answer).casefold().replace("$", " ")
-    return " ".join(text.split()).strip(" .,;:。，；：")
+    """Folded for comparison: half-width, without dollar signs, repeated spaces and punctuation at the end; case stays, it
+    tells MW from mW, and so do superscripts."""
+    text = unicodedata.normalize("NFC", answer).translate(_FULL_WIDTH).replace("$", " ")
+    return " ".join(text.split()).strip().rstrip(".,;:。，；： ")
 
 
-def _number(text: str) -> tuple[float, str] | None:
+def _quantity(text: str) -> tuple[float, str] | None:
     """(value, unit) when the answer is one number with at most a unit behind it."""
-    found = _NUMBER.match(text)
-    if found is None:
+    found = _QUANTITY.fullmatch(text)
+    if found is None or not any(c.isdigit() for c in found["number"]):
         return None
-    unit = text[found.end() :].strip()
-    if _NUMBER.search(unit.replace("^2", "").replace("^3", "")) or len(unit) > 20:
-        return None
-    return float(found[0].replace(",", "")), unit
+    return float(found["number"].replace(",", "")), found["unit"]
 
 
 def _symbolic(first: str, second: str) -> bool | None:
@@ -40,20 +43,18 @@ def _symbolic(first: str, second: str) -> bool | None:
 
 def same(first: str, second: str, multiple_choice: bool) -> bool | None:
     """True or False where it is certain, None where a judge is needed."""
-    if multiple_choice:
-        return plain(first)[:1] == plain(second)[:1]
     one, two = plain(first), plain(second)
-    if one == two:
+    if multiple_choice:
+        return one[:1].upper() == two[:1].upper()
+    if one.casefold() == two.casefold() and (one == two or not _quantity(one)):
         return True
-    numbers = _number(one), _number(two)
-    if numbers[0] and numbers[1]:
-        (a, unit_a), (b, unit_b) = numbers[0], numbers[1]
-        close = abs(a - b) <= RELATIVE_TOLERANCE * max(abs(a), abs(b))
-        if unit_a == unit_b or not unit_a or not unit_b:
-            return close
-        return None  # other units: 1 km and 1000 m
-    short = max(len(first), len(second)) <= 200
-    return _symbolic(first, second) if short and re.search(r"[\d\\^=+*/]", first + second) else None
+    first_quantity, second_quantity = _quantity(one), _quantity(two)
+    if first_quantity and second_quantity:
+        (a, unit_a), (b, unit_b) = first_quantity, second_quantity
+        # Other units (1 km and 1000 m), or one without: they may or may not mean the same.
+        return abs(a - b) <= RELATIVE_TOLERANCE * max(abs(a), abs(b)) if unit_a == unit_b else None
+    short = max(len(one), len(two)) <= 200
+    return _symbolic(one, two) if short and re.search(r"[\d\\^=+*/]", one + two) else None
 
 
 def compare(rows: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:

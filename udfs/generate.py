@@ -8,13 +8,16 @@ only when the task ends); the driver takes them into the ledger. The task return
 import json
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.fs
 import pyarrow.parquet as pq
+from pyspark import TaskContext
 
 from udfs.files import file_system
 
@@ -29,6 +32,7 @@ class Engine(Protocol):
 
     def submit(self, request: dict[str, Any]) -> None: ...
     def poll(self, timeout: float) -> list[dict[str, Any]]: ...
+    def kill(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -42,6 +46,16 @@ class Staging:
         self.pending: list[dict[str, Any]] = []
         self.flushed = time.monotonic()
 
+    def request_ids(self) -> set[str]:
+        """Requests that are staged already."""
+        parts = self.filesystem.get_file_info(pa.fs.FileSelector(self.folder))
+        tables = (
+            pq.read_table(p.path, columns=["request_id"], filesystem=self.filesystem)
+            for p in parts
+            if p.base_name.startswith("part-")
+        )
+        return {request_id for table in tables for request_id in table.column("request_id").to_pylist()}
+
     def add(self, row: dict[str, Any]) -> None:
         self.pending.append(row)
 
@@ -51,10 +65,12 @@ class Staging:
         if self.pending and (force or due):
             # The name carries the counts, so that the driver shows progress from a listing alone.
             tokens = sum(r["generated_tokens"] for r in self.pending)
-            name = f"{self.folder}/part-{uuid.uuid4().hex}-r{len(self.pending)}-t{tokens}.parquet"
+            name = f"part-{uuid.uuid4().hex}-r{len(self.pending)}-t{tokens}.parquet"
             table = pa.Table.from_pylist(self.pending, schema=self.schema)
-            with self.filesystem.open_output_stream(name) as sink:
+            # Under its name only when whole. Where a move is a copy (object stores) the copy appears whole, too.
+            with self.filesystem.open_output_stream(f"{self.folder}/new-{name}") as sink:
                 pq.write_table(table, sink, compression="zstd")
+            self.filesystem.move(f"{self.folder}/new-{name}", f"{self.folder}/{name}")
             self.pending = []
         if due or force:
             self.flushed = time.monotonic()
@@ -74,13 +90,19 @@ def _message(row: dict[str, Any]) -> dict[str, Any]:
 
 
 class Window:
-    """Requests in flight on one engine, with a bounded number of engine restarts."""
+    """Requests in flight on one engine at a time; a dead engine is replaced and what it had is sent again.
+
+    A request whose `max_attempts`-th attempt is due is sent alone: if the engine dies once more, it is the cause and
+    fails; its neighbours of earlier deaths do not.
+    """
 
     def __init__(self, connect: Callable[[], Engine], staging: Staging, settings: dict[str, Any]) -> None:
         self.connect, self.staging, self.settings = connect, staging, settings
         self.engine: Engine | None = None
-        self.flight: dict[str, tuple[dict[str, Any], int, int]] = {}  # request_id -> (row, cost, attempts)
+        self.flight: dict[str, tuple[dict[str, Any], int, int]] = {}  # request_id -> (row, cost, attempts begun)
+        self.unsent: deque[str] = deque()
         self.cost = 0
+        self.progressed = time.monotonic()
         self.figures = dict.fromkeys(("engine_starts", "completed", "failed", "prompt_tokens", "generated_tokens"), 0)
 
     def add(self, row: dict[str, Any]) -> None:
@@ -88,23 +110,67 @@ class Window:
         cost = len(row["prompt"]) // CHARACTERS_PER_TOKEN + int(json.loads(row["sampling"])["max_tokens"])
         while self.flight and self.cost + cost > self.settings["tokens_in_flight"]:
             self.take(1.0)
-        self.flight[row["request_id"]] = (row, cost, 1)
+        self.flight[row["request_id"]] = (row, cost, 0)
+        self.unsent.append(row["request_id"])
         self.cost += cost
-        self._send(row)
-
-    def _send(self, row: dict[str, Any]) -> None:
-        message = _message(row)
-        self._guarded(lambda engine: engine.submit(message))
+        self._drive()
 
     def take(self, timeout: float) -> None:
         """Take what finished into staging."""
-        for result in self._guarded(lambda engine: engine.poll(timeout)) or []:
-            row, cost, attempts = self.flight.pop(result.pop("request_id"))
-            self.cost -= cost
-            self._finish(row, result, attempts)
+        for result in self._drive(timeout):
+            if result["request_id"] in self.flight:
+                self._finish(result.pop("request_id"), result)
         self.staging.flush()
 
-    def _finish(self, row: dict[str, Any], result: dict[str, Any], attempts: int) -> None:
+    def _send(self, engine: Engine) -> None:
+        last = self.settings["max_attempts"] - 1
+        while self.unsent:
+            row, cost, attempts = self.flight[self.unsent[0]]
+            alone = 0 < attempts >= last
+            if alone and len(self.flight) > len(self.unsent):
+                return  # others are with the engine
+            self.flight[self.unsent.popleft()] = (row, cost, attempts + 1)
+            engine.submit(_message(row))
+            if alone:
+                return
+
+    def _drive(self, timeout: float | None = None) -> list[dict[str, Any]]:
+        """Send what is unsent, then wait up to `timeout` seconds for completions; none when the engine died.
+
+        Raises EngineDied when no engine can be started.
+        """
+        from udfs.engines.client import EngineDied
+
+        if self.engine is None:
+            self.engine = self.connect()
+            self.figures["engine_starts"] += self.engine.started
+            self.progressed = time.monotonic()
+        try:
+            self._send(self.engine)
+            results = self.engine.poll(timeout) if timeout is not None else []
+            if results or not self.flight:
+                self.progressed = time.monotonic()
+            elif timeout is not None and time.monotonic() - self.progressed > self.settings["stall_seconds"]:
+                self.engine.kill()
+                raise EngineDied(f"no completion for {self.settings['stall_seconds']:.0f} s")
+            return results
+        except EngineDied as error:
+            self._bury(str(error))
+            return []
+
+    def _bury(self, cause: str) -> None:
+        assert self.engine is not None
+        self.engine.close()
+        self.engine = None
+        sent = [request_id for request_id in self.flight if request_id not in set(self.unsent)]
+        for request_id in sent:
+            if self.flight[request_id][2] >= self.settings["max_attempts"]:
+                self._finish(request_id, {"finish_reason": "failed", "error": f"engine_died: {cause}"})
+        self.unsent = deque(self.flight)
+
+    def _finish(self, request_id: str, result: dict[str, Any]) -> None:
+        row, cost, attempts = self.flight.pop(request_id)
+        self.cost -= cost
         numbers = {"prompt_tokens": 0, "generated_tokens": 0, "thinking_tokens": 0, "cached_tokens": 0}
         usual = numbers | {"text": "", "error": None, "logprob": None, "choice_logprobs": None, "engine_seconds": 0.0}
         done = {"attempts": attempts, "run_id": self.settings["run_id"], "finished_at": datetime.now(UTC)}
@@ -113,32 +179,10 @@ class Window:
         for name in ("prompt_tokens", "generated_tokens"):
             self.figures[name] += result.get(name, 0)
 
-    def _guarded(self, call: Callable[[Engine], Any]) -> Any:
-        """Call the engine; when it died, start another, send again what was in flight, and give up on repeat offenders."""
-        from udfs.engines.client import EngineDied
 
-        try:
-            if self.engine is None:
-                self.engine = self.connect()
-                self.figures["engine_starts"] += self.engine.started
-            return call(self.engine)
-        except EngineDied as error:
-            if self.engine is None:  # it did not even start: the same will happen again
-                raise
-            self.engine.close()
-            self.engine = None
-            again = list(self.flight.values())
-            self.flight.clear()
-            self.cost = 0
-            for row, cost, attempts in again:
-                if attempts >= self.settings["max_attempts"]:
-                    self._finish(row, {"finish_reason": "failed", "error": f"engine_died: {error}"}, attempts)
-                    continue
-                self.flight[row["request_id"]] = (row, cost, attempts + 1)
-                self.cost += cost
-            for row, _, _ in list(self.flight.values()):
-                self._send(row)
-            return []
+def _is_retry() -> bool:
+    context = TaskContext.get()
+    return context is not None and context.attemptNumber() > 0
 
 
 def generate(
@@ -148,7 +192,7 @@ def generate(
 
     `batches`: REQUEST columns of boostqa.schemas. `settings`: model, revision, engine, env, idle_seconds, start_seconds
     (client.py) and staging, schema (serialised Arrow schema of COMPLETION), flush_rows, flush_seconds,
-    tokens_in_flight, max_attempts, run_id. Raises EngineDied when no engine can be started.
+    tokens_in_flight, max_attempts, stall_seconds, run_id. Raises EngineDied when no engine can be started.
     """
     if connect is None:
         from udfs.engines.client import EngineClient
@@ -157,10 +201,11 @@ def generate(
     schema = pa.ipc.read_schema(pa.BufferReader(settings["schema"]))
     staging = Staging(settings["staging"], schema, settings["flush_rows"], settings["flush_seconds"])
     window = Window(lambda: connect(settings), staging, settings)
+    paid = staging.request_ids() if _is_retry() else set()  # by the attempt that died
     began = time.monotonic()
     try:
         for batch in batches:
-            for row in batch.to_dict("records"):
+            for row in batch[~batch["request_id"].isin(paid)].to_dict("records"):
                 window.add({str(name): None if pd.isna(value) else value for name, value in row.items()})
         while window.flight:
             window.take(1.0)

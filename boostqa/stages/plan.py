@@ -69,9 +69,10 @@ def budget(labelled: DataFrame, probe: DataFrame, conf: Plan) -> DataFrame:
             "difficulty_share": F.when(high, conf.high_difficulty_share).otherwise(1 - conf.high_difficulty_share),
         }
     )
-    raw = F.col("deficit") * F.col("stem_factor") * F.col("supply_factor")
+    # Decimal: a sum of doubles depends on the order of rows, and its last bit could move a request.
+    raw = (F.col("deficit") * F.col("stem_factor") * F.col("supply_factor")).cast("decimal(20,12)")
     side = Window.partitionBy(high)
-    weight = F.when(F.sum(raw).over(side) > 0, raw / F.sum(raw).over(side)).otherwise(0.0)
+    weight = F.when(F.sum(raw).over(side) > 0, (raw / F.sum(raw).over(side)).cast("double")).otherwise(0.0)
     capacity = F.col("seeds") * conf.max_requests_per_seed * conf.kept_tokens_per_request
     wanted = F.ceil(conf.tokens * F.col("difficulty_share") * F.col("weight"))
     cells = cells.withColumn("weight", weight)
@@ -90,7 +91,10 @@ def _format(conf: Plan) -> Column:
         ),
     )
     pick = F.get(
-        sensible, F.pmod(F.xxhash64("seed_id", "grade", "sample_index", F.lit("format")), F.size(sensible)).cast("int")
+        sensible,
+        F.pmod(
+            F.xxhash64("seed_id", "grade", "sample_index", F.lit("format")), F.nullif(F.size(sensible), F.lit(0))
+        ).cast("int"),
     )
     return F.coalesce(pick, F.lit(conf.formats[0]))
 

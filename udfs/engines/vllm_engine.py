@@ -22,6 +22,8 @@ class VllmEngine:
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
+        if (revision or "").startswith("local:"):  # a folder's fingerprint: tells requests apart, not for a hub
+            revision = None
         settings = {k: v for k, v in engine.items() if k != "args"} | engine.get("args", {})
         # A weak model wanders in optional whitespace until it is cut off: allow none in structured output.
         settings.setdefault("structured_outputs_config", {"backend": "xgrammar", "disable_any_whitespace": True})
