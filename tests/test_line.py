@@ -107,7 +107,7 @@ def test_failing_gate_stops_the_line_with_its_own_exit_code(demo):
 
 @pytest.mark.engine
 def test_prompt_longer_than_the_context_is_a_reject(demo):
-    done = boostqa("run", "--from", "annotate", "--to", "annotate", "--set", "engine.max_model_len=800", folder=demo)
+    done = boostqa("run", "--from", "annotate", "--to", "annotate", "--set", "engine.max_model_len=256", folder=demo)
     assert done.returncode == 0, done.stderr
     rejected = {s["stage"]: s["rejected_by_rule"] for s in status(demo)["stages"]}["annotate"]
     assert rejected["annotation_failed"] >= 1
