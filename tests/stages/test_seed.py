@@ -64,9 +64,11 @@ def test_seeds_each_rule_drops_its_record_with_evidence(staged):
     kept, rejects = staged(*(record for record, _, _ in cases), held_out=("What is 2+3?", "What is 2-3?"))
     assert kept == []
     got = {
-        r.key: (r.rule, r.evidence[: len(evidence)]) for r in rejects for _, _, evidence in [cases[int(r.key[2:]) - 1]]
+        r.key: (r.rule, r.evidence[: len(evidence)])
+        for r in rejects
+        for _, _, evidence in [cases[int(r.key.rsplit(":", 1)[1]) - 1]]
     }
-    assert got == {f"f:{line}": case[1:] for line, case in enumerate(cases, 1)}
+    assert got == {f"s:f:{line}": case[1:] for line, case in enumerate(cases, 1)}
 
 
 def test_seeds_question_that_carries_its_own_data_is_kept(staged):
@@ -112,10 +114,10 @@ def test_seeds_equal_texts_the_first_acceptable_one_stays(staged):
     )
     assert [(r.source, r.file, r.line) for r in kept] == [("s", "e", 4)]
     assert [(r.key, r.rule, r.evidence) for r in rejects] == [
-        ("f:1", "licence_missing", "no licence"),
-        ("f:2#0", "duplicate", kept[0].seed_id),
-        ("f:5#0", "duplicate", kept[0].seed_id),
-        ("g:3#0", "duplicate", kept[0].seed_id),
+        ("s:f:1", "licence_missing", "no licence"),
+        ("s:f:5#0", "duplicate", kept[0].seed_id),
+        ("s:g:3#0", "duplicate", kept[0].seed_id),
+        ("t:f:2#0", "duplicate", kept[0].seed_id),
     ]
 
 
@@ -129,7 +131,7 @@ def test_seeds_every_record_ends_as_seed_or_reject(staged):
         {"raw": "x", "licence": None},
     ]
     kept, rejects = staged(*records)
-    ends = {r.line for r in kept} | {int(r.key.split(":")[1].split("#")[0]) for r in rejects}
+    ends = {r.line for r in kept} | {int(r.key.split(":")[2].split("#")[0]) for r in rejects}
     assert ends == set(range(1, 7))
     assert len({r.seed_id for r in kept}) == len(kept) and len({(r.key, r.rule) for r in rejects}) == len(rejects)
 
