@@ -20,7 +20,7 @@ MODEL = ROOT / ".cache" / "models" / "SmolLM2-135M-Instruct"
 
 def boostqa(*args, folder):
     """Run the command line on the demo's conf with its tables in `folder`."""
-    small = ["plan.tokens=1500", f"warehouse={folder}/warehouse", f"output={folder}/output"]
+    small = ["plan.tokens=3000", f"warehouse={folder}/warehouse", f"output={folder}/output"]
     settings = [x for setting in small for x in ("--set", setting)]
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     command = [
