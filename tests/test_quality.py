@@ -54,7 +54,7 @@ def test_judge_broken_tables_fail_by_name_all_else_holds_and_the_page_needs_no_n
         clean=[{"licence": "secret", "lang": "fr"}, {"draft_id": B, "difficulty": "H1", "grade": "H9"}],
         reject=[
             {"stage": "clean", "key": C, "rule": "near_duplicate"},
-            {"stage": "synthesize", "key": VALUES["plan_id"], "rule": "truncated"},
+            {"stage": "synthesize", "key": A, "rule": "truncated"},
             {"stage": "synthesize", "key": "easy", "rule": "below_aim"},
         ],
         contamination=[{}],
