@@ -21,6 +21,8 @@ Positive = Annotated[int, Field(gt=0)]
 
 
 class Section(BaseModel):
+    """Base of all sections: unknown keys are errors, values cannot change."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
@@ -39,6 +41,8 @@ class Source(Section):
 
 
 class Seed(Section):
+    """Stage 1. Lengths in characters of normalised text, `max_tokens` of a chunk under the target tokenizer."""
+
     sources: Annotated[list[Source], Field(min_length=1)]
     licences: list[str]
     languages: list[str] = ["en", "zh"]
@@ -50,16 +54,22 @@ class Seed(Section):
 
 
 class Annotate(Section):
+    """Stage 2. `max_characters` of an item that the annotator reads."""
+
     max_characters: Positive = 1500
 
 
 class Probe(Section):
+    """Stage 3: held-out items, checkpoints and methods."""
+
     items: Annotated[list[Source], Field(min_length=1)]
     checkpoints: list[str] = []  # in order of training; empty: the generator itself
     methods: Annotated[list[Literal["letter", "cloze"]], Field(min_length=1, max_length=2)] = ["letter", "cloze"]
 
 
 class Plan(Section):
+    """Stage 4. `tokens` and `floor_tokens` are kept tokens; `kept_tokens_per_request` turns them into requests."""
+
     tokens: Positive
     high_difficulty_share: Share
     stem_boost: Annotated[float, Field(ge=1)] = 2.0
@@ -71,23 +81,31 @@ class Plan(Section):
 
 
 class Sampling(Section):
+    """Sampling parameters of one kind of request; `max_tokens` includes thinking."""
+
     temperature: Annotated[float, Field(ge=0)] = 0.7
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
     max_tokens: Positive = 1024
 
 
 class Synthesize(Section):
+    """Stage 5."""
+
     sampling: Sampling = Sampling()
     below_aim: Literal["reject", "keep"] = "reject"  # a high_difficulty draft measured below its aim
 
 
 class Refine(Section):
+    """Stage 6: blind attempts and the rewrite."""
+
     blind_attempts: Positive = 3
     blind: Sampling = Sampling()
     rewrite: Sampling = Sampling(temperature=0.0, top_p=1.0)
 
 
 class MinHash(Section):
+    """Near duplicates: `bands` x `rows` permutations over shingles of `words`, or of `characters` in Chinese and Japanese."""
+
     bands: Positive = 14
     rows: Positive = 8
     words: Positive = 5
@@ -95,6 +113,8 @@ class MinHash(Section):
 
 
 class Clean(Section):
+    """Stage 7: rules, near duplicates, and windows of the decontamination."""
+
     benchmarks: list[Source]
     min_question_characters: Positive = 15
     max_question_characters: Positive = 4000
@@ -105,6 +125,8 @@ class Clean(Section):
 
 
 class Gate(Section):
+    """Stage 8: limits of the table-level gates; rates are shares of rows."""
+
     max_degradation_rate: Share
     min_high_difficulty_share: Share
     max_truncation_rate: Share
@@ -115,6 +137,8 @@ class Gate(Section):
 
 
 class Mix(Section):
+    """Stage 9: tokens to export, shards and formats."""
+
     tokens: Positive
     shards: Positive = 8
     formats: Annotated[list[Literal["parquet", "jsonl"]], Field(min_length=1)] = ["parquet", "jsonl"]
@@ -169,16 +193,22 @@ class Generation(Section):
 
 
 class Mlflow(Section):
+    """Where runs are tracked."""
+
     tracking_uri: str | None = None  # default: SQLite beside the warehouse
     experiment: str = "boostqa"
 
 
 class Spark(Section):
+    """Session settings; ignored on Databricks, `master` also under spark-submit."""
+
     master: str | None = None  # None: what spark-submit or the platform set
     conf: dict[str, str] = {}
 
 
 class Config(Section):
+    """The whole conf."""
+
     warehouse: str
     output: str
     tokenizer: str

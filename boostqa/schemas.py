@@ -29,6 +29,7 @@ class Table:
 
     @property
     def schema(self) -> T.StructType:
+        """The columns as Spark's schema."""
         return T.StructType(list(self.columns))
 
     @property

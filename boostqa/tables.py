@@ -64,6 +64,7 @@ class Warehouse:
         return self.path(name) if self.catalog else f"delta.`{self.path(name)}`"
 
     def exists(self, name: str) -> bool:
+        """Whether the table was ever written."""
         if self.catalog:
             return self.spark.catalog.tableExists(self.path(name))
         return DeltaTable.isDeltaTable(self.spark, self.path(name))

@@ -50,6 +50,7 @@ def convert(gguf: Path, target: Path) -> None:
 
 
 def main() -> None:
+    """Make the folder named on the command line, unless it is there."""
     target = Path(sys.argv[1])
     if (target / "config.json").exists():
         return

@@ -15,6 +15,7 @@ from boostqa.stages import decontaminate, seed
 
 
 def main(stage: StageRun) -> None:
+    """Read, call the stage, write, state the account."""
     conf = stage.config
     records = reduce(DataFrame.unionByName, (read_records(stage.spark, s) for s in conf.seed.sources)).persist()
     held_out = reduce(DataFrame.unionByName, (read_items(stage.spark, s) for s in conf.probe.items))

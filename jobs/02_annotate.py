@@ -7,6 +7,7 @@ from boostqa.stages import annotate
 
 
 def main(stage: StageRun) -> None:
+    """Read, call the stage, write, state the account."""
     seeds = stage.read("seed")
     speaker = stage.speaker("annotator")
     asked = annotate.requests(seeds.withColumnRenamed("seed_id", "item_id"), stage.name, speaker, stage.config.annotate)

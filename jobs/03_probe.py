@@ -28,6 +28,7 @@ def labelled(stage: StageRun, items: DataFrame) -> tuple[DataFrame, DataFrame]:
 
 
 def main(stage: StageRun) -> None:
+    """Read, call the stage, write, state the account."""
     conf = stage.config.probe
     sources = [read_items(stage.spark, s) for s in conf.items]
     items = (

@@ -8,6 +8,7 @@ from boostqa.stages import plan
 
 
 def main(stage: StageRun) -> None:
+    """Read, call the stage, write, state the account."""
     conf = stage.config.plan
     labels = (
         stage.read("annotation").where("item_table = 'seed'").select(F.col("item_id").alias("seed_id"), "discipline")

@@ -7,6 +7,7 @@ from boostqa.stages import annotate, synthesize
 
 
 def main(stage: StageRun) -> None:
+    """Read, call the stage, write, state the account."""
     plan, seeds, conf = stage.read("plan"), stage.read("seed"), stage.config
     generator = stage.speaker("generator")
     asked = synthesize.requests(plan, seeds, generator, conf.synthesize)

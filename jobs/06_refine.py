@@ -7,6 +7,7 @@ from boostqa.stages import refine
 
 
 def main(stage: StageRun) -> None:
+    """Read, call the stage, write, state the account."""
     drafts, conf, refiner = stage.read("draft"), stage.config.refine, stage.speaker("refiner")
     asked = refine.blind_requests(drafts, refiner, conf)
     votes = refine.votes(drafts, asked, complete(stage, asked, refiner)).persist()

@@ -11,6 +11,7 @@ from boostqa.stages import clean
 
 
 def main(stage: StageRun) -> None:
+    """Read, call the stage, write, state the account."""
     refined, seeds, conf = stage.read("refined"), stage.read("seed"), stage.config.clean
     # Probe items are held out as benchmarks are: they join the decontamination index.
     sources = [*conf.benchmarks, *stage.config.probe.items]

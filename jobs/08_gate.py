@@ -15,6 +15,7 @@ JUDGED = (
 
 
 def main(stage: StageRun) -> None:
+    """Read, call the stage, write, state the account."""
     frames = {name: stage.read(name, required=False) for name in JUDGED}
     folder = quality_folder(stage.config.output)
     conf = stage.config

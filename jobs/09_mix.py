@@ -10,6 +10,7 @@ from boostqa.stages import mix
 
 
 def main(stage: StageRun) -> None:
+    """Read, call the stage, write, state the account."""
     verdicts = [r.asDict() for r in stage.read("verdict").collect()]
     if failed := sum(not v["success"] for v in verdicts):
         raise GateFailed(

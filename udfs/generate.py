@@ -30,10 +30,18 @@ class Engine(Protocol):
 
     started: bool
 
-    def submit(self, request: dict[str, Any]) -> None: ...
-    def poll(self, timeout: float) -> list[dict[str, Any]]: ...
-    def kill(self) -> None: ...
-    def close(self) -> None: ...
+    def submit(self, request: dict[str, Any]) -> None:
+        """Send one request."""
+
+    def poll(self, timeout: float) -> list[dict[str, Any]]:
+        """Completions that arrived within `timeout` seconds."""
+        ...
+
+    def kill(self) -> None:
+        """End an engine that answers no more."""
+
+    def close(self) -> None:
+        """Leave the engine to others."""
 
 
 class Staging:
@@ -57,6 +65,7 @@ class Staging:
         return {request_id for table in tables for request_id in table.column("request_id").to_pylist()}
 
     def add(self, row: dict[str, Any]) -> None:
+        """Keep a COMPLETION row for the next flush."""
         self.pending.append(row)
 
     def flush(self, force: bool = False) -> None:

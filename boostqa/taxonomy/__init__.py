@@ -14,6 +14,8 @@ CANNOT_TELL = {"en": "cannot tell", "zh": "无法判断"}
 
 @dataclass(frozen=True)
 class Discipline:
+    """A detailed field of ISCED-F 2013."""
+
     code: str
     name: dict[str, str]  # by language: en, zh
     stem: bool
@@ -21,6 +23,8 @@ class Discipline:
 
 @dataclass(frozen=True)
 class Subject:
+    """A benchmark's subject and what its name says."""
+
     benchmark: str
     subject: str
     discipline: str

@@ -101,6 +101,7 @@ async def run(settings: dict[str, Any]) -> None:
 
 
 def main() -> None:
+    """Serve until the end, then take the engine's processes along."""
     settings = json.loads(sys.stdin.read())
     try:
         asyncio.run(run(settings))
