@@ -21,7 +21,8 @@ test: setup lint  ## lint, types, import contracts and all tests, the engine's i
 	@$(BIN)/python -m pytest
 
 lint: $(READY)  ## ruff, mypy and import-linter
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && mkdir -p .cache && \
+	  { $(BIN)/lint-imports --no-cache >.cache/imports.log || { cat .cache/imports.log; exit 1; }; }
 
 status: setup  ## what the last run of the demo did, from its tables
 	@$(BIN)/boostqa status --config $(CONFIG)
