@@ -17,8 +17,31 @@ from pyspark.sql import types as T
 
 from boostqa.config import Source
 from boostqa.errors import ConfigError
-from boostqa.schemas import RECORD, STRINGS
+from boostqa.schemas import ATTRIBUTION, CHOICES, LONG, SOURCE, STRING, STRINGS, Table, column
 from udfs import text as text_udfs
+
+# What a source delivers to the seed stage; not a stored table.
+RECORD = Table(
+    "record",
+    "one record of a source file as read, before any rule",
+    ("source", "file", "line"),
+    (
+        SOURCE,
+        column("file", STRING, "path of the input file"),
+        column("line", LONG, "1-based line (JSON Lines), row number in the file (Parquet, Delta), 1 for a text file"),
+        column("raw", STRING, "the malformed line itself; null when the record could be read", null=True),
+        column("kind", STRING, "document | qa"),
+        column("doc_id", STRING, "id inside the source", null=True),
+        column("title", STRING, "title of the document or section", null=True),
+        column("text", STRING, "document text; null for QA items", null=True),
+        column("question", STRING, "question text; null for documents", null=True),
+        CHOICES,
+        column("answer", STRING, "reference answer, or the option letter", null=True),
+        column("lang", STRING, "language declared by the source", null=True),
+        column("licence", STRING, "licence declared by the record or by the source section", null=True),
+        ATTRIBUTION,
+    ),
+)
 
 # Options of Spark's reader. JSON Lines are read as lines, in any compression Spark knows by its suffix (.gz, .zst).
 _READERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -33,7 +56,7 @@ _SHOWN = 300  # characters of a bad line or a foreign error message that are kep
 
 
 def read_records(spark: SparkSession, source: Source) -> DataFrame:
-    """The records of a seed source, with exactly the columns of schemas.RECORD.
+    """The records of a seed source, with exactly the columns of RECORD.
 
     A column that `source.fields` does not map is null; lang, licence and attribution fall back to the source's own.
     With `source.limit` the records with the lowest xxhash64 of doc_id (else line) are taken; malformed lines all stay.
@@ -204,12 +227,12 @@ def _check_json_fields(lines: DataFrame, source: Source, where: str) -> None:
 
 
 def _check_present(present: set[str], source: Source, where: str) -> None:
-    for column, field in source.fields.items():
+    for ours, field in source.fields.items():
         if field not in present:
             raise ConfigError(
-                f"{where}.fields.{column}: no record of {source.path} has the field `{field}`\n"
+                f"{where}.fields.{ours}: no record of {source.path} has the field `{field}`\n"
                 f"  fields present: {', '.join(sorted(present))}\n"
-                f"  fix: map {column} to one of them, or remove it"
+                f"  fix: map {ours} to one of them, or remove it"
             )
 
 
@@ -233,9 +256,9 @@ def _has(field: str) -> Column:
 def _record(source: Source) -> Column:
     """The mapped fields of a JSON line as a nested struct; null when the line is not one object of that shape."""
     tree: dict[str, Any] = {}
-    for column, field in source.fields.items():
+    for ours, field in source.fields.items():
         *parents, leaf = field.split(".")
-        reduce(lambda node, p: node.setdefault(p, {}), parents, tree)[leaf] = column
+        reduce(lambda node, p: node.setdefault(p, {}), parents, tree)[leaf] = ours
 
     def struct(node: dict[str, Any]) -> T.StructType:
         kinds = {n: struct(v) if isinstance(v, dict) else _kind(v) for n, v in node.items()}

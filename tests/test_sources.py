@@ -5,8 +5,7 @@ import pytest
 
 from boostqa.config import Source
 from boostqa.errors import ConfigError
-from boostqa.schemas import RECORD
-from boostqa.sources import read_items, read_records
+from boostqa.sources import RECORD, read_items, read_records
 
 DOCUMENT = {"doc_id": "id", "text": "text", "licence": "metadata.license"}
 

@@ -39,7 +39,7 @@ _EVIDENCE = 200  # characters
 
 
 def seeds(records: DataFrame, held_out: DataFrame, conf: Seed, tokenizer_json: str) -> tuple[DataFrame, DataFrame]:
-    """(rows of schemas.SEED, rejects) of `records` (schemas.RECORD).
+    """(rows of schemas.SEED, rejects) of `records` (sources.RECORD).
 
     held_out: `question` of every probe item, normalised as read_items gives it. tokenizer_json: content of the target
     tokenizer's tokenizer.json. Rejects: stage, key, rule, evidence, generated_tokens (null). Both come from the same

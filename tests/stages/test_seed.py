@@ -2,7 +2,8 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from boostqa.config import Clean, Seed, Source
-from boostqa.schemas import RECORD, SEED
+from boostqa.schemas import SEED
+from boostqa.sources import RECORD
 from boostqa.stages import decontaminate, seed
 from boostqa.stages.seed import seeds
 from boostqa.tables import violations
