@@ -7,6 +7,7 @@ Relative paths are taken from the working directory.
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -158,12 +159,34 @@ class Engine(Section):
     args: dict[str, Any] = {}
 
 
+class Endpoint(Section):
+    """An OpenAI-compatible server, for models too large for one node. Its key comes from the environment of the executors."""
+
+    url: str  # up to and including /v1
+    key_env: str | None = None  # name of the environment variable that holds the key
+    max_concurrency: Positive = 256  # requests in flight of one task; adapts below this to what the server bears
+    max_retries: Annotated[int, Field(ge=0)] = 6
+    timeout_seconds: Annotated[float, Field(gt=0)] = 600.0
+
+    @model_validator(mode="after")
+    def _no_secret(self) -> Self:
+        if "@" in self.url or "?" in self.url:
+            raise ValueError(
+                "the url holds credentials or parameters: give the key by the name of a variable (key_env)"
+            )
+        return self
+
+
 class Model(Section):
-    """A Hugging Face id or local folder; `engine` overrides single engine settings for this model."""
+    """A Hugging Face id or local folder; `engine` overrides single engine settings for this model.
+
+    With `endpoint` the model of that name is asked at a server and no engine is started.
+    """
 
     id: str
     revision: str | None = None
     engine: dict[str, Any] = {}
+    endpoint: Endpoint | None = None
 
 
 ModelRef = Annotated[Model, BeforeValidator(_model)]
@@ -177,19 +200,37 @@ class Models(Section):
     refiner: ModelRef | None = None
 
 
+class Executors(Section):
+    """Executors that generation stages ask for themselves, through a ResourceProfile; needs dynamic allocation."""
+
+    gpus: Positive  # of one executor; each engine takes tensor x pipeline parallel of them
+    cores: Positive = 4
+    memory: str = "8g"
+    memory_overhead: str = "32g"  # the engine's host memory is outside the JVM
+
+
 class Generation(Section):
     """Execution of model calls: how many engines, how much in flight, how often finished rows are flushed."""
 
     engines: Positive = 1
-    tokens_in_flight: Positive = 131072
+    executors: Executors | None = None
+    resident_engines: Positive = 1  # engines of different models kept at once on the same executor and GPUs
+    tokens_in_flight: Positive = 262144  # predicted tokens (prompt and output) of the requests an engine has at once
     flush_rows: Positive = 256
     flush_seconds: Annotated[float, Field(gt=0)] = 30.0
-    idle_seconds: Annotated[float, Field(gt=0)] = 600.0
+    idle_seconds: Annotated[float, Field(gt=0)] = 3600.0  # an engine nobody is connected to ends after this
     start_seconds: Annotated[float, Field(gt=0)] = 1800.0
     max_attempts: Positive = 3  # the last one alone, so that a request that kills engines takes no other with it
-    stall_seconds: Annotated[float, Field(gt=0)] = 1800.0  # no completion for so long: the engine counts as dead
-    staging: str | None = None  # folder or URI all executors can write; default: _staging in the warehouse
+    stall_seconds: Annotated[float, Field(gt=0)] = 300.0  # no token for so long: the engine counts as hung
+    ledger: str | None = None  # Delta table all recipes share; default: `completion` in the warehouse
+    staging: str | None = None  # folder or URI all executors can write; default: _staging beside the ledger
     env: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _no_secret(self) -> Self:
+        if found := [k for k in self.env if re.search("(TOKEN|SECRET|PASSWORD|KEY)$", k, re.IGNORECASE)]:
+            raise ValueError(f"env: {', '.join(found)} is a secret: set it in the environment of the executors instead")
+        return self
 
 
 class Mlflow(Section):

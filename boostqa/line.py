@@ -38,7 +38,7 @@ def preflight(config: conf.Config) -> None:
     Raises ConfigError that lists all that is wrong.
     """
     wrong = []
-    models = {f"model.{r}": m.id for r, m in config.model if m is not None}
+    models = {f"model.{r}": m.id for r, m in config.model if m is not None and m.endpoint is None}
     models |= {f"probe.checkpoints[{i}]": c for i, c in enumerate(config.probe.checkpoints)}
     for key, name in {**models, "tokenizer": config.tokenizer}.items():
         # A Hugging Face id is `name` or `owner/name`; anything else is a folder and must be there.
@@ -73,9 +73,17 @@ def run(config: conf.Config, stages: Sequence[str]) -> str:
     spark = spark_session(f"boostqa {run_id}", config.spark.master, config.spark.conf)
     try:
         with line_run(config, run_id) as tracking:
-            _run_stages(spark, config, stages, run_id)
+            try:
+                _run_stages(spark, config, stages, run_id)
+            except BoostQAError:
+                try:
+                    _bill(spark, config, run_id)
+                except Exception as error:  # noqa: BLE001  it must not hide why the line stopped
+                    CONSOLE.print(f"the bill of tokens could not be written: {error}", style="yellow", markup=False)
+                raise
+            _bill(spark, config, run_id)
     finally:
-        tables = Warehouse(spark, config.warehouse)
+        tables = Warehouse(spark, config.warehouse, config.generation.ledger)
         if tables.exists("run"):
             report.show(report.collect(tables), CONSOLE)
     for text in report.where_to_look(config.output, tracking):
@@ -96,6 +104,14 @@ def _run_stages(spark: SparkSession, config: conf.Config, stages: Sequence[str],
             f"{stage.figures['requests']} requests from the ledger, {time.monotonic() - began:.0f} s"
         )
         spark.catalog.clearCache()
+
+
+def _bill(spark: SparkSession, config: conf.Config, run_id: str) -> None:
+    """Say where the generated tokens went: table `bill` and metrics of the active MLflow run."""
+    import mlflow
+
+    if tokens := report.write_bill(Warehouse(spark, config.warehouse, config.generation.ledger), run_id):
+        mlflow.log_metrics({f"bill.{cause}": float(n) for cause, n in tokens.items()})
 
 
 def report_errors(action: Callable[[], object]) -> int:
@@ -131,4 +147,5 @@ def submit(stage: str) -> None:
 
 def warehouse(config: conf.Config) -> Warehouse:
     """The tables of a conf, in a session of their own."""
-    return Warehouse(spark_session("boostqa", config.spark.master, config.spark.conf), config.warehouse)
+    spark = spark_session("boostqa", config.spark.master, config.spark.conf)
+    return Warehouse(spark, config.warehouse, config.generation.ledger)

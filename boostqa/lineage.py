@@ -24,7 +24,10 @@ from boostqa.schemas import RUN
 from boostqa.tables import Warehouse, Written, is_catalog
 
 EDGE = 65536  # bytes
-FIGURES = ("requests", "reused", "prompt_tokens", "generated_tokens", "engine_starts")
+FIGURES = (
+    "requests", "reused", "failed", "prompt_tokens", "cached_tokens", "generated_tokens", "thinking_tokens",
+    "retry_tokens", "engine_starts", "conflicts",
+)  # fmt: skip
 
 
 def new_run_id() -> str:
@@ -60,6 +63,12 @@ def fingerprint(folder: Path) -> str:
     return f"local:{digest.hexdigest()[:16]}"
 
 
+def folder_of(model: Model) -> Path | None:
+    """The folder of a local model, absolute; None for an id of a hub or of an endpoint."""
+    folder = Path(model.id).expanduser()
+    return folder.resolve() if folder.is_dir() and not model.endpoint else None
+
+
 @dataclass
 class StageRun:
     """One execution of one stage: the reader and writer a job uses, and the account it owes at the end."""
@@ -73,6 +82,9 @@ class StageRun:
     outputs: dict[str, Written] = field(default_factory=dict)
     figures: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FIGURES, 0))
     engine_seconds: float = 0.0
+    idle_engine_seconds: float = 0.0  # of all engines, of `engines_seconds`
+    engines_seconds: float = 0.0
+    calls: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
 
@@ -117,8 +129,8 @@ class StageRun:
 
     def speaker_of(self, model: Model) -> Speaker:
         """A model with its engine settings; a local folder gets its content as revision."""
-        folder = Path(model.id).expanduser()
-        found = model.model_copy(update={"revision": fingerprint(folder)}) if folder.is_dir() else model
+        folder = folder_of(model)
+        found = model.model_copy(update={"revision": fingerprint(folder)}) if folder else model
         return Speaker(found, self.config.engine_for(model))
 
     def tokenizer(self) -> str:
@@ -130,6 +142,11 @@ class StageRun:
         from tokenizers import Tokenizer
 
         return str(Tokenizer.from_pretrained(self.config.tokenizer).to_str())
+
+    @property
+    def idle_tail_share(self) -> float | None:
+        """Share of the engines' time in which they had less to do than they could, because the end was near."""
+        return self.idle_engine_seconds / self.engines_seconds if self.engines_seconds else None
 
     def account(self, rows_in: int, kept: int, rejected: int = 0, fan_out: int = 0) -> None:
         """State the stage's account; raises ContractError when rows in + fan-out are not kept + rejected."""
@@ -148,6 +165,7 @@ def _log(stage: StageRun, row: dict[str, Any]) -> None:
     metrics = {**stage.rows, **stage.figures, "seconds": row["seconds"], "engine_seconds": stage.engine_seconds}
     if stage.engine_seconds:
         metrics["tokens_per_second"] = stage.figures["generated_tokens"] / stage.engine_seconds
+        metrics["idle_tail_share"] = stage.idle_tail_share or 0.0
     metrics |= {f"rejected.{rule}": n for rule, n in stage.rejected.items()}
     mlflow.log_metrics({name: float(value) for name, value in metrics.items()})
     params: dict[str, Any] = {"code_revision": row["code_revision"], "conf_hash": row["conf_hash"]}
@@ -164,7 +182,7 @@ def stage_run(spark: SparkSession, config: Config, name: str, run_id: str) -> It
     """Run one stage inside an MLflow child run; at the end write its row of the `run` table."""
     import mlflow
 
-    warehouse = Warehouse(spark, config.warehouse)
+    warehouse = Warehouse(spark, config.warehouse, config.generation.ledger)
     stage = StageRun(spark, config, name, run_id, warehouse)
     began = time.monotonic()
     failed = None
@@ -186,6 +204,7 @@ def stage_run(spark: SparkSession, config: Config, name: str, run_id: str) -> It
             "rejected_by_rule": stage.rejected,
             **stage.figures,
             "engine_seconds": stage.engine_seconds,
+            "idle_tail_share": stage.idle_tail_share,
             "inputs": stage.inputs,
             "outputs": {t: w.version for t, w in stage.outputs.items()},
             "hashes": {t: w.hash for t, w in stage.outputs.items()},

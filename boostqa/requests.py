@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from boostqa.config import Engine, Model, Sampling
@@ -44,7 +44,9 @@ class Speaker:
 
     @property
     def settings(self) -> str:
-        """Engine settings that change output, canonical JSON."""
+        """Engine settings that change output, canonical JSON; those of an endpoint are its own and not known here."""
+        if self.model.endpoint:
+            return canonical({"endpoint": True})
         flat = self.engine.model_dump(exclude={"args"}) | self.engine.args
         return canonical({k: v for k, v in flat.items() if k not in _EXECUTION})
 
@@ -89,3 +91,49 @@ def request(
     # to_json keeps nulls apart from empty strings and separates the fields without ambiguity.
     digest = F.sha2(F.to_json(F.struct(*identity), {"ignoreNullFields": "false"}), 256)
     return asked.withColumn("request_id", digest)
+
+
+SLICES = 32  # of an engine's work at most; engines differ by a request a slice
+SLICE_REQUESTS = 8  # of a slice at least, on average
+BUCKETS = 256  # of prefixes within a size class, so that running sums are not made in one task
+PREFIX_CHARACTERS = 1000  # requests that begin alike this far stand together for the engine's prefix cache
+
+
+def deal(requests: DataFrame, ledger: DataFrame, engines: int) -> DataFrame:
+    """REQUEST rows in `engines` partitions of equal predicted tokens, each with its longest outputs first.
+
+    Predicted tokens: a third of the prompt's characters, and of the output limit the share that completions of the same
+    model, template and constraint used in the `ledger` (1 where there is none). Requests of a size class (a power of two
+    of predicted output tokens) are ordered by prefix, all classes are cut into slices of equal tokens, and these are dealt
+    out in turn.
+    """
+    kind = ["model", "template", "structured"]
+    limit = F.get_json_object("sampling", "$.max_tokens").cast("double")
+    used = ledger.groupBy(*kind).agg((F.sum("generated_tokens") / F.sum(limit)).alias("used"))
+    same = [F.col(f"r.{c}").eqNullSafe(F.col(f"u.{c}")) for c in kind]
+    rows = requests.alias("r").join(F.broadcast(used).alias("u"), on=same, how="left")  # used: unique by kind
+    rows = rows.select("r.*", (limit * F.coalesce("used", F.lit(1.0))).alias("output"))
+    rows = rows.withColumns(
+        {
+            "tokens": F.length("prompt") / 3 + F.col("output"),
+            "class": F.floor(F.log2(F.greatest("output", F.lit(1.0)))),
+            "prefix": F.xxhash64(F.substring("prompt", 1, PREFIX_CHARACTERS)),
+        }
+    )
+    order: list[Column | str] = [F.desc("class"), "prefix", "request_id"]
+    if engines == 1:
+        return rows.repartition(1).sortWithinPartitions(*order).select(*REQUEST_COLUMNS)
+    rows = rows.withColumn("bucket", F.pmod("prefix", F.lit(BUCKETS)))
+    order = [F.desc("class"), "bucket", "prefix", "request_id"]
+    sums = rows.groupBy("class", "bucket").agg(F.sum("tokens").alias("sum"), F.count("*").alias("rows"))
+    before = Window.orderBy(F.desc("class"), "bucket").rowsBetween(Window.unboundedPreceding, -1)  # a row a bucket
+    offsets = sums.select("class", "bucket", F.coalesce(F.sum("sum").over(before), F.lit(0.0)).alias("offset"))
+    slices = F.greatest(F.lit(1), F.least(F.lit(SLICES), F.floor(F.sum("rows") / (engines * SLICE_REQUESTS))))
+    total = sums.agg(F.sum("sum").alias("total"), (slices * engines).alias("slices"))
+    inside = Window.partitionBy("class", "bucket").orderBy("prefix", "request_id")
+    running = F.col("offset") + F.sum("tokens").over(inside.rowsBetween(Window.unboundedPreceding, -1))
+    placed = rows.join(F.broadcast(offsets), ["class", "bucket"], "inner").crossJoin(F.broadcast(total))
+    share = F.coalesce(running, F.col("offset")) / F.col("total")  # the first row of a bucket has none before it
+    partition = (F.floor(share * F.col("slices")) % engines).cast("int")
+    dealt = placed.withColumn("partition", partition).repartitionById(engines, "partition")
+    return dealt.sortWithinPartitions(*order).select(*REQUEST_COLUMNS)

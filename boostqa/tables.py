@@ -4,10 +4,13 @@ A warehouse is a folder or URI (one Delta table per sub-folder) or a Unity Catal
 """
 
 import json
+import random
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from delta.exceptions import ConcurrentAppendException, ConcurrentDeleteDeleteException, ConcurrentDeleteReadException
 from delta.tables import DeltaTable
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
@@ -17,6 +20,9 @@ from pyspark.sql import types as T
 
 from boostqa.errors import ConfigError, ContractError
 from boostqa.schemas import TABLES, Table
+
+CONCURRENT = (ConcurrentAppendException, ConcurrentDeleteReadException, ConcurrentDeleteDeleteException)
+MERGE_ATTEMPTS = 6  # 30 s of waiting between them on average
 
 
 @dataclass(frozen=True)
@@ -41,31 +47,37 @@ def violations(df: DataFrame, table: Table) -> list[str]:
 
 
 def is_catalog(location: str) -> bool:
-    """Whether a warehouse is a Unity Catalog `catalog.schema` (two identifiers) and not a folder."""
-    return bool(re.fullmatch(r"[A-Za-z_]\w*\.[A-Za-z_]\w*", location))
+    """Whether a warehouse is a Unity Catalog `catalog.schema`, or a ledger `catalog.schema.table`, and not a folder."""
+    return bool(re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){1,2}", location))
+
+
+def _absolute(location: str) -> str:
+    return location if "://" in location or is_catalog(location) else str(Path(location).resolve())
 
 
 class Warehouse:
-    """The Delta tables of one warehouse."""
+    """The Delta tables of one warehouse; `ledger` places the table `completion` elsewhere, to share it with others."""
 
-    def __init__(self, spark: SparkSession, location: str) -> None:
+    def __init__(self, spark: SparkSession, location: str, ledger: str | None = None) -> None:
         self.spark = spark
-        self.catalog = is_catalog(location)
         self.location = location.rstrip("/")
+        self.ledger = ledger
 
     def path(self, name: str) -> str:
         """Where a table lives: `catalog.schema.table`, or the table's folder."""
-        if self.catalog:
+        if name == "completion" and self.ledger:
+            return _absolute(self.ledger.rstrip("/"))
+        if is_catalog(self.location):
             return f"{self.location}.{name}"
-        return f"{self.location if '://' in self.location else Path(self.location).resolve()}/{name}"
+        return f"{_absolute(self.location)}/{name}"
 
     def identifier(self, name: str) -> str:
         """How SQL names the table."""
-        return self.path(name) if self.catalog else f"delta.`{self.path(name)}`"
+        return self.path(name) if is_catalog(self.path(name)) else f"delta.`{self.path(name)}`"
 
     def exists(self, name: str) -> bool:
         """Whether the table was ever written."""
-        if self.catalog:
+        if is_catalog(self.path(name)):
             return self.spark.catalog.tableExists(self.path(name))
         return DeltaTable.isDeltaTable(self.spark, self.path(name))
 
@@ -76,7 +88,7 @@ class Warehouse:
         return int(history["version"])
 
     def _delta(self, name: str) -> DeltaTable:
-        if self.catalog:
+        if is_catalog(self.path(name)):
             return DeltaTable.forName(self.spark, self.path(name))
         return DeltaTable.forPath(self.spark, self.path(name))
 
@@ -90,7 +102,8 @@ class Warehouse:
                 f"table {name} not found in warehouse {self.location}: run the stage that writes it first"
             )
         reader = self.spark.read if version is None else self.spark.read.option("versionAsOf", version)
-        df = reader.table(self.path(name)) if self.catalog else reader.format("delta").load(self.path(name))
+        path = self.path(name)
+        df = reader.table(path) if is_catalog(path) else reader.format("delta").load(path)
         if wrong := violations(df, TABLES[name]):
             raise ContractError(
                 f"table {self.path(name)} does not hold its contract (boostqa/schemas.py):\n  "
@@ -130,6 +143,32 @@ class Warehouse:
         writer = df.select(*table.schema.names).write.format("delta").mode("append")
         self._save(writer.option("userMetadata", json.dumps(metadata or {})), table)
 
+    def create(self, name: str) -> None:
+        """Make the table if it does not exist."""
+        self._create(TABLES[name])
+
+    def insert(self, name: str, df: DataFrame, metadata: dict | None = None) -> None:
+        """Add the rows whose key the table does not hold; safe beside other writers that do the same.
+
+        Delta refuses a merge when another one added rows that it should have seen; it is then tried again.
+        """
+        table = TABLES[name]
+        if wrong := violations(df, table):
+            raise ContractError(f"table {name}: the rows to insert break the contract:\n  " + "\n  ".join(wrong))
+        self.spark.conf.set("spark.databricks.delta.commitInfo.userMetadata", json.dumps(metadata or {}))
+        same = " AND ".join(f"known.{c} = new.{c}" for c in table.key)
+        merge = self._delta(name).alias("known").merge(df.select(*table.schema.names).alias("new"), same)
+        try:
+            for attempt in range(MERGE_ATTEMPTS):
+                try:
+                    return merge.whenNotMatchedInsertAll().execute()
+                except CONCURRENT:
+                    if attempt == MERGE_ATTEMPTS - 1:
+                        raise
+                    time.sleep(random.uniform(0, 2**attempt))
+        finally:
+            self.spark.conf.unset("spark.databricks.delta.commitInfo.userMetadata")
+
     def delete(self, name: str, where: str) -> None:
         """Delete the rows matching a SQL predicate."""
         self._delta(name).delete(where)
@@ -151,7 +190,8 @@ class Warehouse:
 
     def _create(self, table: Table) -> None:
         builder = DeltaTable.createIfNotExists(self.spark).comment(table.grain)
-        builder = builder.tableName(self.path(table.name)) if self.catalog else builder.location(self.path(table.name))
+        path = self.path(table.name)
+        builder = builder.tableName(path) if is_catalog(path) else builder.location(path)
         fields = [
             T.StructField(c.name, c.dataType, c.nullable, {"comment": c.metadata["comment"]}) for c in table.columns
         ]
@@ -162,7 +202,8 @@ class Warehouse:
 
     def _save(self, writer: DataFrameWriter, table: Table) -> None:
         try:
-            writer.saveAsTable(self.path(table.name)) if self.catalog else writer.save(self.path(table.name))
+            path = self.path(table.name)
+            writer.saveAsTable(path) if is_catalog(path) else writer.save(path)
         except (PySparkException, Py4JJavaError) as error:
             text = str(error)
             if found := re.search(r"NOT NULL constraint violated for column: (\w+)", text):

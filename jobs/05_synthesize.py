@@ -17,9 +17,9 @@ def main(stage: StageRun) -> None:
     questions = annotate.requests(synthesize.as_items(parsed), stage.name, annotator, conf.annotate)
     labels, unlabelled = annotate.parse(questions, complete(stage, questions, annotator), "draft", stage.name)
     stage.write("annotation", labels, "item_table = 'draft'")
-    drafts, below = synthesize.measured(parsed, labels, conf.synthesize)
+    drafts, unfit = synthesize.measured(parsed, labels, unlabelled, conf.synthesize)
     kept = stage.write("draft", drafts)
-    rejected = stage.reject(unusable.unionByName(unlabelled).unionByName(below))
+    rejected = stage.reject(unusable.unionByName(unfit))
     stage.account(plan.count(), kept, rejected)
 
 

@@ -1,6 +1,10 @@
 """generation: requests minus ledger -> engine -> ledger; the engine is a fake inside a real Spark task."""
 
+import json
+import os
 import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import StructField, StructType
 
 from boostqa import config
 from boostqa.config import Model
@@ -15,7 +20,7 @@ from boostqa.errors import ConfigError, ContractError
 from boostqa.generation import absorb, complete, staging_folder
 from boostqa.lineage import StageRun
 from boostqa.prompts import Prompt
-from boostqa.requests import Speaker, request
+from boostqa.requests import Speaker, deal, request
 from boostqa.schemas import COMPLETION
 from boostqa.tables import Warehouse
 
@@ -36,6 +41,7 @@ def echo(asked_log, dies=False):
 
         class Echo:
             started = True
+            progress = in_flight_tokens = 0
 
             def __init__(self):
                 self.flight = []
@@ -74,24 +80,24 @@ def requests(stage, *prompts):
     return request(rows, "synthesize", speaker, Prompt("t", {"en": "x"}), F.col("said")), speaker
 
 
-def stage_part(stage, asked, texts, name=None, cut=0):
+def stage_part(stage, asked, texts, cut=0, second=0):
     """Leave a part file as a killed task would: rows of `asked` with the given texts."""
     folder = Path(staging_folder(stage))
     folder.mkdir(parents=True, exist_ok=True)
     usual = dict.fromkeys(COMPLETION.schema.names) | dict.fromkeys(
-        ("prompt_tokens", "generated_tokens", "thinking_tokens", "cached_tokens", "engine_seconds", "attempts"), 0
+        ("prompt_tokens", "generated_tokens", "thinking_tokens", "cached_tokens", "engine_seconds", "attempts"), 5
     )
     rows = []
     for row in asked.collect():
         if row["prompt"] in texts:
             known = {k: v for k, v in row.asDict().items() if k in usual}
-            stamp = pa.scalar(0, pa.timestamp("us", tz="UTC")).as_py()
+            stamp = pa.scalar(second * 1_000_000, pa.timestamp("us", tz="UTC")).as_py()
             rows.append(
                 usual
                 | known
                 | {"text": texts[row["prompt"]], "finish_reason": "stop", "run_id": "r0", "finished_at": stamp}
             )
-    path = folder / f"part-{name or uuid.uuid4().hex}-r{len(rows)}-t0.parquet"
+    path = folder / f"part-r0-0-{uuid.uuid4().hex}-r{len(rows)}-t0-f0.parquet"
     pq.write_table(pa.Table.from_pylist(rows, schema=to_arrow_schema(COMPLETION.schema)), path)
     if cut:
         path.write_bytes(path.read_bytes()[:-cut])
@@ -118,23 +124,114 @@ def test_complete_takes_rows_a_killed_run_had_flushed_and_asks_only_the_rest(sta
     assert list(Path(staging_folder(stage)).glob("part-*")) == []
 
 
-def test_absorb_ignores_a_part_that_was_cut_off(stage, tmp_path):
+def test_absorb_leaves_a_part_that_is_not_whole_until_it_is_stale(stage, tmp_path):
     asked, speaker = requests(stage, "a", "b")
     stage_part(stage, asked, {"a": "whole"})
-    stage_part(stage, asked, {"b": "cut"}, cut=20)
+    cut = stage_part(stage, asked, {"b": "cut"}, cut=20)
     got = complete(stage, asked, speaker, echo(tmp_path / "log"))
     assert {r["prompt"]: r["text"] for r in got.collect()} == {"a": "whole", "b": "B"}
+    assert [p.name for p in Path(staging_folder(stage)).glob("part-*")] == [cut.name]
+    os.utime(cut, (0, 0))
+    absorb(stage, staging_folder(stage))
+    assert not cut.exists()
 
 
-def test_absorb_keeps_the_first_of_two_different_answers_and_reports_it(stage, capsys):
+def test_absorb_keeps_the_first_of_two_different_answers_and_reports_the_other(stage, capsys):
+    asked, _ = requests(stage, "a", "b")
+    stage.warehouse.create("completion")
+    stage_part(stage, asked, {"a": "first", "b": "same"})
+    absorb(stage, staging_folder(stage))
+    stage_part(stage, asked, {"a": "second", "b": "same"}, second=1)
+    stage_part(stage, asked, {"a": "third"}, second=2)
+    absorb(stage, staging_folder(stage))
+    ledger = {r["prompt"]: r["text"] for r in stage.warehouse.read("completion").collect()}
+    assert ledger == {"a": "first", "b": "same"}
+    assert sorted(r["text"] for r in stage.warehouse.read("conflict").collect()) == ["second", "third"]
+    assert (stage.figures["conflicts"], stage.figures["retry_tokens"]) == (2, 15)  # three later ones of 5 tokens
+    assert "2 request(s) were answered twice" in capsys.readouterr().err
+    assert list(Path(staging_folder(stage)).glob("part-*")) == []
+
+
+def test_absorb_again_after_a_driver_died_before_it_removed_the_part_counts_nothing_twice(stage):
     asked, _ = requests(stage, "a")
-    stage.warehouse.append("completion", stage.spark.createDataFrame([], COMPLETION.schema))
-    stage_part(stage, asked, {"a": "first"})
-    assert absorb(stage, staging_folder(stage)) == 1
-    stage_part(stage, asked, {"a": "second"})
-    assert absorb(stage, staging_folder(stage)) == 0
-    assert [r["text"] for r in stage.warehouse.read("completion").collect()] == ["first"]
-    assert "1 request(s) were answered twice" in capsys.readouterr().err
+    stage.warehouse.create("completion")
+    part = stage_part(stage, asked, {"a": "x"})
+    copy = part.read_bytes()
+    absorb(stage, staging_folder(stage))
+    part.write_bytes(copy)
+    absorb(stage, staging_folder(stage))
+    assert stage.warehouse.read("completion").count() == 1
+    assert (stage.figures["conflicts"], stage.figures["retry_tokens"]) == (0, 0)
+
+
+def test_two_drivers_that_absorb_the_same_parts_leave_each_request_once(stage, spark):
+    asked, _ = requests(stage, *"abcdef")
+    stage.warehouse.create("completion")
+    for prompt in "abcdef":
+        stage_part(stage, asked, {prompt: prompt})
+    other = StageRun(spark.newSession(), stage.config, "refine", "run2", Warehouse(spark, stage.config.warehouse))
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda s: absorb(s, staging_folder(stage)), [stage, other]))
+    written, keys = stage.warehouse.measure("completion")
+    assert (written.rows, keys) == (6, 6)
+
+
+def test_recipes_with_different_warehouses_share_a_ledger(stage, spark, tmp_path):
+    def recipe(name):
+        conf = config.load(DEMO, [f"warehouse={tmp_path}/{name}", f"generation.ledger={tmp_path}/ledger"])
+        return StageRun(spark, conf, "refine", name, Warehouse(spark, conf.warehouse, conf.generation.ledger))
+
+    one, other = recipe("one"), recipe("other")
+    asked, speaker = requests(one, "a")
+    complete(one, asked, speaker, echo(tmp_path / "log"))
+    complete(other, asked, speaker, echo(tmp_path / "log"))
+    assert (tmp_path / "log").read_text().split() == ["a"]
+    assert other.figures["reused"] == 1
+
+
+def test_engine_table_tells_what_each_engine_did(stage, tmp_path):
+    stage = replace(stage, config=config.load(DEMO, [f"warehouse={tmp_path}/w", "generation.engines=2"]))
+    asked, speaker = requests(stage, *(f"prompt {i}" for i in range(20)))
+    complete(stage, asked, speaker, echo(tmp_path / "log"))
+    rows = stage.warehouse.read("engine").orderBy("partition").collect()
+    assert [(r["stage"], r["call"], r["partition"]) for r in rows] == [("synthesize", 0, 0), ("synthesize", 0, 1)]
+    assert sum(r["completed"] for r in rows) == 20 and sum(r["generated_tokens"] for r in rows) == 40
+    assert 0 <= stage.idle_tail_share <= 1
+
+
+def test_deal_gives_engines_equal_tokens_longest_first_and_keeps_prefixes_together(stage):
+    lengths = [2 ** (i % 8) * 16 for i in range(4000)]
+    rows = stage.spark.createDataFrame(
+        [(f"seed {i // 8:04d} " * 100 + str(i), n) for i, n in enumerate(lengths)], "said string, n int"
+    )
+    speaker = Speaker(Model(id="m"), stage.config.engine)
+    asked = request(rows, "synthesize", speaker, Prompt("t", {"en": "x"}), F.col("said"))
+    asked = asked.withColumn("sampling", F.format_string('{"max_tokens":%d}', "n"))
+    ledger = stage.spark.createDataFrame([], COMPLETION.schema)
+    dealt = deal(asked, ledger, 4).withColumn("engine", F.spark_partition_id())
+    found = [(r["engine"], json.loads(r["sampling"])["max_tokens"], r["prompt"]) for r in dealt.collect()]
+    loads = [sum(n + len(p) / 3 for e, n, p in found if e == engine) for engine in range(4)]
+    assert len(found) == 4000 and max(loads) / min(loads) < 1.02
+    for engine in range(4):
+        outputs = [n for e, n, _ in found if e == engine]
+        assert outputs == sorted(outputs, reverse=True)
+
+
+def test_deal_learns_from_the_ledger_how_much_of_the_limit_a_kind_of_request_uses(stage):
+    asked, _ = requests(stage, *"abcd")
+    short = asked.where("prompt < 'c'").withColumn("template", F.lit("short"))
+    both = short.unionByName(asked.where("prompt >= 'c'"))
+    row = dict.fromkeys(COMPLETION.schema.names) | {c: 0 for c in ("generated_tokens", "sample_index", "attempts")}
+    row |= {
+        "request_id": "r",
+        "model": "m",
+        "template": "short",
+        "sampling": '{"max_tokens":32}',
+        "generated_tokens": 1,
+    }
+    schema = StructType([StructField(f.name, f.dataType, True) for f in COMPLETION.schema])
+    ledger = stage.spark.createDataFrame([row], schema)
+    assert [r["prompt"] < "c" for r in deal(both, ledger, 1).collect()] == [False, False, True, True]
 
 
 def test_complete_engine_that_cannot_start_is_one_readable_error(stage, tmp_path):

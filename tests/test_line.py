@@ -5,13 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from boostqa import config, line
-from boostqa.errors import ConfigError
+from boostqa.errors import ConfigError, GateFailed
 
 ROOT = Path(__file__).parents[1]
 DEMO = str(ROOT / "conf" / "demo.yaml")
@@ -142,6 +143,30 @@ def test_command_line_mistake_is_one_message_and_exit_code_2(args, part):
     done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert part in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("error", [GateFailed("min_rows"), None])
+def test_bill_is_written_after_the_stages_and_never_hides_why_the_line_stopped(spark, tmp_path, monkeypatch, error):
+    def stages(*_):
+        if error:
+            raise error
+
+    def bill(tables, run_id):
+        billed.append(run_id)
+        if error:
+            raise RuntimeError("no bill")
+        return {}
+
+    billed = []
+    monkeypatch.setattr(line, "preflight", lambda config: None)
+    monkeypatch.setattr(line, "spark_session", lambda *_: spark)
+    monkeypatch.setattr(line, "line_run", lambda config, run_id: nullcontext("nowhere"))
+    monkeypatch.setattr(line, "_run_stages", stages)
+    monkeypatch.setattr(line.report, "write_bill", bill)
+    conf = config.load(DEMO, [f"warehouse={tmp_path}/w", f"output={tmp_path}/o"])
+    with pytest.raises(GateFailed, match="min_rows") if error else nullcontext():
+        line.run(conf, ["gate"])
+    assert len(billed) == 1
 
 
 def test_unexpected_error_shows_a_sentence_and_keeps_the_trace_in_a_file(capsys):

@@ -46,7 +46,7 @@ def test_write_repeated_key_is_refused_and_previous_version_stays(spark, warehou
 def test_write_null_in_required_column_is_refused_and_nothing_is_written(spark, warehouse):
     nullable = spark.createDataFrame(
         [("seed", "k", None, "e", None, "run")],
-        "stage string, key string, rule string, evidence string, generated_tokens long, run_id string",
+        "stage string, key string, rule string, evidence string, request_ids array<string>, run_id string",
     )
     with pytest.raises(ContractError, match="required column rule is null"):
         warehouse.write("reject", nullable)

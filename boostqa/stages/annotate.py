@@ -89,6 +89,6 @@ def parse(asked: DataFrame, completions: DataFrame, item_table: str, stage: str)
         F.col("item_id").alias("key"),
         "rule",
         F.coalesce("failure", F.format_string("annotator %s chose none of the labels", "annotator")).alias("evidence"),
-        F.lit(None).cast("long").alias("generated_tokens"),
+        "request_ids",
     )
     return kept.select(*ANNOTATION.schema.names), rejects

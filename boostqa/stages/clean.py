@@ -15,7 +15,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from boostqa.config import Clean
-from boostqa.schemas import CLEAN, REFINED
+from boostqa.schemas import CLEAN, REFINED, STRINGS
 from boostqa.stages import decontaminate, deduplicate
 from boostqa.stages.deduplicate import cjk_characters, folded, grams
 
@@ -62,13 +62,13 @@ def _repetition(text: Column) -> Column:
 
 
 def _rejects(rows: DataFrame, rule: Column, evidence: Column) -> DataFrame:
-    """One REJECT row (without run_id) per row; items of this stage have no token count."""
+    """One REJECT row (without run_id) per row; what an item cost stands in its draft and refined rows."""
     return rows.select(
         F.lit("clean").alias("stage"),
         F.col("draft_id").alias("key"),
         rule.alias("rule"),
         evidence.alias("evidence"),
-        F.lit(None).cast("long").alias("generated_tokens"),
+        F.lit(None).cast(STRINGS).alias("request_ids"),
     )
 
 

@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from boostqa.config import Mix
-from boostqa.schemas import MIX
+from boostqa.schemas import MIX, STRINGS
 from udfs.text import count_tokens
 
 CELL = ("discipline", "difficulty")
@@ -90,7 +90,7 @@ def choose(rendered: DataFrame, budget: DataFrame, conf: Mix) -> tuple[DataFrame
         F.col("draft_id").alias("key"),
         F.lit("over_budget").alias("rule"),
         evidence.alias("evidence"),
-        F.lit(None).cast("long").alias("generated_tokens"),
+        F.lit(None).cast(STRINGS).alias("request_ids"),
     )
     return kept.select(*MIX.schema.names), rejects
 

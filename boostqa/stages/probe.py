@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from boostqa import prompts
 from boostqa.requests import Speaker, request
-from boostqa.schemas import PROBE
+from boostqa.schemas import PROBE, STRINGS
 
 LETTERS = "ABCDEFGHIJ"
 Z = 1.959963984540054  # 97.5% quantile of the normal distribution: a 95% interval
@@ -32,7 +32,7 @@ def usable(items: DataFrame) -> tuple[DataFrame, DataFrame]:
         F.format_string(
             "%s options, answer %s", F.coalesce(options, F.lit(0)).cast("string"), F.coalesce("answer", F.lit("null"))
         ).alias("evidence"),
-        F.lit(None).cast("long").alias("generated_tokens"),
+        F.lit(None).cast(STRINGS).alias("request_ids"),
     )
     return judged.where("valid").drop("valid"), rejects
 
@@ -66,7 +66,7 @@ def cloze_requests(items: DataFrame, speaker: Speaker) -> DataFrame:
 
 
 def letter_picks(asked: DataFrame, completions: DataFrame) -> DataFrame:
-    """[item_id, pick]: the most likely letter; null where the request was not scored."""
+    """[item_id, pick, request_ids]: the most likely letter; null where the request was not scored."""
     scores = asked.select("item_id", "request_id").join(
         completions.select("request_id", "choice_logprobs"), "request_id", "inner"
     )
@@ -75,29 +75,35 @@ def letter_picks(asked: DataFrame, completions: DataFrame) -> DataFrame:
             F.map_entries("choice_logprobs"), lambda e: F.struct((-e["value"]).alias("loss"), e["key"].alias("letter"))
         )
     )
-    return scores.select("item_id", F.get(ranked, F.lit(0))["letter"].alias("pick"))
+    pick = F.get(ranked, F.lit(0))["letter"].alias("pick")
+    return scores.select("item_id", pick, F.array("request_id").alias("request_ids"))
 
 
 def cloze_picks(asked: DataFrame, completions: DataFrame) -> DataFrame:
-    """[item_id, pick]: the letter of the option with the highest log-probability per character; null where one is missing."""
+    """[item_id, pick, request_ids]: the letter of the option with the highest log-probability per character; null where
+    one is missing."""
     scored = asked.select("item_id", "option", "request_id", "continuation").join(
         completions.select("request_id", "logprob"), "request_id", "inner"
     )
     rate = F.col("logprob") / F.length("continuation")
     best = F.max_by("option", F.struct(rate, -F.col("option")))
-    item = scored.groupBy("item_id").agg(best.alias("option"), F.bool_and(F.col("logprob").isNotNull()).alias("whole"))
+    item = scored.groupBy("item_id").agg(
+        best.alias("option"),
+        F.bool_and(F.col("logprob").isNotNull()).alias("whole"),
+        F.array_sort(F.collect_list("request_id")).alias("request_ids"),
+    )
     letter = F.substring(F.lit(LETTERS), F.col("option") + 1, F.lit(1))
-    return item.select("item_id", F.when(F.col("whole"), letter).alias("pick"))
+    return item.select("item_id", F.when(F.col("whole"), letter).alias("pick"), "request_ids")
 
 
 def unscored(picks: DataFrame) -> DataFrame:
-    """Rejects for items without a pick; `picks` is [item_id, pick, method, checkpoint]."""
+    """Rejects for items without a pick; `picks` is [item_id, pick, request_ids, method, checkpoint]."""
     return picks.where(F.col("pick").isNull()).select(
         F.lit("probe").alias("stage"),
         F.concat_ws("#", "item_id", "method", "checkpoint").alias("key"),
         F.lit("not_scored").alias("rule"),
         F.lit("a request of the item was refused or failed: see completion.error of stage probe").alias("evidence"),
-        F.lit(None).cast("long").alias("generated_tokens"),
+        "request_ids",
     )
 
 
@@ -106,7 +112,7 @@ def scores(items: DataFrame, picks: DataFrame) -> DataFrame:
 
     The interval is Wilson's score interval (E. B. Wilson 1927, JASA 22:209-212) at 95%.
     """
-    joined = picks.where(F.col("pick").isNotNull()).join(items, "item_id", "inner")
+    joined = picks.where(F.col("pick").isNotNull()).drop("request_ids").join(items, "item_id", "inner")
     cell = joined.groupBy("checkpoint", "method", "discipline", "difficulty").agg(
         F.count("*").alias("items"),
         F.sum((F.col("pick") == F.col("answer")).cast("long")).alias("correct"),

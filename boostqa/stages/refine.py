@@ -61,17 +61,15 @@ def blind_requests(drafts: DataFrame, speaker: Speaker, conf: Refine) -> DataFra
 
 
 def votes(drafts: DataFrame, asked: DataFrame, completions: DataFrame) -> DataFrame:
-    """Drafts with their blind attempts: DRAFT columns, `blind` (array by attempt of answer, solution, request_id), `equal`
-    and `leader` (udfs.answers.compare), `tokens` generated. An attempt that failed or was truncated is no vote."""
-    replies = asked.join(
-        completions.select("request_id", "text", "finish_reason", "generated_tokens"), "request_id", "inner"
-    )
+    """Drafts with their blind attempts: DRAFT columns, `attempts` and those with an answer, `blind` (arrays by attempt of
+    answer, solution, request_id), `equal` and `leader` (udfs.answers.compare). An attempt that failed or was truncated is
+    no vote."""
+    replies = asked.join(completions.select("request_id", "text", "finish_reason"), "request_id", "inner")
     reply = F.from_json("text", REPLY)
     answer = F.when(F.col("finish_reason") == "stop", F.nullif(F.trim(reply["answer"]), F.lit("")))
     attempt = F.struct("attempt", answer.alias("answer"), reply["solution"].alias("solution"), "request_id")
     per_draft = replies.groupBy("draft_id").agg(
         F.array_sort(F.collect_list(attempt)).alias("attempts"),
-        F.sum("generated_tokens").alias("tokens"),
         F.max("model").alias("refiner"),
     )
     answered = F.filter("attempts", lambda a: a["answer"].isNotNull())
@@ -113,6 +111,8 @@ def decide(votes: DataFrame, asked: DataFrame, completions: DataFrame) -> tuple[
         F.array_sort(F.collect_list("request_id")).alias("judge_ids"),
     )
     rows = votes.join(verdicts, "draft_id", "left")  # both unique by draft_id
+    judge_ids = F.coalesce("judge_ids", F.array().cast("array<string>"))
+    rows = rows.withColumn("request_ids", F.concat(F.col("attempts.request_id"), judge_ids))
     # A judged answer speaks for all that the matcher found equal to it.
     confirmed = F.transform(
         "equal", lambda e, i: F.coalesce(e, F.try_element_at("verdicts", F.get("leader", i)), F.lit(False))
@@ -132,7 +132,7 @@ def decide(votes: DataFrame, asked: DataFrame, completions: DataFrame) -> tuple[
         F.concat_ws(
             " | ", F.concat(F.lit("draft: "), "answer"), F.concat(F.lit("blind: "), F.to_json("blind.answer"))
         ).alias("evidence"),
-        F.col("tokens").alias("generated_tokens"),
+        "request_ids",
     )
     corrected = F.col("status") == "corrected"
     decided = rows.where(F.col("status").isNotNull()).withColumns(
@@ -142,9 +142,6 @@ def decide(votes: DataFrame, asked: DataFrame, completions: DataFrame) -> tuple[
             "solution": F.when(corrected, F.coalesce("winner.solution", F.lit(""))).otherwise(F.col("solution")),
             "votes": F.when(corrected, F.col("largest")).otherwise(F.col("agreed")),
             "blind_answers": F.col("blind.answer"),
-            "request_ids": F.concat(
-                F.col("attempts.request_id"), F.coalesce("judge_ids", F.array().cast("array<string>"))
-            ),
         }
     )
     extra = ("draft_answer", "status", "blind_answers", "votes", "refiner", "request_ids")

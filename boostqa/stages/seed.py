@@ -42,7 +42,7 @@ def seeds(records: DataFrame, held_out: DataFrame, conf: Seed, tokenizer_json: s
     """(rows of schemas.SEED, rejects) of `records` (sources.RECORD).
 
     held_out: `question` of every probe item, normalised as read_items gives it. tokenizer_json: content of the target
-    tokenizer's tokenizer.json. Rejects: stage, key, rule, evidence, generated_tokens (null). Both come from the same
+    tokenizer's tokenizer.json. Rejects: stage, key, rule, evidence, request_ids (null). Both come from the same
     `judged` rows: a caller that writes both persists those and calls `parted`.
     """
     return parted(judged(records, held_out, conf, tokenizer_json))
@@ -52,7 +52,7 @@ def parted(rows: DataFrame) -> tuple[DataFrame, DataFrame]:
     """(seeds, rejects) of `judged` rows."""
     kept = rows.where(F.col("rule").isNull()).select(*SEED.schema.names)
     rejects = rows.where(F.col("rule").isNotNull()).select(
-        F.lit("seed").alias("stage"), "key", "rule", "evidence", F.lit(None).cast("long").alias("generated_tokens")
+        F.lit("seed").alias("stage"), "key", "rule", "evidence", F.lit(None).cast(STRINGS).alias("request_ids")
     )
     return kept, rejects
 

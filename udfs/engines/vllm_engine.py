@@ -1,13 +1,16 @@
 """One vLLM engine: request dict -> completion dict. The only module that imports vllm; it runs in the host process.
 
-A request holds `prompt`, `continuation` (score its likelihood instead of generating), `sampling` (chat, reply_start: how
-the assistant's turn begins, temperature, top_p, max_tokens) and `structured` ({"json": schema} | {"choice": [...]} | {"letters": [...]}), see host.py.
+A request holds `prompt`, `continuation` (score its likelihood instead of generating), `sampling` (chat; reply_start: how
+the assistant's turn begins; everything else is a parameter of vLLM's SamplingParams) and `structured` ({"json": schema} |
+{"choice": [...]} | {"letters": [...]}), see host.py.
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 THINK_END = "</think>"
+STREAM_INTERVAL = 32  # tokens between two reports of an unfinished request; each costs a wake-up in the host
 
 
 class Refused(Exception):
@@ -33,10 +36,38 @@ class VllmEngine:
             AsyncEngineArgs(model=model, revision=revision, disable_log_stats=True, **settings)
         )
 
-    async def complete(self, request: dict[str, Any]) -> dict[str, Any]:
-        """One completion; raises Refused for a request that cannot be served, anything else means a sick engine."""
-        sampling, structured = request["sampling"], request.get("structured") or {}
-        continuation = request.get("continuation")
+    async def complete(self, request: dict[str, Any], report: Callable[[int], None]) -> dict[str, Any]:
+        """One completion; `report` is told how many tokens it has so far.
+
+        Raises Refused or ValueError for a request that cannot be served; anything else means a sick engine.
+        """
+        structured = request.get("structured") or {}
+        score = request.get("continuation") is not None
+        try:
+            ids, start, params = self._prepare(request, structured)
+        except Refused:
+            raise
+        except Exception as error:  # noqa: BLE001  nothing was sent yet: text no tokenizer takes, unknown parameters
+            raise Refused(f"invalid_request: {type(error).__name__}: {error}") from None
+        began = time.monotonic()
+        tokens: list[int] = []
+        final = None
+        async for final in self.llm.generate({"prompt_token_ids": ids}, params, request["request_id"]):
+            tokens.extend(final.outputs[0].token_ids)
+            report(len(tokens))
+        assert final is not None and final.outputs
+        result = {"prompt_tokens": len(ids), "cached_tokens": final.num_cached_tokens or 0, "thinking_tokens": 0}
+        if score:
+            result |= self._likelihood(final, ids, start)
+        elif "letters" in structured:
+            result |= self._letter_scores(final, structured)
+        else:
+            result |= self._text(final.outputs[0], tokens)
+        return result | {"engine_seconds": time.monotonic() - began}
+
+    def _prepare(self, request: dict[str, Any], structured: dict[str, Any]) -> tuple[list[int], int, Any]:
+        """(tokens to send, first scored position, SamplingParams); the whole must fit the context."""
+        sampling, continuation = request["sampling"], request.get("continuation")
         ids = self._tokens(request["prompt"], sampling)
         start = len(ids)
         if continuation is not None:
@@ -46,15 +77,7 @@ class VllmEngine:
             raise Refused(
                 f"prompt_too_long: {len(ids)} prompt + {budget} output tokens > {self.max_model_len} (max_model_len)"
             )
-        began = time.monotonic()
-        params = self._params(sampling, structured, continuation is not None, budget)
-        final = None
-        async for output in self.llm.generate({"prompt_token_ids": ids}, params, request["request_id"]):
-            final = output
-        assert final is not None and final.outputs
-        result = self._result(final, structured, ids, start, continuation is not None)
-        result["engine_seconds"] = time.monotonic() - began
-        return result
+        return ids, start, self._params(sampling, structured, continuation is not None)
 
     def _tokens(self, prompt: str, sampling: dict[str, Any]) -> list[int]:
         if sampling.get("chat") and self.tokenizer.chat_template:
@@ -79,43 +102,44 @@ class VllmEngine:
             )
         return [t[0] for t in tokens]
 
-    def _params(self, sampling: dict[str, Any], structured: dict[str, Any], score: bool, budget: int) -> Any:
+    def _params(self, sampling: dict[str, Any], structured: dict[str, Any], score: bool) -> Any:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
-        final = RequestOutputKind.FINAL_ONLY
+        one = {"temperature": 0, "max_tokens": 1, "detokenize": False, "output_kind": RequestOutputKind.FINAL_ONLY}
         if score:
-            return SamplingParams(temperature=0, max_tokens=1, prompt_logprobs=0, detokenize=False, output_kind=final)
+            return SamplingParams(prompt_logprobs=0, **one)
         if "letters" in structured:
-            letters = self._letters(structured)
-            return SamplingParams(temperature=0, max_tokens=1, logprob_token_ids=letters, output_kind=final)
+            return SamplingParams(logprob_token_ids=self._letters(structured), **one)
+        label = "choice" in structured  # only a label's probability is of use; logprobs cost time at every token
         return SamplingParams(
-            temperature=sampling["temperature"],
-            top_p=sampling["top_p"],
-            max_tokens=budget,
-            logprobs=0,
+            **{k: v for k, v in sampling.items() if k not in ("chat", "reply_start")},
+            logprobs=0 if label else None,
             structured_outputs=StructuredOutputsParams(**structured) if structured else None,
-            output_kind=final,
+            detokenize=False,  # token by token is the larger part of the host's work; the whole text once is not
+            output_kind=RequestOutputKind.FINAL_ONLY if label else RequestOutputKind.DELTA,
+            stream_interval=STREAM_INTERVAL,
         )
 
-    def _result(self, final: Any, structured: dict, ids: list[int], start: int, score: bool) -> dict[str, Any]:
-        output = final.outputs[0]
-        base = {"prompt_tokens": len(ids), "cached_tokens": final.num_cached_tokens or 0, "thinking_tokens": 0}
-        if score:
-            logprob = sum(row[i].logprob for i, row in list(zip(ids, final.prompt_logprobs, strict=True))[start:])
-            return base | {"text": "", "finish_reason": "scored", "logprob": logprob, "generated_tokens": 0}
-        if "letters" in structured:
-            row = output.logprobs[0]
-            letters = dict(zip(structured["letters"], self._letters(structured), strict=True))
-            scores = {letter.strip(): row[token].logprob for letter, token in letters.items()}
-            return base | {"text": "", "finish_reason": "scored", "choice_logprobs": scores, "generated_tokens": 0}
-        thinking, closed, text = output.text.rpartition(THINK_END)
-        if not closed and output.text.lstrip().startswith("<think>"):  # cut off while thinking
-            thinking, text = output.text, ""
-        return base | {
+    def _likelihood(self, final: Any, ids: list[int], start: int) -> dict[str, Any]:
+        logprob = sum(row[i].logprob for i, row in list(zip(ids, final.prompt_logprobs, strict=True))[start:])
+        return {"text": "", "finish_reason": "scored", "logprob": logprob, "generated_tokens": 0}
+
+    def _letter_scores(self, final: Any, structured: dict[str, Any]) -> dict[str, Any]:
+        row = final.outputs[0].logprobs[0]
+        letters = dict(zip(structured["letters"], self._letters(structured), strict=True))
+        scores = {letter.strip(): row[token].logprob for letter, token in letters.items()}
+        return {"text": "", "finish_reason": "scored", "choice_logprobs": scores, "generated_tokens": 0}
+
+    def _text(self, output: Any, tokens: list[int]) -> dict[str, Any]:
+        whole = self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        thinking, closed, text = whole.rpartition(THINK_END)
+        if not closed and whole.lstrip().startswith("<think>"):  # cut off while thinking
+            thinking, text = whole, ""
+        return {
             "text": text.strip() if thinking else text,
             "finish_reason": output.finish_reason,
             "logprob": output.cumulative_logprob,
-            "generated_tokens": len(output.token_ids),
+            "generated_tokens": len(tokens),
             "thinking_tokens": len(self.tokenizer.encode(thinking, add_special_tokens=False)) if thinking else 0,
         }
