@@ -84,20 +84,21 @@ class Run:
         kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         return kept | {"BOOSTQA_CHAOS": self.mark, "TMPDIR": str(temporary)}
 
-    def execute(self, victim: str | None = None, moment: float = 0.0) -> int:
-        """Run the line once; `moment` seconds after annotate began kill the victim. Returns the exit code."""
+    def execute(self, victim: str | None = None, tokens: float = 0.0, delay: float = 0.0) -> int:
+        """Run the line once; `delay` seconds after `tokens` were generated kill the victim. Returns the exit code."""
         with open(self.folder / "log", "a+") as log:
             start = log.seek(0, os.SEEK_END)
             line = subprocess.Popen(self.command("run"), cwd=ROOT, env=self.environment, stdout=log, stderr=log)
-            began = time.monotonic()
+            began, due = time.monotonic(), None
             while line.poll() is None:
                 time.sleep(0.1)
                 log.seek(start)
                 stages = re.findall(r"^\d/9 (\w+)", log.read(), re.MULTILINE)
                 for name in stages:
                     self.seconds.setdefault(name, time.monotonic() - began)
-                due = "annotate" in stages and time.monotonic() - began > self.seconds["annotate"] + moment
-                if victim and due and self.kill(victim, line.pid):
+                if victim and due is None and self.tokens() >= tokens:
+                    due = time.monotonic() + delay
+                if victim and due and time.monotonic() >= due and self.kill(victim, line.pid):
                     self.stage, victim = stages[-1], None
             return line.returncode
 
@@ -147,11 +148,11 @@ class Run:
         return {name: table["hash"] for name, table in json.loads(done.stdout)["tables"].items() if name in HASHED}
 
 
-def disturbed(victim: str, moment: float, folder: Path) -> Run:
+def disturbed(victim: str, tokens: float, delay: float, folder: Path) -> Run:
     """A line whose `victim` is killed; run again until it ends well."""
     run = Run(folder)
     folder.mkdir()
-    code = run.execute(victim, moment)
+    code = run.execute(victim, tokens, delay)
     while code != 0:
         if run.restarts == 3:
             sys.exit(f"the line does not end after {run.restarts} restarts: {folder}/log")
@@ -179,13 +180,13 @@ def main() -> None:
     span = calm.seconds["clean"] - calm.seconds["annotate"]
     window = SEQUENCES * MAX_TOKENS + max(FLUSH_ROWS * MAX_TOKENS, FLUSH_SECONDS * tokens / span)
     bound = 1.02 + window / tokens
-    grid = Table("killed", "in stage", "after s", "restarts", "tokens", "of calm", "bound", "tables equal", "left behind",
+    grid = Table("killed", "in stage", "after tokens", "restarts", "tokens", "of calm", "bound", "tables equal", "left behind",
                  title=f"calm run: {tokens} tokens, {calm.seconds['clean']:.0f} s to clean")  # fmt: skip
     good = True
     for victim in args.kill:
-        moment = chance.uniform(0, span)
-        CONSOLE.print(f"killing the {victim} {moment:.0f} s after annotate began", style="dim")
-        run = disturbed(victim, moment, base / victim)
+        moment, delay = chance.uniform(0.02, 0.95) * tokens, chance.uniform(0, 5)  # hosts log every 5 s
+        CONSOLE.print(f"killing the {victim} {delay:.1f} s after {moment:.0f} tokens", style="dim")
+        run = disturbed(victim, moment, delay, base / victim)
         time.sleep(5)
         left, ratio, found = run.processes(), run.tokens() / tokens, run.hashes()
         differ = [name for name in HASHED if found.get(name) != hashes.get(name)]

@@ -35,7 +35,7 @@ MODEL = ".cache/models/SmolLM2-135M-Instruct"
 ENGINE = {"max_model_len": 2048, "dtype": "bfloat16", "enforce_eager": True, "max_num_seqs": 32}
 CPU = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_NUM_OF_RESERVED_CPU": "0", "TORCHDYNAMO_DISABLE": "1"}
 SIGMA = math.log(10) / statistics.NormalDist().inv_cdf(0.99)  # of log-normal lengths whose p99 is 10 x the median
-CONSOLE = Console()
+CONSOLE = Console(width=160)
 Work = list[tuple[str, int]]  # prompt, output tokens
 
 

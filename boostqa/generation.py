@@ -122,18 +122,21 @@ def complete(stage: StageRun, requests: DataFrame, speaker: Speaker, connect: Co
     """
     folder = staging_folder(stage)
     stage.warehouse.create("completion")
-    if stage.warehouse.read("completion").where("finish_reason = 'failed'").limit(1).count():
-        stage.warehouse.delete("completion", "finish_reason = 'failed'")  # the engine's fault: asked again
     absorb(stage, folder)
-    known = stage.warehouse.read("completion").select("request_id", F.lit(True).alias("known"))
+    failed = F.col("finish_reason") == "failed"  # the engine's fault: asked again
+    known = stage.warehouse.read("completion").select("request_id", (~failed).alias("known"))
     asked = requests.select(*REQUEST_COLUMNS).dropDuplicates(["request_id"])  # rows of one id differ in nothing
     marked = asked.join(known, "request_id", "left").persist(StorageLevel.DISK_ONLY)
     counts = {r["known"]: r["count"] for r in marked.groupBy("known").count().collect()}
-    pending, reused = counts.get(None, 0), counts.get(True, 0)
+    if counts.get(False):
+        stage.warehouse.delete("completion", "finish_reason = 'failed'")
+    reused = counts.get(True, 0)
+    pending = sum(counts.values()) - reused
     stage.figures["requests"] += pending + reused
     stage.figures["reused"] += reused
     if pending:
-        _generate(stage, marked.where(F.col("known").isNull()).drop("known"), speaker, folder, pending, connect)
+        unknown = ~F.coalesce("known", F.lit(False))
+        _generate(stage, marked.where(unknown).drop("known"), speaker, folder, pending, connect)
         absorb(stage, folder)
         held = stage.warehouse.read("completion").select("request_id")
         if missing := marked.join(held, "request_id", "left_anti").count():
@@ -184,7 +187,7 @@ def _generate(
 
 
 def _account(stage: StageRun, rows: list[Row], model: str) -> None:
-    """Add up the engines' figures and append them to the table `engine`.
+    """Add up the engines' figures and keep them for the table `engine`.
 
     Idle tail: within a task what Window.drain counts; between tasks the time from the last one of an engine to the last
     one of all.
@@ -206,8 +209,7 @@ def _account(stage: StageRun, rows: list[Row], model: str) -> None:
     stage.idle_engine_seconds += sum(last - end for end in ends.values()) + sum(row["idle_seconds"] for row in engines)
     stage.engines_seconds += len(ends) * (last - first)
     stage.calls += 1
-    table = [{name: row[name] for name in ENGINE.schema.names} for row in engines]
-    stage.warehouse.append("engine", stage.spark.createDataFrame(table, ENGINE.schema))
+    stage.engines += [{name: row[name] for name in ENGINE.schema.names} for row in engines]
 
 
 def _watch(folder: str, run_id: str, total: int, name: str, done: threading.Event) -> None:

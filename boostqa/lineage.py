@@ -20,7 +20,7 @@ from boostqa import __version__, prompts
 from boostqa.config import Config, Model
 from boostqa.errors import ContractError, GateFailed
 from boostqa.requests import Speaker
-from boostqa.schemas import RUN
+from boostqa.schemas import ENGINE, RUN
 from boostqa.tables import Warehouse, Written, is_catalog
 
 EDGE = 65536  # bytes
@@ -85,6 +85,7 @@ class StageRun:
     idle_engine_seconds: float = 0.0  # of all engines, of `engines_seconds`
     engines_seconds: float = 0.0
     calls: int = 0
+    engines: list[dict[str, Any]] = field(default_factory=list)  # rows of the table `engine`
     rejected: dict[str, int] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
 
@@ -191,6 +192,9 @@ def stage_run(spark: SparkSession, config: Config, name: str, run_id: str) -> It
             yield stage
         except GateFailed as error:  # a verdict is a result: it is recorded like any other
             failed = error
+        finally:
+            if stage.engines:  # paid for, also by a stage that failed afterwards
+                warehouse.append("engine", spark.createDataFrame(stage.engines, ENGINE.schema))
         if failed and not stage.rows:
             raise failed
         if not stage.rows:

@@ -82,8 +82,9 @@ def request(
             "sampling": said,
             "structured": null if structured is None else structured,
             "template": F.lit(prompt.sha256),
-            "prompt": text,
-            "continuation": null if continuation is None else continuation,
+            # A byte that is no UTF-8 would end the Python worker, and the task with all its rows.
+            "prompt": F.make_valid_utf8(text),
+            "continuation": null if continuation is None else F.make_valid_utf8(continuation),
             "sample_index": F.lit(0) if sample_index is None else sample_index.cast("int"),
         }
     )

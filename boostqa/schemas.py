@@ -1,7 +1,7 @@
 """Every table contract of the line, in flow order: grain, key, and the meaning of each column.
 
-A contract is checked on every write and on every read (tables.py). Columns marked `volatile` (clock, run, placement) do
-not count in a table's content hash. Aim (`grade`) and measurement (`difficulty`) never share a column.
+A contract is checked on every write and on every read (tables.py). Columns marked `volatile` (clock, run, placement, and
+likelihoods, whose last digits depend on what else was in the engine's batch) do not count in a table's content hash. Aim (`grade`) and measurement (`difficulty`) never share a column.
 """
 
 from dataclasses import dataclass, field
@@ -116,9 +116,13 @@ COMPLETION = Table(
         column("text", STRING, "generated text without thinking; empty when scoring"),
         column("finish_reason", STRING, "stop | length | scored | refused (never sent: error says why) | failed"),
         column("error", STRING, "why there is no usable text", null=True),
-        column("logprob", DOUBLE, "sum of log-probabilities (nats) of the generated or scored tokens", null=True),
+        column("logprob", DOUBLE, "sum of log-probabilities (nats) of the generated or scored tokens", True, True),
         column(
-            "choice_logprobs", T.MapType(STRING, DOUBLE), "log-probability (nats) of each listed first token", null=True
+            "choice_logprobs",
+            T.MapType(STRING, DOUBLE),
+            "log-probability (nats) of each listed first token",
+            True,
+            True,
         ),
         column("prompt_tokens", LONG, "tokens of the prompt"),
         column("generated_tokens", LONG, "tokens generated, thinking included; 0 when scoring"),
@@ -172,9 +176,9 @@ ANNOTATION = Table(
         column("item_id", STRING, "seed_id, draft_id or probe item id"),
         column("item_table", STRING, "seed | draft | probe_item"),
         DISCIPLINE,
-        column("discipline_probability", DOUBLE, "probability of the label among all allowed labels"),
+        column("discipline_probability", DOUBLE, "probability of the label among all allowed ones", volatile=True),
         DIFFICULTY,
-        column("difficulty_probability", DOUBLE, "probability of the label among all allowed labels"),
+        column("difficulty_probability", DOUBLE, "probability of the label among all allowed ones", volatile=True),
         column("annotator", STRING, "model that labelled, or 'given' where the item carries a label"),
         column("request_ids", STRINGS, "ledger rows the labels come from; empty when given"),
     ),

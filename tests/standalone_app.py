@@ -34,7 +34,7 @@ def ask(word: str) -> int:
 
 
 ask("first")
-engines = [r.asDict() for r in stage.warehouse.read("engine").collect()]
+engines = list(stage.engines)
 # The hosts of this cluster are those whose temporary folder is this test's.
 mine = str(Path(tempfile.gettempdir()))
 hosts = [p for p in psutil.process_iter(["cmdline"]) if "udfs.engines.host" in (p.info["cmdline"] or [])]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from delta.tables import DeltaTable
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructField, StructType
@@ -21,7 +22,7 @@ from boostqa.generation import absorb, complete, staging_folder
 from boostqa.lineage import StageRun
 from boostqa.prompts import Prompt
 from boostqa.requests import Speaker, deal, request
-from boostqa.schemas import COMPLETION
+from boostqa.schemas import COMPLETION, ENGINE
 from boostqa.tables import Warehouse
 
 DEMO = str(Path(__file__).parents[1] / "conf" / "demo.yaml")
@@ -164,6 +165,16 @@ def test_absorb_again_after_a_driver_died_before_it_removed_the_part_counts_noth
     assert (stage.figures["conflicts"], stage.figures["retry_tokens"]) == (0, 0)
 
 
+def test_failed_completion_is_asked_again(stage, tmp_path):
+    asked, speaker = requests(stage, "a", "b")
+    complete(stage, asked, speaker, echo(tmp_path / "log"))
+    table = DeltaTable.forPath(stage.spark, stage.warehouse.path("completion"))
+    table.update("prompt = 'a'", {"finish_reason": F.lit("failed"), "text": F.lit("")})
+    got = complete(stage, asked, speaker, echo(tmp_path / "log"))
+    assert sorted((r["prompt"], r["text"]) for r in got.collect()) == [("a", "A"), ("b", "B")]
+    assert (tmp_path / "log").read_text().split() in (["a", "b", "a"], ["b", "a", "a"])
+
+
 def test_two_drivers_that_absorb_the_same_parts_leave_each_request_once(stage, spark):
     asked, _ = requests(stage, *"abcdef")
     stage.warehouse.create("completion")
@@ -193,7 +204,7 @@ def test_engine_table_tells_what_each_engine_did(stage, tmp_path):
     stage = replace(stage, config=config.load(DEMO, [f"warehouse={tmp_path}/w", "generation.engines=2"]))
     asked, speaker = requests(stage, *(f"prompt {i}" for i in range(20)))
     complete(stage, asked, speaker, echo(tmp_path / "log"))
-    rows = stage.warehouse.read("engine").orderBy("partition").collect()
+    rows = stage.spark.createDataFrame(stage.engines, ENGINE.schema).orderBy("partition").collect()
     assert [(r["stage"], r["call"], r["partition"]) for r in rows] == [("synthesize", 0, 0), ("synthesize", 0, 1)]
     assert sum(r["completed"] for r in rows) == 20 and sum(r["generated_tokens"] for r in rows) == 40
     assert 0 <= stage.idle_tail_share <= 1
@@ -232,6 +243,13 @@ def test_deal_learns_from_the_ledger_how_much_of_the_limit_a_kind_of_request_use
     schema = StructType([StructField(f.name, f.dataType, True) for f in COMPLETION.schema])
     ledger = stage.spark.createDataFrame([row], schema)
     assert [r["prompt"] < "c" for r in deal(both, ledger, 1).collect()] == [False, False, True, True]
+
+
+def test_prompt_with_bytes_that_are_no_utf8_is_asked_with_their_replacement(stage, tmp_path):
+    rows = stage.spark.range(1).select(F.expr("cast(X'61FF62' as string)").alias("said"))
+    speaker = Speaker(Model(id="m"), stage.config.engine)
+    asked = request(rows, "synthesize", speaker, Prompt("t", {"en": "x"}), F.col("said"))
+    assert [r["text"] for r in complete(stage, asked, speaker, echo(tmp_path / "log")).collect()] == ["A\ufffdB"]
 
 
 def test_complete_engine_that_cannot_start_is_one_readable_error(stage, tmp_path):

@@ -16,6 +16,7 @@ import pytest
 from boostqa.config import Engine, Executors, Generation
 from boostqa.errors import ConfigError
 from boostqa.placement import profile
+from udfs.engines.client import _host
 
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / ".cache" / "models" / "SmolLM2-135M-Instruct"
@@ -81,7 +82,7 @@ def cluster(tmp_path):
 
     def start(name, *words, **more):
         environment = (
-            os.environ | {"SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_NO_DAEMONIZE": "1"} | more
+            os.environ | {"SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1", "TMPDIR": str(tmp_path)} | more
         )
         command = [str(home / "bin" / "spark-class"), f"org.apache.spark.deploy.{name}", "--host", "127.0.0.1", *words]
         log = open(tmp_path / f"{name}.log", "a")  # noqa: SIM115
@@ -121,5 +122,7 @@ def test_two_workers_of_a_standalone_cluster_run_an_engine_each_on_its_own_gpu(c
     assert all(e["completed"] == 12 and e["engine_starts"] == 1 for e in found["engines"])
     assert sorted(found["cuda_visible_devices"]) == ["3", "5"]
     assert found["starts_of_second_call"] == 0
-    time.sleep(3)
-    assert subprocess.run(["pgrep", "-f", str(tmp_path)], check=False, capture_output=True, text=True).stdout == ""
+    deadline = time.monotonic() + 30
+    while any(_host(file) for file in tmp_path.glob("boostqa-*/*.pid")):  # the application ended, and so do its engines
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

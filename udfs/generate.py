@@ -235,6 +235,8 @@ class Window:
         self.prompt_tokens -= flight.prompt_tokens
         self.max_tokens -= flight.max_tokens
         done = {"attempts": flight.attempts, "run_id": self.settings["run_id"], "finished_at": datetime.now(UTC)}
+        if "text" in result:  # a served model may send half a surrogate pair, which no table holds
+            result["text"] = result["text"].encode("utf-8", "replace").decode("utf-8")
         self.staging.add({**flight.row, **EMPTY, **result, **done})
         self.finished += 1
         self.finished_tokens += result.get("generated_tokens", 0)

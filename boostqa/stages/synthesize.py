@@ -19,6 +19,15 @@ from boostqa.taxonomy import disciplines
 STRATEGIES = ("multi_grade", "high_difficulty")
 ANSWER = "question string, choices array<string>, solution string, answer string"
 
+# How a model begins that declines the task, in any of the fields.
+_REFUSAL = (
+    r"(?i)^\W*(?:i(?:'|’)?m (?:very )?sorry|i(?: do|'m afraid i| am)? (?:can(?:no|')t|unable to) "
+    r"(?:help|assist|comply|provide|create|write|generate|answer)|i apologi[sz]e|sorry, |as an ai\b)"
+    r"|^\W*(?:很?抱歉|对不起|我(?:无法|不能)(?:回答|提供|生成|帮助|编写|协助)|作为(?:一[个名])?(?:AI|人工智能))"
+)
+# Control characters but tab and line ends, and what stands for bytes that are no UTF-8.
+_INVALID = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F\x{FFFD}]"
+
 
 def _schema(multiple_choice: bool) -> str:
     """JSON Schema of a draft; the solution stands before the answer, so that the model reasons first."""
@@ -80,7 +89,8 @@ def _rejects(rows: DataFrame, key: str) -> DataFrame:
 def parse(asked: DataFrame, completions: DataFrame) -> tuple[DataFrame, DataFrame]:
     """Requests and the ledger (unique by request_id) -> (DRAFT columns without difficulty, rejects).
 
-    Reject rules, key plan_id: `generation_failed`, `truncated`, `unparsable`, `choices_invalid`.
+    Reject rules, key plan_id, the first that applies: `generation_failed`, `truncated`, `empty`, `invalid_text`,
+    `refusal`, `unparsable`, `choices_invalid`.
     """
     answers = completions.select("request_id", "text", "finish_reason", "error")
     rows = asked.select(*PLAN.schema.names, "request_id", "model").join(answers, "request_id", "inner")
@@ -91,9 +101,17 @@ def parse(asked: DataFrame, completions: DataFrame) -> tuple[DataFrame, DataFram
     distinct = F.size(F.array_distinct(F.filter("choices", lambda c: F.length(c) > 0)))
     wrong_choices = (F.col("format") == "multiple_choice") & (F.coalesce(distinct, F.lit(0)) != 4)
     incomplete = F.col("question").isNull() | F.col("solution").isNull() | F.col("answer").isNull()
+    said = F.concat(F.array("text", *field), F.coalesce("choices", F.array()))
+
+    def any_like(pattern: str) -> Column:
+        return F.coalesce(F.exists(F.array_compact(said), lambda t: t.rlike(pattern)), F.lit(False))
+
     rule = (
         F.when(F.col("finish_reason").isin("refused", "failed"), "generation_failed")
         .when(F.col("finish_reason") == "length", "truncated")
+        .when(F.trim("text") == "", "empty")
+        .when(any_like(_INVALID), "invalid_text")
+        .when(any_like(_REFUSAL), "refusal")
         .when(incomplete, "unparsable")
         .when(wrong_choices, "choices_invalid")
     )

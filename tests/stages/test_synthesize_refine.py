@@ -51,6 +51,12 @@ def test_synthesize_prompt_names_grade_format_lever_and_source(spark):
         ("short_answer", json.dumps({"question": "x", "solution": " ", "answer": "1"}), "stop", "unparsable"),
         ("multiple_choice", CHOICE.replace('"5"', '"3"'), "stop", "choices_invalid"),
         ("short_answer", "", "refused", "generation_failed"),
+        ("short_answer", " \n", "stop", "empty"),
+        ("short_answer", OPEN.replace("Add.", "Add \\u0007 \ufffd."), "stop", "invalid_text"),
+        ("short_answer", OPEN.replace("Add.", "Add \\u0000."), "stop", "invalid_text"),
+        ("short_answer", "I'm sorry, but I can't help with that.", "stop", "refusal"),
+        ("short_answer", OPEN.replace("What is 2", "I cannot create a question. 2"), "stop", "refusal"),
+        ("short_answer", OPEN.replace("What is 2 + 2?", "抱歉，我无法回答。"), "stop", "refusal"),
     ],
 )
 def test_synthesize_bad_completion_is_one_reject(spark, format, text, finish, rule):
@@ -60,6 +66,13 @@ def test_synthesize_bad_completion_is_one_reject(spark, format, text, finish, ru
     drafts, rejects = synthesize.parse(rows, answers)
     [row] = rejects.collect()
     assert (drafts.count(), row["key"], row["rule"], row["request_ids"]) == (0, "p0", rule, [request_id])
+
+
+def test_synthesize_question_about_being_sorry_is_no_refusal(spark):
+    rows = asked(spark, "short_answer")
+    text = OPEN.replace("What is 2 + 2?", "Why is 'I'm sorry' an apology? Formulas use\\t tabs.")
+    drafts, rejects = synthesize.parse(rows, ledger(spark, [(rows.first()["request_id"], text, "stop", None)]))
+    assert (drafts.count(), rejects.count()) == (1, 0)
 
 
 def test_synthesize_good_completions_become_drafts_with_measured_difficulty(spark):

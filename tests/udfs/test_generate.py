@@ -141,3 +141,12 @@ def test_refused_request_costs_one_row(tmp_path):
     rows = {r["request_id"]: r for part in parts for r in part}
     assert rows["id1"]["finish_reason"] == "refused" and rows["id1"]["error"].startswith("prompt_too_long")
     assert (figures["completed"], figures["failed"]) == (2, 1)
+
+
+def test_half_a_surrogate_pair_in_an_answer_is_replaced(tmp_path):
+    class Odd(Echo):
+        def poll(self, timeout):
+            return [r | {"text": "x\ud800"} for r in super().poll(timeout)]
+
+    _, parts = run(tmp_path, ["a"], [Odd()])
+    assert parts[0][0]["text"] == "x?"

@@ -23,6 +23,7 @@ ENVIRONMENT = {
     "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
     "TOKENIZERS_PARALLELISM": "false",
 }
+LONGEST_BASE = 64  # bytes; "/boostqa-UID/" and two digests with ".socket.new" come after it
 
 
 class EngineDied(Exception):
@@ -54,7 +55,16 @@ def gpus_needed(engine: dict[str, Any]) -> int:
 
 
 def _digest(identity: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _folder() -> Path:
+    """Where hosts keep socket, pid and log: the temporary folder, or /tmp where its path is too long for a socket's name
+    (107 bytes, unix(7)), as in YARN's containers. Executors that share it differ by their JVM."""
+    base = tempfile.gettempdir()
+    folder = Path(base if len(base.encode()) <= LONGEST_BASE else "/tmp") / f"boostqa-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
 
 
 def _is_cpu_build() -> bool:
@@ -106,9 +116,7 @@ class EngineClient:
     def __init__(self, settings: dict[str, Any]) -> None:
         owner, gpus = owner_pid(), gpu_addresses()
         _check_gpus(gpus, settings["engine"])
-        folder = Path(tempfile.gettempdir()) / f"boostqa-{os.getuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        self.slot = folder / _digest([owner, psutil.Process(owner).create_time(), gpus])
+        self.slot = _folder() / _digest([owner, psutil.Process(owner).create_time(), gpus])
         model = _digest([settings["model"], settings["revision"], settings["engine"]])
         self.path = Path(f"{self.slot}-{model}.socket")
         self.started = False

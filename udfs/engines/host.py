@@ -91,7 +91,7 @@ class Host:
 
         try:
             result = await self.engine.complete(request, report)
-        except (Refused, ValueError) as error:  # ValueError: vLLM's own validation of a request
+        except Refused as error:
             result = {"finish_reason": "refused", "error": str(error)[:500]}
         except asyncio.CancelledError:
             raise

@@ -39,8 +39,10 @@ class VllmEngine:
     async def complete(self, request: dict[str, Any], report: Callable[[int], None]) -> dict[str, Any]:
         """One completion; `report` is told how many tokens it has so far.
 
-        Raises Refused or ValueError for a request that cannot be served; anything else means a sick engine.
+        Raises Refused for a request that cannot be served; anything else means a sick engine.
         """
+        from vllm.exceptions import VLLMClientError
+
         structured = request.get("structured") or {}
         score = request.get("continuation") is not None
         try:
@@ -52,9 +54,12 @@ class VllmEngine:
         began = time.monotonic()
         tokens: list[int] = []
         final = None
-        async for final in self.llm.generate({"prompt_token_ids": ids}, params, request["request_id"]):
-            tokens.extend(final.outputs[0].token_ids)
-            report(len(tokens))
+        try:
+            async for final in self.llm.generate({"prompt_token_ids": ids}, params, request["request_id"]):
+                tokens.extend(final.outputs[0].token_ids)
+                report(len(tokens))
+        except VLLMClientError as error:  # the request's fault: an empty prompt, a schema that makes no grammar
+            raise Refused(f"invalid_request: {error}") from None
         assert final is not None and final.outputs
         result = {"prompt_tokens": len(ids), "cached_tokens": final.num_cached_tokens or 0, "thinking_tokens": 0}
         if score:
@@ -136,9 +141,11 @@ class VllmEngine:
         thinking, closed, text = whole.rpartition(THINK_END)
         if not closed and whole.lstrip().startswith("<think>"):  # cut off while thinking
             thinking, text = whole, ""
+        ended = output.finish_reason in ("stop", "length")  # else the engine gave the request up
         return {
             "text": text.strip() if thinking else text,
-            "finish_reason": output.finish_reason,
+            "finish_reason": output.finish_reason if ended else "failed",
+            "error": None if ended else f"finish_reason {output.finish_reason}",
             "logprob": output.cumulative_logprob,
             "generated_tokens": len(tokens),
             "thinking_tokens": len(self.tokenizer.encode(thinking, add_special_tokens=False)) if thinking else 0,
