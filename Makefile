@@ -7,7 +7,7 @@ CONFIG ?= conf/demo.yaml
 READY := $(VENV)/.ready-$(strip $(ENGINE))
 export PYTHONDONTWRITEBYTECODE :=
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint status clean
+.PHONY: help setup demo test lint status bench chaos clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -26,6 +26,12 @@ lint: $(READY)  ## ruff, mypy and import-linter
 
 status: setup  ## what the last run of the demo did, from its tables
 	@$(BIN)/boostqa status --config $(CONFIG)
+
+bench: setup  ## generation speed against the bare engine, and the fixed cost of a row (about 25 minutes)
+	@$(BIN)/python bench/engine.py
+
+chaos: setup  ## kill worker, executor, driver, engine and host in turn; what it costs (about 30 minutes)
+	@$(BIN)/python bench/chaos.py
 
 clean:  ## remove the demo's tables and output; the environment and the model stay
 	rm -rf warehouse/demo output/demo

@@ -287,6 +287,15 @@ class Config(Section):
                 raise ValueError(f"model.{role}.engine: {wrong}") from None
         return self
 
+    @model_validator(mode="after")
+    def _probe_has_likelihoods(self) -> Self:
+        if self.model.generator.endpoint and not self.probe.checkpoints:
+            raise ValueError(
+                "probe.checkpoints: is required when model.generator has an endpoint: probing needs likelihoods, which "
+                "only an engine of our own gives"
+            )
+        return self
+
     def role(self, role: str) -> Model:
         """The model that plays `role` (generator | annotator | refiner)."""
         return getattr(self.model, role) or self.model.generator
@@ -355,7 +364,8 @@ def load(path: str, settings: list[str] | None = None) -> Config:
         for e in error.errors():
             where = ".".join(map(str, e["loc"])) or "(whole conf)"
             line = _line(tree, e["loc"])
-            got = "" if e["type"] in ("missing", "extra_forbidden") else f", got {e['input']!r:.80}"
+            # A validator of ours says itself what it got: its input is a section, which may hold a secret.
+            got = "" if e["type"] in ("missing", "extra_forbidden", "value_error") else f", got {e['input']!r:.80}"
             what = {"missing": "is required", "extra_forbidden": "is not a known key"}.get(e["type"], e["msg"])
             mistakes.append(f"  {path}{f':{line}' if line else ''}: {where}: {what}{got}")
         raise ConfigError(f"{len(mistakes)} mistake(s) in the conf:\n" + "\n".join(mistakes)) from None

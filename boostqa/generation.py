@@ -172,7 +172,7 @@ def _generate(
         figures = dealt.mapInPandas(lambda batches: generate(batches, settings, connect), FIGURES, profile=placed)
         rows = figures.collect()
     except PySparkException as error:
-        found = re.search(r"EngineDied: (.*)", str(error))
+        found = re.search(r"Engine(?:Died|Unusable): (.*)", str(error))
         if found is None:
             raise
         raise ConfigError(

@@ -67,3 +67,23 @@ def test_sources_with_one_name_are_refused():
     with pytest.raises(ConfigError, match="each name once, got demo_benchmark"):
         source = "{name: demo_benchmark, path: x}"
         config.load(DEMO, [f"clean.benchmarks=[{source}, {source}]"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("generation.env={HF_TOKEN: hf_secret}", "HF_TOKEN is a secret"),
+        ("model.annotator={id: m, endpoint: {url: 'https://me:hf_secret@host/v1'}}", "by the name of a variable"),
+    ],
+)
+def test_secrets_in_the_conf_are_refused_and_not_repeated(setting, says):
+    with pytest.raises(ConfigError, match=says) as error:
+        config.load(DEMO, [setting])
+    assert "hf_secret" not in str(error.value)
+
+
+def test_served_generator_needs_checkpoints_to_probe():
+    served = "model.generator={id: m, endpoint: {url: 'http://host/v1', key_env: KEY}}"
+    with pytest.raises(ConfigError, match=r"probe\.checkpoints: is required"):
+        config.load(DEMO, [served])
+    assert config.load(DEMO, [served, "probe.checkpoints=[owner/checkpoint]"]).model.generator.endpoint.key_env == "KEY"

@@ -5,7 +5,9 @@ import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,7 +18,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructField, StructType
 
 from boostqa import config
-from boostqa.config import Model
+from boostqa.config import Endpoint, Model
 from boostqa.errors import ConfigError, ContractError
 from boostqa.generation import absorb, complete, staging_folder
 from boostqa.lineage import StageRun
@@ -256,6 +258,54 @@ def test_complete_engine_that_cannot_start_is_one_readable_error(stage, tmp_path
     asked, speaker = requests(stage, "a")
     with pytest.raises(ConfigError, match="no engine for model m: vLLM did not start: no such model"):
         complete(stage, asked, speaker, echo(tmp_path / "log", dies=True))
+
+
+class Teacher(BaseHTTPRequestHandler):
+    """A served model that answers with the prompt in capitals, to who has the key."""
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        known = self.headers["Authorization"] == "Bearer the-right-key-of-the-teacher"
+        choice = {"message": {"content": body["messages"][0]["content"].upper()}, "finish_reason": "stop"}
+        usage = {"prompt_tokens": 3, "completion_tokens": 2}
+        answer = (
+            {"choices": [choice], "usage": usage} if known else {"error": {"message": self.headers["Authorization"]}}
+        )
+        self.send_response(200 if known else 401)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.mark.parametrize("key", ["the-right-key-of-the-teacher", "a-wrong-key-that-must-not-be-shown"])
+def test_served_model_is_asked_with_the_key_of_the_environment_which_is_shown_nowhere(
+    stage, tmp_path, monkeypatch, key
+):
+    # Workers inherit the environment of the JVM, which is older than this test: the key reaches them through a worker's
+    # own start-up here, and through the executors' environment on a cluster.
+    def connect(settings):
+        os.environ["TEACHER_KEY"] = key
+        from udfs.engines.openai_engine import OpenAIEngine
+
+        return OpenAIEngine(settings)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Teacher) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/v1"
+        endpoint = Endpoint(url=url, key_env="TEACHER_KEY", max_retries=0)
+        asked, _ = requests(stage, "a", "b")
+        speaker = Speaker(Model(id="teacher", endpoint=endpoint), stage.config.engine)
+        if "wrong" in key:
+            with pytest.raises(ConfigError, match="TEACHER_KEY: HTTP 401") as error:
+                complete(stage, asked, speaker, connect)
+            assert key not in str(error.value) and key not in str(error.value.__cause__)
+        else:
+            rows = complete(stage, asked, speaker, connect).collect()
+            assert {r["prompt"]: (r["text"], r["generated_tokens"]) for r in rows} == {"a": ("A", 2), "b": ("B", 2)}
+            assert key not in str(rows) and stage.figures["engine_starts"] == 0
+        server.shutdown()
 
 
 def test_request_id_changes_with_every_ingredient_and_with_nothing_else(stage):
