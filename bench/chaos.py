@@ -68,6 +68,7 @@ class Run:
     restarts: int = 0
     stage: str = ""
     seconds: dict[str, float] = field(default_factory=dict)  # stage -> second of its first start
+    seen: set[psutil.Process] = field(default_factory=set)
 
     def command(self, name: str, *more: str) -> list[str]:
         """A `boostqa` command on this run's warehouse."""
@@ -90,8 +91,12 @@ class Run:
             start = log.seek(0, os.SEEK_END)
             line = subprocess.Popen(self.command("run"), cwd=ROOT, env=self.environment, stdout=log, stderr=log)
             began, due = time.monotonic(), None
+            looked = 0.0
             while line.poll() is None:
                 time.sleep(0.1)
+                if time.monotonic() - looked > 2:  # so that what loses its parent later is known
+                    looked = time.monotonic()
+                    self.processes()
                 log.seek(start)
                 stages = re.findall(r"^\d/9 (\w+)", log.read(), re.MULTILINE)
                 for name in stages:
@@ -103,15 +108,14 @@ class Run:
             return line.returncode
 
     def processes(self) -> list[psutil.Process]:
-        """Every living process of this run."""
-        found = []
+        """Every living process of this run: those with its mark and their children (vLLM's lose it with their title)."""
         for process in psutil.process_iter():
             try:
-                if process.environ().get("BOOSTQA_CHAOS") == self.mark and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
+                if process.environ().get("BOOSTQA_CHAOS") == self.mark:
+                    self.seen.update([process, *process.children(recursive=True)])
             except psutil.Error:
                 continue
-        return found
+        return [p for p in self.seen if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
     def kill(self, victim: str, driver: int) -> bool:
         """Kill one process of that kind; False when there is none at the moment."""
@@ -122,7 +126,7 @@ class Run:
                     "worker": "pyspark.daemon" in words and "pyspark.daemon" in parent,
                     "executor": "CoarseGrainedExecutorBackend" in words and "java" in process.name(),
                     "driver": process.pid == driver,
-                    "engine": "EngineCore" in process.name() or "EngineCore" in words or "VLLM::Eng" in process.name(),
+                    "engine": "EngineCore" in words,
                     "host": "udfs.engines.host" in words,
                 }
                 if kinds[victim]:

@@ -148,7 +148,7 @@ class Line:
         self.conf = config.load(str(ROOT / "conf/demo.yaml"), settings)
         extra = {"spark.ui.enabled": "false", "spark.driver.memory": "6g" if rows_hint > 100_000 else "2g"}
         self.spark = spark_session("bench", "local[2]", self.conf.spark.conf | extra)
-        self.calls = 0
+        self.calls = self.starts = 0
 
     def stage(self) -> Any:
         """A new run of a stage."""
@@ -187,6 +187,7 @@ class Line:
         cpu = _cpu_seconds() - before
         assert tokens == sum(n for _, n in work), "every request gives the tokens that were asked for"
         tail = (stage.idle_tail_share or 0) * 100
+        self.starts = stage.figures["engine_starts"]
         return {"call": tokens / stage.engine_seconds, "stage": tokens / seconds, "cpu": cpu, "tail": tail}
 
 
@@ -204,8 +205,8 @@ def _cpu_seconds() -> float:
     return total
 
 
-def ratios(model: str, rounds: int, requests: int, tokens: int, folder: Path) -> None:
-    """Print the table of ratios."""
+def ratios(model: str, rounds: int, requests: int, tokens: int, pause: float, folder: Path) -> None:
+    """Print the table of ratios, and the engine starts of a call after a pause."""
     CONSOLE.print(
         f"loading three engines: {model}, {requests} requests of {tokens} tokens, {rounds} rounds", style="dim"
     )
@@ -236,6 +237,9 @@ def ratios(model: str, rounds: int, requests: int, tokens: int, folder: Path) ->
             grid.add_row(kind, *(f"{m[n]:.1f}" for n in ("LLM", "AsyncLLM", "call", "stage")),
                          *(f"{r:.3f}" for r in paired.values()), f"{m['cpu']:.1f}", f"{m['tail']:.1f}")  # fmt: skip
         CONSOLE.print(grid)
+        time.sleep(pause)
+        line.run(workload("fixed", 16, 8, "after the pause"))
+        CONSOLE.print(f"engine starts of a call after a pause of {pause:.0f} s: {line.starts}")
     finally:
         for bare in engines.values():
             bare.end()
@@ -306,6 +310,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--requests", type=int, default=192)
     parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--pause", type=float, default=120.0, help="seconds without a call; Spark ends its workers")
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 1_000_000])
     parser.add_argument("--serve", choices=["llm", "async"], help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -317,7 +322,7 @@ def main() -> None:
         sys.exit(f"no demo model in {MODEL}: run `make setup`, or pass --model")
     with tempfile.TemporaryDirectory(prefix="boostqa-bench-") as folder:
         if args.only != "echo":
-            ratios(args.model, args.rounds, args.requests, args.tokens, Path(folder))
+            ratios(args.model, args.rounds, args.requests, args.tokens, args.pause, Path(folder))
         if args.only != "ratios":
             fixed_cost(args.rows, Path(folder))
 

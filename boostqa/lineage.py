@@ -24,6 +24,7 @@ from boostqa.schemas import ENGINE, RUN
 from boostqa.tables import Warehouse, Written, is_catalog
 
 EDGE = 65536  # bytes
+MLFLOW_BATCH = 1000  # metrics a call takes at most
 FIGURES = (
     "requests", "reused", "failed", "prompt_tokens", "cached_tokens", "generated_tokens", "thinking_tokens",
     "retry_tokens", "engine_starts", "conflicts",
@@ -160,7 +161,7 @@ class StageRun:
 
 
 def _log(stage: StageRun, row: dict[str, Any]) -> None:
-    """A stage's figures as metrics and its lineage as parameters of the active MLflow run."""
+    """A stage's figures as metrics and its lineage as parameters of the active MLflow run; a step for each engine's rate."""
     import mlflow
 
     metrics = {**stage.rows, **stage.figures, "seconds": row["seconds"], "engine_seconds": stage.engine_seconds}
@@ -169,6 +170,11 @@ def _log(stage: StageRun, row: dict[str, Any]) -> None:
         metrics["idle_tail_share"] = stage.idle_tail_share or 0.0
     metrics |= {f"rejected.{rule}": n for rule, n in stage.rejected.items()}
     mlflow.log_metrics({name: float(value) for name, value in metrics.items()})
+    now = int(time.time() * 1000)
+    rates = [e["tokens_per_second"] for e in stage.engines]
+    steps = [mlflow.entities.Metric("engine_tokens_per_second", rate, now, i) for i, rate in enumerate(rates)]
+    for first in range(0, len(steps), MLFLOW_BATCH):
+        mlflow.MlflowClient().log_batch(row["mlflow_run_id"], metrics=steps[first : first + MLFLOW_BATCH])
     params: dict[str, Any] = {"code_revision": row["code_revision"], "conf_hash": row["conf_hash"]}
     params |= {f"input.{table}": version for table, version in stage.inputs.items()}
     params |= {f"output.{table}": written.version for table, written in stage.outputs.items()}

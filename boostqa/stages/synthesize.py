@@ -109,7 +109,7 @@ def parse(asked: DataFrame, completions: DataFrame) -> tuple[DataFrame, DataFram
     rule = (
         F.when(F.col("finish_reason").isin("refused", "failed"), "generation_failed")
         .when(F.col("finish_reason") == "length", "truncated")
-        .when(F.trim("text") == "", "empty")
+        .when(~F.col("text").rlike(r"\S"), "empty")
         .when(any_like(_INVALID), "invalid_text")
         .when(any_like(_REFUSAL), "refusal")
         .when(incomplete, "unparsable")

@@ -136,6 +136,7 @@ class EngineClient:
         if connected is None:
             raise EngineDied(f"engine host closed its socket at once: {self._log_tail()}")
         self.socket = connected
+        self.host = _host(self._pid_file())
         self.buffer = b""
 
     def submit(self, request: dict[str, Any]) -> None:
@@ -167,8 +168,9 @@ class EngineClient:
         return results
 
     def kill(self) -> None:
-        """End a host that answers no more."""
-        _end_host(self._pid_file())
+        """End a host that answers no more, unless another task has replaced it already."""
+        if _host(self._pid_file()) == self.host:
+            _end_host(self._pid_file())
 
     def close(self) -> None:
         """Leave; the host stays for the next worker."""
