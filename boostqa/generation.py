@@ -14,7 +14,7 @@ from typing import Any
 from pyarrow.fs import FileInfo, FileSelector, FileSystem
 from pyspark import StorageLevel
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, Row, Window
+from pyspark.sql import DataFrame, Row, Window, WindowSpec
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 from rich.console import Console
@@ -66,8 +66,7 @@ def absorb(stage: StageRun, folder: str) -> None:
         .parquet(folder)
     )
     _report_twice(stage, staged)
-    order = Window.partitionBy("request_id").orderBy("finished_at", "run_id", "text")
-    first = staged.withColumn("rank", F.row_number().over(order)).where("rank = 1").drop("rank")
+    first = staged.withColumn("rank", F.row_number().over(_earliest_first())).where("rank = 1").drop("rank")
     stage.warehouse.insert("completion", first, {"run_id": stage.run_id, "stage": stage.name})
     held = stage.warehouse.read("completion").select("request_id")  # unique
     in_ledger = staged.select("request_id", F.col("_metadata.file_name").alias("part")).join(
@@ -81,6 +80,11 @@ def absorb(stage: StageRun, folder: str) -> None:
             filesystem.delete_file(part.path)
 
 
+def _earliest_first() -> WindowSpec:
+    """The completions of a request in the order in which they count: the first is the one that stays."""
+    return Window.partitionBy("request_id").orderBy("finished_at", "run_id", "text")
+
+
 def _report_twice(stage: StageRun, staged: DataFrame) -> None:
     """Count what was paid for twice; append completions whose content differs from the first one's to `conflict`."""
     scores = F.transform_values(
@@ -88,14 +92,13 @@ def _report_twice(stage: StageRun, staged: DataFrame) -> None:
     )  # likelihoods depend on the batch a little
     scored = F.when(F.col("finish_reason") == "scored", F.struct(F.round("logprob", 1), F.map_entries(scores)))
     content = F.xxhash64("text", "finish_reason", scored).alias("content")
-    order = Window.partitionBy("request_id").orderBy("finished_at", "run_id", "text")
     known = stage.warehouse.read("completion").select(
         "request_id", content.alias("known_content"), F.col("finished_at").alias("known_at")
     )
     rows = staged.withColumn("content", content).join(known, "request_id", "left")  # known: unique by request_id
     first = {
-        "first_content": F.coalesce("known_content", F.first("content").over(order)),
-        "first_at": F.coalesce("known_at", F.first("finished_at").over(order)),
+        "first_content": F.coalesce("known_content", F.first("content").over(_earliest_first())),
+        "first_at": F.coalesce("known_at", F.first("finished_at").over(_earliest_first())),
     }
     # The same completion may be met again: a driver died between the ledger and the removal of the part.
     later = rows.withColumns(first).where("finished_at != first_at")

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 from boostqa.config import Engine, Model, Sampling
 from boostqa.prompts import Prompt
+from udfs.generate import CHARACTERS_PER_TOKEN
 
 # Engine arguments that change speed or placement, not the text.
 _EXECUTION = {
@@ -116,7 +117,7 @@ def deal(requests: DataFrame, ledger: DataFrame, engines: int) -> DataFrame:
     rows = rows.select("r.*", (limit * F.coalesce("used", F.lit(1.0))).alias("output"))
     rows = rows.withColumns(
         {
-            "tokens": F.length("prompt") / 3 + F.col("output"),
+            "tokens": F.length("prompt") / CHARACTERS_PER_TOKEN + F.col("output"),
             "class": F.floor(F.log2(F.greatest("output", F.lit(1.0)))),
             "prefix": F.xxhash64(F.substring("prompt", 1, PREFIX_CHARACTERS)),
         }

@@ -20,7 +20,7 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 from pyspark import TaskContext
 
-from udfs.engines.client import EngineDied, EngineUnusable, gpu_addresses
+from udfs.engines.client import EngineClient, EngineDied, EngineUnusable, gpu_addresses
 from udfs.files import file_system
 
 COUNTS = (
@@ -32,7 +32,7 @@ FIGURES = (
     + ", ".join(f"{name} long" for name in COUNTS)
     + ", began double, ended double, idle_seconds double"
 )
-CHARACTERS_PER_TOKEN = 3  # for the window only; the engine counts exactly before it accepts
+CHARACTERS_PER_TOKEN = 3  # for predictions only; the engine counts exactly before it accepts
 LEARNED_FROM = 32  # finished requests after which the window trusts their length instead of max_tokens
 UNUSABLE = ("refused", "failed")  # finish reasons without a completion
 EMPTY: dict[str, Any] = dict.fromkeys(("prompt_tokens", "generated_tokens", "thinking_tokens", "cached_tokens"), 0) | {
@@ -251,8 +251,6 @@ def _connect(settings: dict[str, Any]) -> Engine:
         from udfs.engines.openai_engine import OpenAIEngine
 
         return OpenAIEngine(settings)
-    from udfs.engines.client import EngineClient
-
     return EngineClient(settings)
 
 
