@@ -32,7 +32,7 @@ from rich.table import Table
 
 ROOT = Path(__file__).parents[1]
 MODEL = ".cache/models/SmolLM2-135M-Instruct"
-ENGINE = {"max_model_len": 2048, "dtype": "bfloat16", "enforce_eager": True, "max_num_seqs": 32}
+ENGINE = {"max_model_len": 2048, "enforce_eager": True, "max_num_seqs": 32}
 CPU = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_NUM_OF_RESERVED_CPU": "0", "TORCHDYNAMO_DISABLE": "1"}
 SIGMA = math.log(10) / statistics.NormalDist().inv_cdf(0.99)  # of log-normal lengths whose p99 is 10 x the median
 CONSOLE = Console(width=160)
@@ -60,6 +60,10 @@ def serve(kind: str, model: str) -> None:
     from vllm.sampling_params import RequestOutputKind
     from vllm.v1.engine.async_llm import AsyncLLM
 
+    from udfs.engines.vllm_engine import cpu_dtype
+
+    settings = {"model": model, "disable_log_stats": True, "dtype": cpu_dtype(), **ENGINE}
+
     def params(tokens: int) -> Any:
         final = RequestOutputKind.FINAL_ONLY
         return SamplingParams(temperature=0.7, max_tokens=tokens, ignore_eos=True, output_kind=final)
@@ -70,7 +74,7 @@ def serve(kind: str, model: str) -> None:
         return len(final.outputs[0].token_ids)
 
     async def serve_async() -> None:
-        engine = AsyncLLM.from_engine_args(AsyncEngineArgs(model=model, disable_log_stats=True, **ENGINE))
+        engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**settings))
         loop = asyncio.get_running_loop()
         answer({"ready": True})
         while line := await loop.run_in_executor(None, sys.stdin.readline):
@@ -87,7 +91,7 @@ def serve(kind: str, model: str) -> None:
     if kind == "async":
         asyncio.run(serve_async())
         return
-    engine = LLM(model=model, disable_log_stats=True, **ENGINE)
+    engine = LLM(**settings)
     answer({"ready": True})
     for line in sys.stdin:
         work, began = json.loads(line), time.monotonic()

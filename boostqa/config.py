@@ -150,7 +150,11 @@ def _model(value: Any) -> Any:
 
 
 class Engine(Section):
-    """Settings of one vLLM engine; `args` passes any other vLLM engine argument through."""
+    """Settings of one vLLM engine; `args` passes any other vLLM engine argument through.
+
+    `dtype` auto is the model's own on a GPU; on a CPU bfloat16 where it has instructions for it (AVX-512 BF16, AMX), else
+    float32. A request's identity holds the word of the conf, not what an executor makes of it.
+    """
 
     max_model_len: Positive = 4096
     dtype: str = "auto"

@@ -253,7 +253,7 @@ def test_dead_core_costs_one_attempt_and_its_tokens_are_told(fake, tmp_path):
 def test_vllm_takes_odd_rows_one_by_one_survives_its_core_and_leaves_nothing(owner, tmp_path):
     if not (MODEL / "config.json").exists():
         pytest.skip(f"no demo model in {MODEL}: make setup")
-    engine = {"tensor_parallel_size": 1, "max_model_len": 512, "dtype": "bfloat16"}
+    engine = {"tensor_parallel_size": 1, "max_model_len": 512, "dtype": "auto"}
     engine["args"] = {"enforce_eager": True, "max_num_seqs": 16}
     env = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_NUM_OF_RESERVED_CPU": "0", "TORCHDYNAMO_DISABLE": "1"}
     odd = [

@@ -20,6 +20,7 @@ from boostqa.schemas import COMPLETION
 from udfs.engines import openai_engine
 from udfs.engines.client import EngineDied
 from udfs.engines.openai_engine import OpenAIEngine
+from udfs.engines.vllm_engine import cpu_dtype
 
 KEY = "sk-test-5f0e9c7b1a2d4e6f"
 KEY_ENV = "BOOSTQA_TEST_KEY"
@@ -483,7 +484,7 @@ def vllm_server(tmp_path_factory):
     quiet = {"TORCHDYNAMO_DISABLE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | cpu | quiet
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--port", str(port)]
-    command += ["--host", "127.0.0.1", "--served-model-name", "demo", "--dtype", "bfloat16", "--max-model-len", "2048"]
+    command += ["--host", "127.0.0.1", "--served-model-name", "demo", "--dtype", cpu_dtype(), "--max-model-len", "2048"]
     command += ["--enforce-eager", "--generation-config", "vllm", "--enable-prompt-tokens-details"]
     with open(log, "wb") as out:
         server = subprocess.Popen(

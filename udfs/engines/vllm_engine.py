@@ -17,17 +17,31 @@ class Refused(Exception):
     """A request that must not be sent; it costs one row, not the batch."""
 
 
+def cpu_dtype() -> str:
+    """What `dtype: auto` means on this CPU: bfloat16 where it has instructions for it (AVX-512 BF16 or AMX), else float32.
+
+    Emulated bfloat16 is slower by far: 53 tokens/s against 236 in float32 (SmolLM2-135M, 32 sequences, 2 AVX2 cores).
+    """
+    import torch
+
+    found = torch.cpu.get_capabilities()
+    return "bfloat16" if found.get("avx512_bf16") or found.get("amx_bf16") else "float32"
+
+
 class VllmEngine:
     """AsyncLLM with the model's own tokenizer and chat template."""
 
     def __init__(self, model: str, revision: str | None, engine: dict[str, Any]) -> None:
         from transformers import AutoTokenizer
         from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.platforms import current_platform
         from vllm.v1.engine.async_llm import AsyncLLM
 
         if (revision or "").startswith("local:"):  # a folder's fingerprint: tells requests apart, not for a hub
             revision = None
         settings = {k: v for k, v in engine.items() if k != "args"} | engine.get("args", {})
+        if settings["dtype"] == "auto" and current_platform.is_cpu():
+            settings["dtype"] = cpu_dtype()
         # A weak model wanders in optional whitespace until it is cut off: allow none in structured output.
         settings.setdefault("structured_outputs_config", {"backend": "xgrammar", "disable_any_whitespace": True})
         self.tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
