@@ -7,18 +7,24 @@ CONFIG ?= conf/demo.yaml
 READY := $(VENV)/.ready-$(strip $(ENGINE))
 export PYTHONDONTWRITEBYTECODE :=
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint status bench chaos clean
+.PHONY: help setup demo test test-fast test-cluster lint status bench chaos clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 setup: $(READY) $(MODEL)/config.json .cache/java-ready  ## virtual environment, Java runtime, Delta's JARs, demo model
 
-demo: setup  ## run the whole line on the embedded input (conf/demo.yaml) with vLLM on the CPU
+demo: setup  ## run all nine stages on the embedded input (conf/demo.yaml) with vLLM on the CPU
 	@$(BIN)/boostqa run --config $(CONFIG)
 
-test: setup lint  ## lint, types, import contracts and all tests, the engine's included
+test: setup lint  ## lint, types, import contracts and all tests, a vLLM engine's included (under 8 minutes)
 	@$(BIN)/python -m pytest
+
+test-fast: setup lint  ## the same without vLLM (about 5 minutes)
+	@$(BIN)/python -m pytest -m "not engine and not cluster"
+
+test-cluster: setup  ## real engines on a standalone Spark cluster and in a server, a job under spark-submit (2 minutes)
+	@$(BIN)/python -m pytest -m cluster
 
 lint: $(READY)  ## ruff, mypy and import-linter
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && mkdir -p .cache && \
@@ -30,7 +36,7 @@ status: setup  ## what the last run of the demo did, from its tables
 bench: setup  ## generation speed against the bare engine, and the fixed cost of a row (about 25 minutes)
 	@$(BIN)/python bench/engine.py
 
-chaos: setup  ## kill worker, executor, driver, engine and host in turn; what it costs (about 30 minutes)
+chaos: setup  ## kill worker, executor, driver, engine and host in turn; what it costs (about 35 minutes)
 	@$(BIN)/python bench/chaos.py
 
 clean:  ## remove the demo's tables and output; the environment and the model stay

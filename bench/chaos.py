@@ -1,4 +1,4 @@
-"""What a kill costs: a line is run, one part of it is killed at a random moment, and the line is run again until it ends.
+"""What a kill costs: the pipeline is run, one part of it is killed at a random moment, and it is run again until it ends.
 
     python bench/chaos.py                              # every victim once, about 35 minutes on two cores
     python bench/chaos.py --kill worker driver --seed 7
@@ -61,7 +61,7 @@ CONSOLE = Console(width=140)
 
 @dataclass
 class Run:
-    """The executions of one line over one warehouse, the first of which is disturbed when there is a victim."""
+    """The executions of one pipeline over one warehouse, the first of which is disturbed when there is a victim."""
 
     folder: Path
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -86,13 +86,13 @@ class Run:
         return kept | {"BOOSTQA_CHAOS": self.mark, "TMPDIR": str(temporary)}
 
     def execute(self, victim: str | None = None, tokens: float = 0.0, delay: float = 0.0) -> int:
-        """Run the line once; `delay` seconds after `tokens` were generated kill the victim. Returns the exit code."""
+        """Run the pipeline once; `delay` seconds after `tokens` were generated kill the victim. Returns the exit code."""
         with open(self.folder / "log", "a+") as log:
             start = log.seek(0, os.SEEK_END)
-            line = subprocess.Popen(self.command("run"), cwd=ROOT, env=self.environment, stdout=log, stderr=log)
+            pipeline = subprocess.Popen(self.command("run"), cwd=ROOT, env=self.environment, stdout=log, stderr=log)
             began, due = time.monotonic(), None
             looked = 0.0
-            while line.poll() is None:
+            while pipeline.poll() is None:
                 time.sleep(0.1)
                 if time.monotonic() - looked > 2:  # so that what loses its parent later is known
                     looked = time.monotonic()
@@ -103,9 +103,9 @@ class Run:
                     self.seconds.setdefault(name, time.monotonic() - began)
                 if victim and due is None and self.tokens() >= tokens:
                     due = time.monotonic() + delay
-                if victim and due and time.monotonic() >= due and self.kill(victim, line.pid):
+                if victim and due and time.monotonic() >= due and self.kill(victim, pipeline.pid):
                     self.stage, victim = stages[-1], None
-            return line.returncode
+            return pipeline.returncode
 
     def processes(self) -> list[psutil.Process]:
         """Every living process of this run: those with its mark and their children (vLLM's lose it with their title)."""
@@ -153,13 +153,13 @@ class Run:
 
 
 def disturbed(victim: str, tokens: float, delay: float, folder: Path) -> Run:
-    """A line whose `victim` is killed; run again until it ends well."""
+    """A pipeline whose `victim` is killed; run again until it ends well."""
     run = Run(folder)
     folder.mkdir()
     code = run.execute(victim, tokens, delay)
     while code != 0:
         if run.restarts == 3:
-            sys.exit(f"the line does not end after {run.restarts} restarts: {folder}/log")
+            sys.exit(f"the pipeline does not end after {run.restarts} restarts: {folder}/log")
         run.restarts += 1
         CONSOLE.print(f"  exit code {code}: the same command again", style="dim")
         code = run.execute()

@@ -140,10 +140,10 @@ class Bare:
                 process.kill()
 
 
-class Line:
+class SparkCall:
     """`complete` of a stage in a local Spark session, with its own warehouse."""
 
-    def __init__(self, model: str, folder: Path, rows_hint: int = 0) -> None:
+    def __init__(self, model: str, folder: Path, rows_hint: int = 0, connect: Any = None) -> None:
         from boostqa import config
         from boostqa.session import spark_session
 
@@ -152,47 +152,46 @@ class Line:
         self.conf = config.load(str(ROOT / "conf/demo.yaml"), settings)
         extra = {"spark.ui.enabled": "false", "spark.driver.memory": "6g" if rows_hint > 100_000 else "2g"}
         self.spark = spark_session("bench", "local[2]", self.conf.spark.conf | extra)
-        self.calls = self.starts = 0
+        self.connect, self.calls, self.starts = connect, 0, 0
 
     def stage(self) -> Any:
         """A new run of a stage."""
-        from boostqa.lineage import StageRun
-        from boostqa.tables import Warehouse
+        from boostqa.storage.warehouse import Warehouse
+        from boostqa.tracking.stage_run import StageRun
 
         self.calls += 1
-        return StageRun(
-            self.spark, self.conf, "synthesize", f"bench{self.calls}", Warehouse(self.spark, self.conf.warehouse)
-        )
+        warehouse = Warehouse(self.spark, self.conf.warehouse)
+        return StageRun(self.spark, self.conf, "synthesize", f"bench{self.calls}", warehouse, self.connect)
 
-    def requests(self, stage: Any, rows: Any, tokens: Any) -> tuple[Any, Any]:
-        """REQUEST rows for [prompt]; `tokens` is a column."""
+    def requests(self, rows: Any, tokens: Any) -> tuple[Any, Any]:
+        """REQUEST rows for [prompt], and the model; `tokens` is a column."""
         from pyspark.sql import functions as F
 
+        from boostqa.calls.models import model_of_role
+        from boostqa.calls.requests import with_request
         from boostqa.prompts import Prompt
-        from boostqa.requests import request
 
-        speaker = stage.speaker("generator")
-        asked = request(rows, "synthesize", speaker, Prompt("bench", {"en": "x"}), F.col("prompt"), chat=False)
+        spec, template = model_of_role(self.conf, "generator"), Prompt("bench", {"en": "x"})
+        requests = with_request(rows, "synthesize", spec, template, F.col("prompt"), chat=False)
         sampling = F.format_string('{"chat":false,"ignore_eos":true,"max_tokens":%d,"temperature":0.7}', tokens)
-        return asked.withColumn("sampling", sampling), speaker
+        return requests.withColumn("sampling", sampling), spec
 
     def run(self, work: Work) -> dict[str, float]:
         """Output tokens a second of call and stage, and CPU seconds outside the engine."""
         from pyspark.sql import functions as F
 
-        from boostqa.generation import complete
+        from boostqa.calls.generation import complete
 
         stage = self.stage()
-        rows = self.spark.createDataFrame(work, "prompt string, tokens int")
-        asked, speaker = self.requests(stage, rows, F.col("tokens"))
+        requests, spec = self.requests(self.spark.createDataFrame(work, "prompt string, tokens int"), F.col("tokens"))
         before, began = _cpu_seconds(), time.monotonic()
-        complete(stage, asked, speaker)
-        seconds, tokens = time.monotonic() - began, stage.figures["generated_tokens"]
+        complete(stage, requests, spec)
+        seconds, tokens = time.monotonic() - began, stage.usage.counts["generated_tokens"]
         cpu = _cpu_seconds() - before
         assert tokens == sum(n for _, n in work), "every request gives the tokens that were asked for"
-        tail = (stage.idle_tail_share or 0) * 100
-        self.starts = stage.figures["engine_starts"]
-        return {"call": tokens / stage.engine_seconds, "stage": tokens / seconds, "cpu": cpu, "tail": tail}
+        tail = (stage.usage.idle_tail_share or 0) * 100
+        self.starts = stage.usage.counts["engine_starts"]
+        return {"call": tokens / stage.usage.generation_seconds, "stage": tokens / seconds, "cpu": cpu, "tail": tail}
 
 
 def _cpu_seconds() -> float:
@@ -215,9 +214,9 @@ def ratios(model: str, rounds: int, requests: int, tokens: int, pause: float, fo
         f"loading three engines: {model}, {requests} requests of {tokens} tokens, {rounds} rounds", style="dim"
     )
     engines = {"LLM": Bare("llm", model, folder), "AsyncLLM": Bare("async", model, folder)}
-    line = Line(model, folder)
+    call = SparkCall(model, folder)
     try:
-        line.run(workload("fixed", 16, 8, "warm"))
+        call.run(workload("fixed", 16, 8, "warm"))
         for bare in engines.values():
             bare.run(workload("fixed", 16, 8, "warm"))
         grid = Table("lengths", "LLM.generate", "AsyncLLM", "call", "stage", "call/AsyncLLM", "call/LLM", "stage/AsyncLLM",
@@ -228,7 +227,7 @@ def ratios(model: str, rounds: int, requests: int, tokens: int, pause: float, fo
                 work = workload(kind, requests, tokens, f"{kind} round {i}")
                 for name, bare in engines.items():
                     seen.setdefault(name, []).append(bare.run(work))
-                for name, value in line.run(work).items():
+                for name, value in call.run(work).items():
                     seen.setdefault(name, []).append(value)
                 CONSOLE.print(
                     f"  {kind} round {i}: " + ", ".join(f"{n} {v[-1]:.1f}" for n, v in seen.items()), style="dim"
@@ -242,12 +241,12 @@ def ratios(model: str, rounds: int, requests: int, tokens: int, pause: float, fo
                          *(f"{r:.3f}" for r in paired.values()), f"{m['cpu']:.1f}", f"{m['tail']:.1f}")  # fmt: skip
         CONSOLE.print(grid)
         time.sleep(pause)
-        line.run(workload("fixed", 16, 8, "after the pause"))
-        CONSOLE.print(f"engine starts of a call after a pause of {pause:.0f} s: {line.starts}")
+        call.run(workload("fixed", 16, 8, "after the pause"))
+        CONSOLE.print(f"engine starts of a call after a pause of {pause:.0f} s: {call.starts}")
     finally:
         for bare in engines.values():
             bare.end()
-        line.spark.stop()
+        call.spark.stop()
 
 
 def echo(settings: dict) -> Any:
@@ -277,9 +276,9 @@ def fixed_cost(rows: list[int], folder: Path) -> None:
     """Print rows a second through the whole stage with the model replaced by an echo."""
     from pyspark.sql import functions as F
 
-    from boostqa.generation import complete
+    from boostqa.calls.generation import complete
 
-    line = Line(MODEL, folder, max(rows))
+    call = SparkCall(MODEL, folder, max(rows), echo)
     grid = Table(
         "rows",
         "s",
@@ -290,20 +289,25 @@ def fixed_cost(rows: list[int], folder: Path) -> None:
         title="a stage with the model replaced by an echo",
     )
     for n in [1000, *rows]:  # the first warms the JVM
-        stage = line.stage()
+        stage = call.stage()
         prompt = F.concat(
             F.lit(f"{stage.run_id} "), F.col("id").cast("string"), F.lit(" a question of some length" * 20)
         )
-        asked, speaker = line.requests(stage, line.spark.range(n).select(prompt.alias("prompt")), F.lit(64))
+        requests, spec = call.requests(call.spark.range(n).select(prompt.alias("prompt")), F.lit(64))
         before, began = _cpu_seconds(), time.monotonic()
-        complete(stage, asked, speaker, echo)
+        complete(stage, requests, spec)
         seconds, cpu = time.monotonic() - began, _cpu_seconds() - before
         assert stage.warehouse.read("completion").where(f"run_id = '{stage.run_id}'").count() == n
         if n in rows:
-            figures = [f"{seconds:.1f}", f"{n / seconds:.0f}", f"{n / stage.engine_seconds:.0f}", f"{cpu:.1f}"]
+            figures = [
+                f"{seconds:.1f}",
+                f"{n / seconds:.0f}",
+                f"{n / stage.usage.generation_seconds:.0f}",
+                f"{cpu:.1f}",
+            ]
             grid.add_row(f"{n}", *figures, f"{cpu / n * 1000:.2f}")
     CONSOLE.print(grid)
-    line.spark.stop()
+    call.spark.stop()
 
 
 def main() -> None:

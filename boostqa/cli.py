@@ -1,4 +1,4 @@
-"""`boostqa`: the line from a terminal. A thin face over jobs and tables."""
+"""`boostqa`: the pipeline from a terminal. A thin face over jobs and tables."""
 
 import json
 import sys
@@ -9,9 +9,11 @@ import typer
 from rich.console import Console
 
 from boostqa import config as conf
-from boostqa import line, report
+from boostqa import pipeline
 from boostqa.errors import ConfigError
-from boostqa.schemas import STAGES
+from boostqa.report import status as status_report
+from boostqa.report.explain import explain as explain_item
+from boostqa.vocabulary import STAGES
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -42,9 +44,9 @@ def run(
     """Run the stages in order in one Spark session; what the ledger holds is not asked again."""
 
     def action() -> None:
-        line.run(conf.load(config, settings), _stages(first, last))
+        pipeline.run(conf.load(config, settings), _stages(first, last))
 
-    sys.exit(line.report_errors(action))
+    sys.exit(pipeline.report_errors(action))
 
 
 @app.command()
@@ -57,13 +59,13 @@ def status(
 
     def action() -> None:
         loaded = conf.load(config, settings)
-        facts = report.collect(line.warehouse(loaded))
+        facts = status_report.collect(pipeline.warehouse(loaded))
         if as_json:
             typer.echo(json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False))
         else:
-            report.show(facts, Console(width=None if sys.stdout.isatty() else 160))
+            status_report.show(facts, Console(width=None if sys.stdout.isatty() else 160))
 
-    sys.exit(line.report_errors(action))
+    sys.exit(pipeline.report_errors(action))
 
 
 @app.command()
@@ -76,9 +78,11 @@ def explain(
 
     def action() -> None:
         loaded = conf.load(config, settings)
-        typer.echo(json.dumps(report.explain(line.warehouse(loaded), item), indent=2, ensure_ascii=False, default=str))
+        typer.echo(
+            json.dumps(explain_item(pipeline.warehouse(loaded), item), indent=2, ensure_ascii=False, default=str)
+        )
 
-    sys.exit(line.report_errors(action))
+    sys.exit(pipeline.report_errors(action))
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ class ConfigError(BoostQAError):
 
 
 class ContractError(BoostQAError):
-    """A table or an account of rows does not hold what its contract says."""
+    """A table or the balance of rows does not hold what its contract says."""
 
     exit_code = 3
 

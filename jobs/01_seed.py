@@ -1,4 +1,4 @@
-"""Job 1, seed: source files, benchmarks -> seed, reject. Reads, normalises and filters the corpora.
+"""Job 1, seed: reads, normalises, splits and filters the corpora.
 
 No probe item may become a seed, and a seed that shares text with a benchmark would only make items that clean rejects.
 """
@@ -8,28 +8,32 @@ from functools import reduce
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from boostqa.line import submit
-from boostqa.lineage import StageRun
+from boostqa.calls.models import target_tokenizer
+from boostqa.pipeline import submit
 from boostqa.sources import read_items, read_records
 from boostqa.stages import decontaminate, seed
+from boostqa.tracking.stage_run import StageRun
+
+READS = ("source files", "probe items", "benchmarks")
+WRITES = ("seed", "reject")
 
 
 def main(stage: StageRun) -> None:
-    """Read, call the stage, write, state the account."""
+    """Read, call the stage, write, check the row balance."""
     conf = stage.config
     records = reduce(DataFrame.unionByName, (read_records(stage.spark, s) for s in conf.seed.sources)).persist()
     held_out = reduce(DataFrame.unionByName, (read_items(stage.spark, s) for s in conf.probe.items))
     benchmarks = reduce(DataFrame.unionByName, (read_items(stage.spark, s) for s in conf.clean.benchmarks), held_out)
     benchmarks = benchmarks.persist()
-    judged = seed.judged(records, held_out.select("question"), conf.seed, stage.tokenizer()).persist()
-    leaks = decontaminate.leaked_seeds(judged.where("rule is null"), benchmarks, conf.clean).persist()
-    seeds, rejects = seed.parted(seed.without_leaks(judged, leaks))
+    judged = seed.judged(records, held_out.select("question"), conf.seed, target_tokenizer(conf)).persist()
+    leaks = decontaminate.leaked_seeds(judged.where("broken is null"), benchmarks, conf.clean).persist()
+    seeds, rejects = seed.split_kept_and_rejected(seed.without_leaks(judged, leaks))
     kept = stage.write("seed", seeds)
     rejected = stage.reject(rejects)
     # A document split into n chunks fans out by n - 1: every chunk but the first, kept or rejected ("file:line#chunk").
-    split = stage.warehouse.read("seed").where("chunk > 0").count()
-    dropped = stage.warehouse.read("reject").where(F.expr("stage = 'seed' and key rlike '#[1-9][0-9]*$'")).count()
-    stage.account(records.count(), kept, rejected, fan_out=split + dropped)
+    split = stage.read_back("seed").where("chunk > 0").count()
+    dropped = stage.read_back("reject").where(F.expr("stage = 'seed' and key rlike '#[1-9][0-9]*$'")).count()
+    stage.check_row_balance(records.count(), kept, rejected, fan_out=split + dropped)
 
 
 if __name__ == "__main__":

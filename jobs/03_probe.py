@@ -1,65 +1,80 @@
-"""Job 3, probe: probe items -> probe, annotation, reject. Scores checkpoints on labelled held-out items, per cell."""
+"""Job 3, probe: scores checkpoints on labelled held-out items, per cell."""
 
 from functools import reduce
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from boostqa.calls.generation import complete
+from boostqa.calls.models import ModelSpec, model_of_role, model_spec
 from boostqa.config import Model
 from boostqa.errors import ConfigError
-from boostqa.generation import complete
-from boostqa.line import submit
-from boostqa.lineage import StageRun
+from boostqa.pipeline import submit
 from boostqa.schemas import ANNOTATION
 from boostqa.sources import read_items
-from boostqa.stages import annotate, probe, subjects
+from boostqa.stages import annotate, probe, probe_labels
+from boostqa.tracking.stage_run import StageRun
+from boostqa.vocabulary import ItemTable
+
+READS = ("probe items",)
+WRITES = ("probe", "annotation", "reject")
+# method -> (requests of labelled items, the pick of each item from their completions)
+METHODS = {
+    "letter": (probe.letter_requests, probe.letter_picks),
+    "cloze": (probe.cloze_requests, probe.cloze_picks),
+}
+
+
+def probe_items(stage: StageRun) -> DataFrame:
+    """The items of all sources. Raises ConfigError for an id that comes twice."""
+    sources = [read_items(stage.spark, s) for s in stage.config.probe.items]
+    items = reduce(DataFrame.unionByName, sources).withColumn("item_id", F.concat_ws("/", "benchmark", "item_id"))
+    if twice := items.persist().groupBy("item_id").count().where("count > 1").first():
+        raise ConfigError(
+            f"probe.items: {twice['count']} items have the id {twice['item_id']}; ids are unique in a source"
+        )
+    return items
 
 
 def labelled(stage: StageRun, items: DataFrame) -> tuple[DataFrame, DataFrame]:
     """Probe items with discipline and difficulty: given by the item, else by its subject's name, else by the annotator."""
-    items = subjects.fill(items).persist()
+    items = probe_labels.label_by_subject(items).persist()
     unlabelled = items.where(F.col("discipline").isNull() | F.col("difficulty").isNull())
-    speaker = stage.speaker("annotator")
-    asked = annotate.requests(
-        unlabelled.withColumn("text", F.col("question")), stage.name, speaker, stage.config.annotate
-    )
-    labels, rejects = annotate.parse(asked, complete(stage, asked, speaker), "probe_item", stage.name)
-    return subjects.merge(items, labels), rejects
+    annotator = model_of_role(stage.config, "annotator")
+    questions = unlabelled.withColumn("text", F.col("question"))
+    requests = annotate.requests(questions, stage.name, annotator, stage.config.annotate)
+    labels, rejects = annotate.parse(requests, complete(stage, requests, annotator), ItemTable.PROBE_ITEM, stage.name)
+    return probe_labels.with_annotations(items, labels), rejects
+
+
+def picks(stage: StageRun, items: DataFrame, checkpoint: ModelSpec) -> list[DataFrame]:
+    """What a checkpoint picks, for each method: [item_id, pick, request_ids, method, checkpoint]; one call for all."""
+    methods = {name: METHODS[name] for name in stage.config.probe.methods}
+    requests = {name: build(items, checkpoint) for name, (build, _) in methods.items()}
+    merged = reduce(lambda a, b: a.unionByName(b, allowMissingColumns=True), requests.values())
+    completions = complete(stage, merged, checkpoint)
+    about = {"checkpoint": F.lit(checkpoint.model.id)}
+    return [
+        pick(requests[name], completions).withColumns({"method": F.lit(name), **about})
+        for name, (_, pick) in methods.items()
+    ]
 
 
 def main(stage: StageRun) -> None:
-    """Read, call the stage, write, state the account."""
+    """Read, call the stage, write, check the row balance."""
     conf = stage.config.probe
-    sources = [read_items(stage.spark, s) for s in conf.items]
-    items = (
-        reduce(DataFrame.unionByName, sources).withColumn("item_id", F.concat_ws("/", "benchmark", "item_id")).persist()
-    )
-    rows_in = items.count()
-    if twice := items.groupBy("item_id").count().where("count > 1").first():
-        raise ConfigError(
-            f"probe.items: {twice['count']} items have the id {twice['item_id']}; ids are unique in a source"
-        )
+    items = probe_items(stage)
     choice_items, unusable = probe.usable(items)
     labels, unlabelled = labelled(stage, choice_items)
     labels = labels.persist()
-    stage.write("annotation", labels.select(*ANNOTATION.schema.names), "item_table = 'probe_item'")
-    picks = []
-    for model in [Model(id=c) for c in conf.checkpoints] or [stage.config.model.generator]:
-        checkpoint, speaker = model.id, stage.speaker_of(model)
-        asked = {"letter": probe.letter_requests, "cloze": probe.cloze_requests}
-        pick = {"letter": probe.letter_picks, "cloze": probe.cloze_picks}
-        requests = {method: asked[method](labels, speaker) for method in conf.methods}
-        merged = reduce(lambda a, b: a.unionByName(b, allowMissingColumns=True), requests.values())
-        completions = complete(stage, merged, speaker)
-        for method in conf.methods:
-            picked = pick[method](requests[method], completions)
-            picks.append(picked.withColumns({"method": F.lit(method), "checkpoint": F.lit(checkpoint)}))
-    scored = reduce(DataFrame.unionByName, picks).persist()
+    stage.write("annotation", labels.select(*ANNOTATION.schema.names), f"item_table = '{ItemTable.PROBE_ITEM}'")
+    checkpoints = [Model(id=c) for c in conf.checkpoints] or [stage.config.model.generator]
+    parts = [part for model in checkpoints for part in picks(stage, labels, model_spec(stage.config, model))]
+    scored = reduce(DataFrame.unionByName, parts).persist()
     stage.write("probe", probe.scores(labels, scored))
     rejected = stage.reject(unusable.unionByName(unlabelled).unionByName(probe.unscored(scored)))
-    kept = stage.warehouse.read("probe").agg(F.sum("items")).first()
-    usable = labels.count()
-    stage.account(rows_in, int(kept[0] or 0), rejected, fan_out=usable * (len(picks) - 1))
+    kept = stage.read_back("probe").agg(F.sum("items")).first()
+    stage.check_row_balance(items.count(), int(kept[0] or 0), rejected, fan_out=labels.count() * (len(parts) - 1))
 
 
 if __name__ == "__main__":

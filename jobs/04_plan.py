@@ -1,27 +1,30 @@
-"""Job 4, plan: annotation, probe -> budget, plan. Turns what the checkpoint lacks into tokens per cell and requests."""
+"""Job 4, plan: turns what the checkpoint lacks into tokens per cell and requests."""
 
 from pyspark.sql import functions as F
 
-from boostqa.line import submit
-from boostqa.lineage import StageRun
+from boostqa.pipeline import submit
 from boostqa.stages import plan
+from boostqa.tracking.stage_run import StageRun
+from boostqa.vocabulary import ItemTable
+
+READS = ("annotation", "seed", "probe")
+WRITES = ("budget", "plan")
 
 
 def main(stage: StageRun) -> None:
-    """Read, call the stage, write, state the account."""
+    """Read, call the stage, write, check the row balance."""
     conf = stage.config.plan
-    labels = (
-        stage.read("annotation").where("item_table = 'seed'").select(F.col("item_id").alias("seed_id"), "discipline")
-    )
+    labels = stage.read("annotation").where(F.col("item_table") == ItemTable.SEED)
+    labels = labels.select(F.col("item_id").alias("seed_id"), "discipline")
     seeds = labels.join(stage.read("seed").select("seed_id", "lang"), "seed_id", "inner").persist()
     last = (stage.config.probe.checkpoints or [stage.config.model.generator.id])[-1]
     probe = stage.read("probe").where(F.col("checkpoint") == last)
     stage.write("budget", plan.budget(seeds, probe, conf))
-    budget = stage.warehouse.read("budget")
+    budget = stage.read_back("budget")
     planned = stage.write("plan", plan.plan(budget, seeds, conf))
     requests = int(budget.agg(F.sum("requests")).first()[0] or 0)
     supply = seeds.count()
-    stage.account(supply, planned, fan_out=requests - supply)
+    stage.check_row_balance(supply, planned, fan_out=requests - supply)
 
 
 if __name__ == "__main__":

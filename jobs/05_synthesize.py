@@ -1,26 +1,30 @@
-"""Job 5, synthesize: plan, seed -> draft, annotation, reject. Writes questions, then measures their difficulty."""
+"""Job 5, synthesize: writes questions, then measures their difficulty."""
 
-from boostqa.generation import complete
-from boostqa.line import submit
-from boostqa.lineage import StageRun
+from boostqa.calls.generation import complete
+from boostqa.calls.models import model_of_role
+from boostqa.pipeline import submit
 from boostqa.stages import annotate, synthesize
+from boostqa.tracking.stage_run import StageRun
+from boostqa.vocabulary import ItemTable
+
+READS = ("plan", "seed")
+WRITES = ("draft", "annotation", "reject")
 
 
 def main(stage: StageRun) -> None:
-    """Read, call the stage, write, state the account."""
+    """Read, call the stage, write, check the row balance."""
     plan, seeds, conf = stage.read("plan"), stage.read("seed"), stage.config
-    generator = stage.speaker("generator")
-    asked = synthesize.requests(plan, seeds, generator, conf.synthesize)
-    parsed, unusable = synthesize.parse(asked, complete(stage, asked, generator))
+    generator, annotator = model_of_role(conf, "generator"), model_of_role(conf, "annotator")
+    requests = synthesize.requests(plan, seeds, generator, conf.synthesize)
+    parsed, unusable = synthesize.parse(requests, complete(stage, requests, generator))
     parsed = parsed.persist()
-    annotator = stage.speaker("annotator")
     questions = annotate.requests(synthesize.as_items(parsed), stage.name, annotator, conf.annotate)
-    labels, unlabelled = annotate.parse(questions, complete(stage, questions, annotator), "draft", stage.name)
-    stage.write("annotation", labels, "item_table = 'draft'")
-    drafts, unfit = synthesize.measured(parsed, labels, unlabelled, conf.synthesize)
+    labels, unlabelled = annotate.parse(questions, complete(stage, questions, annotator), ItemTable.DRAFT, stage.name)
+    stage.write("annotation", labels, f"item_table = '{ItemTable.DRAFT}'")
+    drafts, unfit = synthesize.with_difficulty(parsed, labels, unlabelled, conf.synthesize)
     kept = stage.write("draft", drafts)
     rejected = stage.reject(unusable.unionByName(unfit))
-    stage.account(plan.count(), kept, rejected)
+    stage.check_row_balance(plan.count(), kept, rejected)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,20 @@
-"""Job 9, mix: clean, budget, verdict -> mix, reject, shards, manifest, card. Exports only what the gate judged."""
+"""Job 9, mix: exports what the gate judged, and nothing else: shards, manifest, dataset card."""
 
 import hashlib
 
+from boostqa.calls.models import target_tokenizer
 from boostqa.errors import GateFailed
 from boostqa.export import card, manifest, shards
-from boostqa.line import submit
-from boostqa.lineage import StageRun, code_revision
+from boostqa.pipeline import submit
 from boostqa.stages import mix
+from boostqa.tracking.stage_run import StageRun, code_revision
+
+READS = ("verdict", "clean", "budget")
+WRITES = ("mix", "reject", "shards", "manifest", "dataset card")
 
 
 def main(stage: StageRun) -> None:
-    """Read, call the stage, write, state the account."""
+    """Read, call the stage, write, check the row balance, export."""
     verdicts = [r.asDict() for r in stage.read("verdict").collect()]
     if failed := sum(not v["success"] for v in verdicts):
         raise GateFailed(
@@ -18,13 +22,12 @@ def main(stage: StageRun) -> None:
         )
     judged = {v["table"]: v["version"] for v in verdicts}  # a verdict holds for exact versions: the mix reads no others
     clean, budget = (stage.read(name, version=judged[name]) for name in ("clean", "budget"))
-    tokenizer, conf = stage.tokenizer(), stage.config.mix
+    tokenizer, conf = target_tokenizer(stage.config), stage.config.mix
     rendered = mix.render(clean, tokenizer).persist()
     rows, over = mix.choose(rendered, budget, conf)
     kept = stage.write("mix", rows)
-    stage.account(rendered.count(), kept, stage.reject(over))
-    exported = stage.warehouse.read("mix", stage.outputs["mix"].version)
-    folder = f"{stage.config.output.rstrip('/')}/mix"
+    stage.check_row_balance(rendered.count(), kept, stage.reject(over))
+    exported, folder = stage.read_back("mix"), f"{stage.config.output.rstrip('/')}/mix"
     files = shards.export(exported, folder, list(conf.formats), conf.shards)
     digest = hashlib.sha256(tokenizer.encode()).hexdigest()
     described = manifest.describe(exported, files, judged, code_revision(), stage.config.identity_hash, digest)

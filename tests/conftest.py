@@ -1,30 +1,89 @@
-"""The one Spark session of the tests: lazy, session scope, small, UTC, warehouse in a temporary folder."""
+"""The one Spark session of the tests (lazy, session scope, small, UTC, in a temporary folder), and a stage's run in it."""
 
 import os
 import sys
 
+import pyarrow as pa
 import pytest
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import StructType
+
+from tests.processes import DEMO
 
 os.environ["PYSPARK_PYTHON"] = sys.executable
 os.environ["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
 
 
+# A few rows: planning and compiling cost more than they save.
+FAST = {
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
+
+
 @pytest.fixture(scope="session")
-def spark(tmp_path_factory):
+def worker_folder(tmp_path_factory):
+    """The temporary folder of the session's Python workers, in which engine hosts keep their files."""
+    return tmp_path_factory.mktemp("workers")
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory, worker_folder):
     from boostqa.session import spark_session
 
-    session = spark_session(
-        "tests",
-        master="local[2]",
-        conf={
-            "spark.ui.enabled": "false",
-            "spark.ui.showConsoleProgress": "false",
-            "spark.sql.shuffle.partitions": "2",
-            "spark.databricks.delta.snapshotPartitions": "1",
-            "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
-            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
-            "spark.driver.memory": "1g",
-        },
-    )
-    yield session
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(worker_folder))  # workers inherit it from the JVM
+        session = spark_session(
+            "tests",
+            master="local[2]",
+            conf={
+                "spark.ui.enabled": "false",
+                "spark.ui.showConsoleProgress": "false",
+                "spark.sql.shuffle.partitions": "2",
+                "spark.databricks.delta.snapshotPartitions": "1",
+                "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
+                "spark.driver.memory": "2g",
+                "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",
+            },
+        )
+        for name, value in FAST.items():
+            session.conf.set(name, value)
+        patch.setattr(type(session), "createDataFrame", _local_relation(type(session).createDataFrame))
+        yield session
     session.stop()
+
+
+@pytest.fixture
+def new_stage(spark, tmp_path):
+    """new_stage(*settings, run_id=...): a stage's run; without `warehouse=` on the test's own warehouse."""
+
+    from boostqa import config
+    from boostqa.storage.warehouse import Warehouse
+    from boostqa.tracking.stage_run import StageRun
+
+    def make(*settings, run_id="run1", session=spark):
+        conf = config.load(DEMO, [f"warehouse={tmp_path}/w", *settings])
+        warehouse = Warehouse(session, conf.warehouse, conf.generation.ledger)
+        return StageRun(session, conf, "synthesize", run_id, warehouse)
+
+    return make
+
+
+@pytest.fixture
+def stage(new_stage):
+    return new_stage()
+
+
+def _local_relation(create):
+    """createDataFrame that keeps a list of rows in the plan: Spark's own reads it back through Python workers, a tenth of
+    a second for each task of each job."""
+
+    def created(self, data, schema=None, **more):
+        if not isinstance(data, list) or schema is None or more:
+            return create(self, data, schema, **more)
+        struct = StructType.fromDDL(schema) if isinstance(schema, str) else schema
+        rows = [row if isinstance(row, dict) else dict(zip(struct.names, row, strict=True)) for row in data]
+        return create(self, pa.Table.from_pylist(rows, schema=to_arrow_schema(struct)), struct)
+
+    return created

@@ -13,6 +13,7 @@ _QUANTITY = re.compile(
 )
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 RELATIVE_TOLERANCE = 1e-4
+SCHEMA = "draft_id string, equal array<boolean>, leader array<int>"
 
 
 def plain(answer: str) -> str:
@@ -58,7 +59,7 @@ def same(first: str, second: str, multiple_choice: bool) -> bool | None:
 
 
 def compare(rows: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """[draft_id, answer, blind (answers by sample index), multiple_choice] -> [draft_id, equal, leader].
+    """[draft_id, answer, blind (answers by sample index), multiple_choice] -> SCHEMA.
 
     `equal[i]`: blind answer i against the draft's answer; `leader[i]`: the first blind answer that means the same as i.
     """

@@ -7,8 +7,8 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from boostqa.schemas import GRADES
 from boostqa.taxonomy import disciplines
+from boostqa.vocabulary import GRADES
 from udfs.files import file_system
 
 LISTED = 20  # attributions printed per licence; the column `attribution` holds them all

@@ -11,7 +11,11 @@ from pyspark.sql import functions as F
 
 from boostqa.export.shards import MANIFEST
 from udfs.files import file_system
+from udfs.writers.shard import WRITERS
 
+SHARD_FILE = re.compile(
+    "|".join(rf"{name}/part-\d{{5}}-of-\d{{5}}\.{re.escape(w.EXTENSION)}" for name, w in WRITERS.items())
+)
 GROUPS = ("discipline", "difficulty", "licence", "source", "lang")
 
 
@@ -54,5 +58,5 @@ def write(folder: str, manifest: dict[str, Any]) -> None:
     named = {shard["file"] for shard in manifest["shards"]}
     for info in target.get_file_info(FileSelector(path, recursive=True)):
         file = "/".join(info.path.rsplit("/", 2)[1:])
-        if re.fullmatch(r"(parquet|jsonl)/part-\d{5}-of-\d{5}\.(parquet|jsonl\.zst)", file) and file not in named:
+        if SHARD_FILE.fullmatch(file) and file not in named:
             target.delete_file(info.path)

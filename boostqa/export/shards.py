@@ -6,7 +6,7 @@ from pyspark.sql import DataFrame
 
 from boostqa.schemas import MIX
 from udfs.files import file_system
-from udfs.shard_writer import RESULT, shard_writer
+from udfs.writers.shard import RESULT, shard_writer
 
 MANIFEST = "manifest.json"
 

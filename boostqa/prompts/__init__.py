@@ -9,7 +9,7 @@ import yaml
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-LANGUAGES = ("en", "zh")
+from boostqa.languages import LANGUAGES, in_language
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Prompt:
 
     def render(self, lang: Column, **values: Column) -> Column:
         """The prompt as a string column; Chinese rows get the Chinese text, every other language the English one."""
-        return F.when(lang == "zh", self._fill("zh", values)).otherwise(self._fill("en", values))
+        return in_language(lang, self._fill("zh", values), self._fill("en", values))
 
     def _fill(self, lang: str, values: dict[str, Column]) -> Column:
         parts = re.split(r"\{\{(\w+)\}\}", self.texts[lang])
@@ -50,12 +50,12 @@ def names() -> list[str]:
 
 
 def terms(group: str) -> dict[str, dict[str, str]]:
-    """How a vocabulary (`grade`, `format`, `lever`, `fields`, `answer_form`) is said: language -> term -> words."""
+    """The words for a vocabulary (`grade`, `format`, `lever`, `fields`, `answer_form`): language -> term -> words."""
     words = yaml.safe_load((Path(__file__).parent / "terms.yaml").read_text(encoding="utf-8"))
     return words[group]
 
 
-def say(group: str, term: Column, lang: Column) -> Column:
+def wording(group: str, term: Column, lang: Column) -> Column:
     """The words for `term` in the language of the row's prompt; null for a term the vocabulary lacks."""
     words = {key: F.create_map(*(F.lit(x) for pair in terms(group)[key].items() for x in pair)) for key in LANGUAGES}
-    return F.when(lang == "zh", F.try_element_at(words["zh"], term)).otherwise(F.try_element_at(words["en"], term))
+    return in_language(lang, F.try_element_at(words["zh"], term), F.try_element_at(words["en"], term))

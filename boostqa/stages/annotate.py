@@ -12,83 +12,88 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from boostqa import prompts
+from boostqa.calls.models import ModelSpec
+from boostqa.calls.requests import with_request
 from boostqa.config import Annotate, Sampling
-from boostqa.requests import Speaker, request
-from boostqa.schemas import ANNOTATION, GRADES
+from boostqa.languages import LANGUAGES, in_language
+from boostqa.schemas import ANNOTATION
+from boostqa.stages.rejects import Check, Rule, first_broken, reject_rows
 from boostqa.taxonomy import CANNOT_TELL, disciplines
+from boostqa.vocabulary import GRADES, Cause, FinishReason, ItemTable
 
 LABEL = Sampling(temperature=0.0, top_p=1.0, max_tokens=64)
+ANNOTATION_FAILED = Rule("annotation_failed", Cause.UNLABELLED)
+DISCIPLINE_CANNOT_TELL = Rule("discipline_cannot_tell", Cause.UNLABELLED)
+DIFFICULTY_CANNOT_TELL = Rule("difficulty_cannot_tell", Cause.UNLABELLED)
+RULES = (ANNOTATION_FAILED, DISCIPLINE_CANNOT_TELL, DIFFICULTY_CANNOT_TELL)
+_LABELS = ("discipline", "difficulty")
 
 
-def _choice(lang: Column, names: dict[str, list[str]]) -> Column:
-    said = {key: F.lit(json.dumps({"choice": [*names[key], CANNOT_TELL[key]]}, ensure_ascii=False)) for key in names}
-    return F.when(lang == "zh", said["zh"]).otherwise(said["en"])
+def _choices(label: str, lang: str) -> list[str]:
+    """The names an annotator may choose from."""
+    names = [d.name[lang] for d in disciplines()] if label == "discipline" else list(GRADES)
+    return [*names, CANNOT_TELL[lang]]
 
 
-def requests(items: DataFrame, stage: str, speaker: Speaker, conf: Annotate) -> DataFrame:
+def requests(items: DataFrame, stage: str, spec: ModelSpec, conf: Annotate) -> DataFrame:
     """`items` [item_id, lang, text] -> REQUEST columns with item_id and `label` (discipline | difficulty)."""
     lang, text = F.col("lang"), F.substring("text", 1, conf.max_characters)
     rows, starts = items.select("item_id", "lang", "text"), prompts.terms("reply_start")
-    names = {key: [d.name[key] for d in disciplines()] for key in prompts.LANGUAGES}
-    labels = {"discipline": names, "difficulty": {key: list(GRADES) for key in prompts.LANGUAGES}}
     parts = []
-    for label, choices in labels.items():
-        prompt = prompts.load(f"annotate_{label}")
-        said, start = prompt.render(lang, text=text), {key: starts[key][label] for key in starts}
-        asked = rows.withColumn("label", F.lit(label))
-        structured = _choice(lang, choices)
-        parts.append(request(asked, stage, speaker, prompt, said, LABEL, structured=structured, reply_start=start))
+    for label in _LABELS:
+        template = prompts.load(f"annotate_{label}")
+        choice = {key: json.dumps({"choice": _choices(label, key)}, ensure_ascii=False) for key in LANGUAGES}
+        part = with_request(
+            rows.withColumn("label", F.lit(label)),
+            *(stage, spec, template, template.render(lang, text=text), LABEL),
+            structured=in_language(lang, choice["zh"], choice["en"]),
+            reply_start={key: starts[key][label] for key in starts},
+        )
+        parts.append(part)
     return parts[0].unionByName(parts[1]).drop("lang", "text")
 
 
-def parse(asked: DataFrame, completions: DataFrame, item_table: str, stage: str) -> tuple[DataFrame, DataFrame]:
-    """Requests and the ledger -> (ANNOTATION rows, rejects).
-
-    `asked` holds two requests an item; `completions` is unique by request_id. Reject rules: `annotation_failed` (the
-    request was refused or failed), `discipline_cannot_tell`, `difficulty_cannot_tell`.
-    """
-    answers = completions.select("request_id", "text", "logprob", "finish_reason", "error")
+def _by_item(requests: DataFrame, completions: DataFrame) -> DataFrame:
+    """Requests and the ledger -> one row an item: code and probability of each label, `failure`, `request_ids`, `annotator`."""
     codes = {d.name[key]: d.code for d in disciplines() for key in d.name} | {g: g for g in GRADES}
-    code = F.try_element_at(F.create_map(*(F.lit(x) for pair in codes.items() for x in pair)), F.trim("text"))
-    labelled = asked.select("item_id", "label", "request_id", "model").join(answers, "request_id", "inner")
-    labelled = labelled.withColumns({"code": code, "probability": F.exp("logprob")})
+    code_of_name = F.create_map(*(F.lit(x) for pair in codes.items() for x in pair))
+    answers = completions.select("request_id", "text", "logprob", "finish_reason", "error")
+    labelled = requests.select("item_id", "label", "request_id", "model").join(answers, "request_id", "inner")
+    labelled = labelled.withColumns(
+        {"code": F.try_element_at(code_of_name, F.trim("text")), "probability": F.exp("logprob")}
+    )
 
     def of(label: str, column: str) -> Column:
-        return F.max(F.when(F.col("label") == label, F.col(column)))
+        return F.max(F.when(F.col("label") == label, F.col(column))).alias(f"{label}_{column}")
 
-    items = labelled.groupBy("item_id").agg(
-        *(
-            of(label, c).alias(f"{label}_{c}")
-            for label in ("discipline", "difficulty")
-            for c in ("code", "probability")
-        ),
-        F.max(F.when(~F.col("finish_reason").isin("stop"), F.concat_ws(": ", "finish_reason", "error"))).alias(
-            "failure"
-        ),
+    unfinished = F.col("finish_reason") != FinishReason.STOP
+    return labelled.groupBy("item_id").agg(
+        *(of(label, column) for label in _LABELS for column in ("code", "probability")),
+        F.max(F.when(unfinished, F.concat_ws(": ", "finish_reason", "error"))).alias("failure"),
         F.array_sort(F.collect_list("request_id")).alias("request_ids"),
         F.max("model").alias("annotator"),
     )
-    rule = (
-        F.when(F.col("failure").isNotNull(), "annotation_failed")
-        .when(F.col("discipline_code").isNull(), "discipline_cannot_tell")
-        .when(F.col("difficulty_code").isNull(), "difficulty_cannot_tell")
+
+
+def parse(
+    requests: DataFrame, completions: DataFrame, item_table: ItemTable, stage: str
+) -> tuple[DataFrame, DataFrame]:
+    """Requests (two an item) and the ledger (unique by request_id) -> (ANNOTATION rows, rejects with key item_id).
+
+    Rules: `annotation_failed` (a request was refused or failed), `discipline_cannot_tell`, `difficulty_cannot_tell`.
+    """
+    cannot_tell = F.format_string("annotator %s chose none of the labels", "annotator")
+    checks = (
+        Check(ANNOTATION_FAILED, F.col("failure").isNotNull(), F.col("failure")),
+        Check(DISCIPLINE_CANNOT_TELL, F.col("discipline_code").isNull(), cannot_tell),
+        Check(DIFFICULTY_CANNOT_TELL, F.col("difficulty_code").isNull(), cannot_tell),
     )
-    judged = items.withColumn("rule", rule)
-    kept = judged.where(F.col("rule").isNull()).select(
-        "item_id",
-        F.lit(item_table).alias("item_table"),
-        F.col("discipline_code").alias("discipline"),
-        "discipline_probability",
-        F.col("difficulty_code").alias("difficulty"),
-        "difficulty_probability",
-        "annotator",
-        "request_ids",
+    judged = _by_item(requests, completions).withColumn("broken", first_broken(checks))
+    kept = judged.where("broken is null").withColumns(
+        {
+            "item_table": F.lit(item_table),
+            "discipline": F.col("discipline_code"),
+            "difficulty": F.col("difficulty_code"),
+        }
     )
-    rejects = judged.where(F.col("rule").isNotNull()).select(
-        F.lit(stage).alias("stage"),
-        F.col("item_id").alias("key"),
-        "rule",
-        F.coalesce("failure", F.format_string("annotator %s chose none of the labels", "annotator")).alias("evidence"),
-        "request_ids",
-    )
-    return kept.select(*ANNOTATION.schema.names), rejects
+    return kept.select(*ANNOTATION.schema.names), reject_rows(judged, stage, "item_id", F.col("request_ids"))

@@ -1,10 +1,10 @@
 """refined, seed, benchmarks -> clean, contamination, rejects. Grain: one item. Key: draft_id.
 
 Four steps, because the result of each is read more than once by the next; the caller stores it in between:
-    kept, broken = rules(refined, conf)                                       # persist `broken`; `kept` is not needed
-    screened = screen(refined, broken, seeds, conf)                           # persist: MinHash
-    contamination = contaminate(refined, screened, seeds, benchmarks, conf)   # write and read back: n-grams
-    rows, contaminated = clean(refined, screened, contamination, seeds)       # all rejects: screened and contaminated
+    unfit = rejects_of_unfit(refined, conf)                                        # persist
+    rejected = rejects_with_duplicates(refined, unfit, seeds, conf)                   # persist: MinHash
+    contamination = contaminate(refined, rejected, seeds, benchmarks, conf)   # write and read back: n-grams
+    rows, contaminated = clean(refined, rejected, contamination, seeds)       # all rejects: rejected and contaminated
 
 What may disappear: items that a named rule finds unfit, duplicates among drafts and of seeds, items that share text
 with a benchmark; each is rejected once, for the first reason in this order. What it does not know: whether a question
@@ -15,11 +15,28 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from boostqa.config import Clean
-from boostqa.schemas import CLEAN, REFINED, STRINGS
+from boostqa.matching_text import cjk_characters, folded, grams
+from boostqa.schemas import CLEAN
 from boostqa.stages import decontaminate, deduplicate
-from boostqa.stages.deduplicate import cjk_characters, folded, grams
+from boostqa.stages.rejects import Check, Rule, breaks_rule, first_broken, reject_rows
+from boostqa.stages.wording import is_multiple_choice
+from boostqa.vocabulary import DRAFT_LETTERS, Cause
 
-_LETTERS = "ABCD"  # of the options of a multiple-choice item
+QUESTION_TOO_SHORT = Rule("question_too_short", Cause.RULE)
+QUESTION_TOO_LONG = Rule("question_too_long", Cause.RULE)
+REFERS_TO_PASSAGE = Rule("refers_to_passage", Cause.RULE)
+CHAT_TOKENS = Rule("chat_tokens", Cause.RULE)
+REPETITION = Rule("repetition", Cause.RULE)
+CHOICES_INVALID = Rule("choices_invalid", Cause.RULE)
+EMPTY_ANSWER = Rule("empty_answer", Cause.RULE)
+LANGUAGE_MISMATCH = Rule("language_mismatch", Cause.RULE)
+PLACEHOLDER = Rule("placeholder", Cause.RULE)
+CONTAMINATED = Rule("contaminated", Cause.CONTAMINATION)
+RULES = (
+    *(QUESTION_TOO_SHORT, QUESTION_TOO_LONG, REFERS_TO_PASSAGE, CHAT_TOKENS, REPETITION, CHOICES_INVALID),
+    *(EMPTY_ANSWER, LANGUAGE_MISMATCH, PLACEHOLDER, *deduplicate.RULES, CONTAMINATED),
+)
+
 _MIN_CHINESE_SHARE = 0.05  # of the letters of a question in Chinese; formulas are the rest
 _MAX_CHINESE_SHARE = 0.5  # of the letters of a question in English
 _REPEATED_WORDS, _REPEATED_CHARACTERS = 3, 6
@@ -61,122 +78,127 @@ def _repetition(text: Column) -> Column:
     return 1 - F.try_divide(F.size(F.array_distinct(runs)), F.size(runs))
 
 
-def _rejects(rows: DataFrame, rule: Column, evidence: Column) -> DataFrame:
-    """One REJECT row (without run_id) per row; what an item cost stands in its draft and refined rows."""
-    return rows.select(
-        F.lit("clean").alias("stage"),
-        F.col("draft_id").alias("key"),
-        rule.alias("rule"),
-        evidence.alias("evidence"),
-        F.lit(None).cast(STRINGS).alias("request_ids"),
-    )
+def _width() -> Column:
+    """How much a question says, in letters: a Chinese or Japanese character says about as much as two of them."""
+    return F.length(F.trim("question")) + cjk_characters(F.col("question"))
 
 
-def _first_rule(conf: Clean) -> Column:
-    """struct(rule, evidence) of the first rule that an item breaks, else null."""
-    question, choices, answer = F.col("question"), F.col("choices"), F.col("answer")
-    everything = F.concat_ws("\n", question, choices, answer, "solution")
-    # A Chinese or Japanese character is two columns wide and says about as much as two letters.
-    width = F.length(F.trim(question)) + cjk_characters(question)
-    options = F.size(F.array_distinct(F.filter(F.transform(choices, lambda c: F.trim(c)), lambda c: c != "")))
-    four = (F.size(choices) == len(_LETTERS)) & (options == len(_LETTERS))
-    lettered = F.coalesce(four, F.lit(False)) & answer.isin(*_LETTERS)
-    letters = F.length(F.regexp_replace(question, r"(?:\\[a-zA-Z]+|\P{L})+", ""))  # less LaTeX commands
-    chinese = F.try_divide(cjk_characters(question), letters)
-    wrong_language = F.when(F.col("lang") == "zh", chinese < _MIN_CHINESE_SHARE).when(
-        F.col("lang") == "en", chinese > _MAX_CHINESE_SHARE
-    )
-    empty_form = F.filter(F.array(question, answer, "solution"), lambda t: t.rlike(_EMPTY_FORM))
-    empty_option = F.filter(choices, lambda c: F.trim(c).rlike(_EMPTY_OPTION))
-    left_over = F.concat_ws("", F.get(F.concat(empty_form, F.coalesce(empty_option, F.array())), F.lit(0)))
-    template = F.regexp_extract(everything, _TEMPLATE, 0)
-    placeholder = F.coalesce(F.nullif(template, F.lit("")), left_over)
+def _has_lettered_options() -> Column:
+    """Whether an item has four different options and one of their letters as answer."""
+    choices = F.col("choices")
+    different = F.size(F.array_distinct(F.filter(F.transform(choices, lambda c: F.trim(c)), lambda c: c != "")))
+    whole = (F.size(choices) == len(DRAFT_LETTERS)) & (different == len(DRAFT_LETTERS))
+    return F.coalesce(whole, F.lit(False)) & F.col("answer").isin(*DRAFT_LETTERS)
+
+
+def _chinese_share() -> Column:
+    """Share of Chinese and Japanese characters among a question's letters, LaTeX commands left out."""
+    question = F.col("question")
+    letters = F.length(F.regexp_replace(question, r"(?:\\[a-zA-Z]+|\P{L})+", ""))
+    return F.try_divide(cjk_characters(question), letters)
+
+
+def _placeholder(everything: Column) -> Column:
+    """What a model left over of a template, or a field that holds its own name; empty where there is none."""
+    empty_form = F.filter(F.array("question", "answer", "solution"), lambda t: t.rlike(_EMPTY_FORM))
+    empty_option = F.filter("choices", lambda c: F.trim(c).rlike(_EMPTY_OPTION))
+    left_over = F.get(F.concat(empty_form, F.coalesce(empty_option, F.array())), F.lit(0))
+    template = F.nullif(F.regexp_extract(everything, _TEMPLATE, 0), F.lit(""))
+    return F.coalesce(template, F.concat_ws("", left_over))
+
+
+def _checks(conf: Clean) -> tuple[Check, ...]:
+    """The rules in order, over REFINED columns and `repetition`."""
+    question, lang = F.col("question"), F.col("lang")
+    everything = F.concat_ws("\n", "question", "choices", "answer", "solution")
     passage, chat = F.regexp_extract(question, _PASSAGE, 0), F.regexp_extract(everything, _CHAT, 0)
-    rules = (
-        ("question_too_short", width < conf.min_question_characters, question),
-        ("question_too_long", F.length(question) > conf.max_question_characters, F.length(question)),
-        ("refers_to_passage", passage != "", passage),
-        ("chat_tokens", chat != "", chat),
-        ("repetition", F.col("repetition") > conf.max_repetition, F.round("repetition", 2)),
-        ("choices_invalid", (F.col("format") == "multiple_choice") & ~lettered, F.to_json(F.struct(choices, answer))),
-        ("empty_answer", F.trim(answer) == "", F.lit("")),
-        ("language_mismatch", wrong_language, F.concat_ws(" ", "lang", F.round(chinese, 2))),
-        ("placeholder", placeholder != "", placeholder),
+    chinese = _chinese_share()
+    wrong_language = F.when(lang == "zh", chinese < _MIN_CHINESE_SHARE).when(lang == "en", chinese > _MAX_CHINESE_SHARE)
+    invalid_options = is_multiple_choice() & ~_has_lettered_options()
+    placeholder = _placeholder(everything)
+    return (
+        Check(QUESTION_TOO_SHORT, _width() < conf.min_question_characters, question),
+        Check(QUESTION_TOO_LONG, F.length(question) > conf.max_question_characters, F.length(question)),
+        Check(REFERS_TO_PASSAGE, passage != "", passage),
+        Check(CHAT_TOKENS, chat != "", chat),
+        Check(REPETITION, F.col("repetition") > conf.max_repetition, F.round("repetition", 2)),
+        Check(CHOICES_INVALID, invalid_options, F.to_json(F.struct("choices", "answer"))),
+        Check(EMPTY_ANSWER, F.trim("answer") == "", F.lit("")),
+        Check(LANGUAGE_MISMATCH, wrong_language, F.concat_ws(" ", "lang", F.round(chinese, 2))),
+        Check(PLACEHOLDER, placeholder != "", placeholder),
     )
-    found = (
-        F.when(broken, F.struct(F.lit(name).alias("rule"), evidence.cast("string").alias("evidence")))
-        for name, broken, evidence in rules
-    )
-    return F.coalesce(*found)
 
 
-def rules(refined: DataFrame, conf: Clean) -> tuple[DataFrame, DataFrame]:
-    """REFINED rows -> (REFINED rows that break no rule, rejects of the others; the first rule that applies).
+def rejects_of_unfit(refined: DataFrame, conf: Clean) -> DataFrame:
+    """REFINED rows -> rejects of those that break a named rule, the first that applies.
 
     Rules in order: `question_too_short` (a Chinese character counts as two), `question_too_long`, `refers_to_passage`,
     `chat_tokens`, `repetition` (of question or solution), `choices_invalid`, `empty_answer`, `language_mismatch`,
     `placeholder`.
     """
     repetition = F.greatest(_repetition(F.col("question")), _repetition(F.col("solution")))
-    judged = refined.withColumn("repetition", repetition).withColumn("found", _first_rule(conf))
-    rejected = judged.where(F.col("found").isNotNull())
-    kept = judged.where(F.col("found").isNull()).select(*REFINED.schema.names)
-    return kept, _rejects(rejected, F.col("found.rule"), F.col("found.evidence"))
+    judged = refined.withColumn("repetition", repetition).withColumn("broken", first_broken(_checks(conf)))
+    return _rejects(judged)
 
 
-def _asked() -> Column:
+def _rejects(rows: DataFrame) -> DataFrame:
+    """REJECT rows without request_ids: what an item cost stands in its draft and refined rows."""
+    return reject_rows(rows, "clean", "draft_id")
+
+
+def _comparable() -> Column:
     """Question and options as one text; their order does not make another item."""
     return F.concat_ws("\n", "question", F.array_sort("choices"))
 
 
-def screen(refined: DataFrame, broken: DataFrame, seeds: DataFrame, conf: Clean) -> DataFrame:
-    """REFINED rows, rejects of `rules`, SEED rows -> the rejects so far: `broken`, then `exact_duplicate` among drafts,
+def rejects_with_duplicates(refined: DataFrame, unfit: DataFrame, seeds: DataFrame, conf: Clean) -> DataFrame:
+    """REFINED rows, rejects of `rejects_of_unfit`, SEED rows -> the rejects so far: `unfit`, then `exact_duplicate` among drafts,
     then `near_duplicate` and `near_duplicate_of_seed`, whose evidence is the keeper's id.
 
     Drafts are compared by question and options, with seeds by theirs, or by the text of a seed without a question.
-    The caller persists `broken` before, which is read six times here, and the result after.
+    The caller persists `unfit` before, which is read six times here, and the result after.
     """
-    kept = _without(refined, broken)
-    drafts = kept.select(F.col("draft_id").alias("item_id"), _asked().alias("text"), F.lit(False).alias("is_seed"))
+    fit = _without(refined, unfit)
+    drafts = fit.select(F.col("draft_id").alias("item_id"), _comparable().alias("text"), F.lit(False).alias("is_seed"))
     twins = deduplicate.exact(drafts)
-    text = F.when(F.col("question").isNull(), F.col("text")).otherwise(_asked())
+    text = F.when(F.col("question").isNull(), F.col("text")).otherwise(_comparable())
     known = seeds.select(F.col("seed_id").alias("item_id"), text.alias("text"), F.lit(True).alias("is_seed"))
     singles = drafts.join(twins, on="item_id", how="left_anti")  # twins: unique by item_id
     near = deduplicate.near(singles.unionByName(known), conf.minhash)
-    duplicates = twins.unionByName(near).withColumnRenamed("item_id", "draft_id")
-    return broken.unionByName(_rejects(duplicates, F.col("how"), F.col("keeper_id")))
+    broken = F.struct("rule", F.col("keeper_id").alias("evidence")).alias("broken")
+    duplicates = twins.unionByName(near).select(F.col("item_id").alias("draft_id"), broken)
+    return unfit.unionByName(_rejects(duplicates))
 
 
-def _without(refined: DataFrame, screened: DataFrame) -> DataFrame:
-    return refined.join(screened.select(F.col("key").alias("draft_id")), on="draft_id", how="left_anti")
+def _without(refined: DataFrame, rejected: DataFrame) -> DataFrame:
+    return refined.join(rejected.select(F.col("key").alias("draft_id")), on="draft_id", how="left_anti")
 
 
 def contaminate(
-    refined: DataFrame, screened: DataFrame, seeds: DataFrame, benchmarks: DataFrame, conf: Clean
+    refined: DataFrame, rejected: DataFrame, seeds: DataFrame, benchmarks: DataFrame, conf: Clean
 ) -> DataFrame:
-    """REFINED rows that `screened` (result of `screen`) has not rejected -> CONTAMINATION rows against
+    """REFINED rows that are not `rejected` yet (result of `rejects_with_duplicates`) -> CONTAMINATION rows against
     [benchmark, item_id, question, choices, answer]; the passage of an item is its seed's text.
 
     The caller persists `benchmarks` before, which are read twice here, and writes the result before `clean`.
     """
     passages = seeds.select("seed_id", "source", F.col("text").alias("passage"))
-    items = _without(refined, screened).join(passages, on="seed_id", how="left")  # seeds: unique by seed_id
+    items = _without(refined, rejected).join(passages, on="seed_id", how="left")  # seeds: unique by seed_id
     return decontaminate.matches(items, benchmarks, conf)
 
 
 def clean(
-    refined: DataFrame, screened: DataFrame, contamination: DataFrame, seeds: DataFrame
+    refined: DataFrame, rejected: DataFrame, contamination: DataFrame, seeds: DataFrame
 ) -> tuple[DataFrame, DataFrame]:
-    """REFINED rows less those of `screened` (result of `screen`) and of `contamination` (CONTAMINATION rows) ->
-    (CLEAN rows, rejects `contaminated`); all rejects of the stage are `screened` and these.
+    """REFINED rows less those `rejected` (result of `rejects_with_duplicates`) and those of `contamination` (CONTAMINATION rows) ->
+    (CLEAN rows, rejects `contaminated`); all rejects of the stage are `rejected` and these.
 
-    Evidence of `contaminated` is "benchmark/benchmark item field: match". Source, licence and attribution come from the
-    seed; a seed_id without seed leaves them null, which the contract refuses.
+    Source, licence and attribution come from the seed; a seed_id without seed leaves them null, which the contract refuses.
     """
-    evidence = F.concat(F.concat_ws("/", "benchmark", "benchmark_item"), F.lit(" "), "field", F.lit(": "), "match")
-    leaks = contamination.groupBy("draft_id").agg(F.min(evidence).alias("evidence"))
-    left = _without(refined, screened).join(leaks, on="draft_id", how="left")  # leaks: unique by draft_id
+    leaks = contamination.groupBy("draft_id").agg(F.min(decontaminate.evidence()).alias("leak"))
+    left = _without(refined, rejected).join(leaks, on="draft_id", how="left")  # leaks: unique by draft_id
+    leak = F.col("leak")
+    left = left.withColumn("broken", F.when(leak.isNotNull(), breaks_rule(CONTAMINATED, leak)))
     origin = seeds.select("seed_id", "source", "licence", "attribution")
-    rows = left.where(F.col("evidence").isNull()).join(origin, on="seed_id", how="left")  # seeds: unique by seed_id
-    leaked = left.where(F.col("evidence").isNotNull())
-    return rows.select(*CLEAN.schema.names), _rejects(leaked, F.lit("contaminated"), F.col("evidence"))
+    rows = left.where("broken is null").join(origin, on="seed_id", how="left")  # seeds: unique by seed_id
+    return rows.select(*CLEAN.schema.names), _rejects(left)

@@ -14,8 +14,9 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from boostqa.config import Clean
+from boostqa.matching_text import cjk_characters, folded, grams, is_cjk
 from boostqa.schemas import CONTAMINATION
-from boostqa.stages.deduplicate import cjk_characters, folded, grams, is_cjk
+from boostqa.vocabulary import MatchedField
 
 _WHOLE, _SET = "=", "|"
 _MIN_WORDS, _MIN_CHARACTERS = 4, 8  # of a text that matches as a whole
@@ -74,6 +75,11 @@ def _benchmark_keys(benchmarks: DataFrame, conf: Clean) -> DataFrame:
     return every.withColumn("stock", stock).where(~F.col("stock")).select("benchmark", "benchmark_item", "key")
 
 
+def evidence() -> Column:
+    """A CONTAMINATION row in words: "benchmark/benchmark item field: match"."""
+    return F.concat(F.concat_ws("/", "benchmark", "benchmark_item"), F.lit(" "), "field", F.lit(": "), "match")
+
+
 def matches(items: DataFrame, benchmarks: DataFrame, conf: Clean) -> DataFrame:
     """[draft_id, source, generator, question, choices, answer, passage] and
     [benchmark, item_id, question, choices, answer] -> CONTAMINATION rows.
@@ -82,7 +88,7 @@ def matches(items: DataFrame, benchmarks: DataFrame, conf: Clean) -> DataFrame:
     answer there counts only from one full window on. `match` is the first matching key by position, up to 200
     characters.
     """
-    ours = _keys(items, conf, ["draft_id", "source", "generator"], ["question", "choices", "answer", "passage"])
+    ours = _keys(items, conf, ["draft_id", "source", "generator"], list(MatchedField))
     theirs = _benchmark_keys(benchmarks, conf)
     # The items are what scales: only hashes of the benchmarks, the smaller side, travel to them (8 bytes per window, no
     # shuffle of items). The few windows that remain then meet the benchmarks' text, which also settles equal hashes.
@@ -107,6 +113,5 @@ def leaked_seeds(seeds: DataFrame, benchmarks: DataFrame, conf: Clean) -> DataFr
         F.col("seed_id").alias("draft_id"), "source", F.lit("").alias("generator"),
         "question", "choices", no.alias("answer"), F.col("text").alias("passage"),
     )  # fmt: skip
-    evidence = F.concat(F.concat_ws("/", "benchmark", "benchmark_item"), F.lit(" "), "field", F.lit(": "), "match")
     found = matches(items, benchmarks, conf).groupBy(F.col("draft_id").alias("seed_id"))
-    return found.agg(F.min(evidence).alias("evidence"))
+    return found.agg(F.min(evidence()).alias("evidence"))

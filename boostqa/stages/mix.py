@@ -10,24 +10,28 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from boostqa.config import Mix
-from boostqa.schemas import MIX, STRINGS
+from boostqa.languages import in_language
+from boostqa.schemas import MIX
+from boostqa.stages.rejects import Rule, breaks_rule, reject_rows
+from boostqa.stages.wording import answer_line, question_with_options
+from boostqa.vocabulary import Cause
 from udfs.text import count_tokens
 
+OVER_BUDGET = Rule("over_budget", Cause.OVER_BUDGET)
+RULES = (OVER_BUDGET,)
 CELL = ("discipline", "difficulty")
 SALT = "mix"
-# Hexadecimal digits of the hash that name a bucket: 65,536 buckets, whose sums fit one task at any size of the line.
+# Hexadecimal digits of the hash that name a bucket: 65,536 buckets, whose sums fit one task at any size of the mix.
 BUCKET_DIGITS = 4
 
 
 def _text() -> Column:
     """Question, options, worked solution, final answer; a solution that only repeats the answer is left out."""
-    chinese = F.col("lang") == "zh"
-    letter = F.transform("choices", lambda choice, i: F.concat(F.char(F.lit(ord("A")) + i), F.lit(". "), choice))
-    asked = F.concat_ws("\n", "question", F.array_join(letter, "\n"))
-    worked = F.when(F.trim("solution") != F.trim("answer"), F.nullif(F.trim("solution"), F.lit("")))
-    question = F.concat(F.when(chinese, "问题：").otherwise("Question: "), asked)
-    answer = F.concat(F.when(chinese, "答案：").otherwise("Answer: "), F.trim("answer"))
-    return F.concat_ws("\n\n", question, worked, answer)
+    lang, solution, answer = F.col("lang"), F.trim("solution"), F.trim("answer")
+    label = in_language(lang, "问题：", "Question: ")
+    question = F.concat(label, question_with_options(F.col("question"), F.col("choices")))
+    worked = F.when(solution != answer, F.nullif(solution, F.lit("")))
+    return F.concat_ws("\n\n", question, worked, answer_line(lang, answer))
 
 
 def render(clean: DataFrame, tokenizer_json: str) -> DataFrame:
@@ -44,61 +48,56 @@ def render(clean: DataFrame, tokenizer_json: str) -> DataFrame:
     return rendered.select(*(name for name in MIX.schema.names if name != "shard"))
 
 
-def choose(rendered: DataFrame, budget: DataFrame, conf: Mix) -> tuple[DataFrame, DataFrame]:
-    """`render`'s rows and BUDGET -> (MIX rows of at most `conf.tokens` tokens, rejects).
-
-    Reject rule: `over_budget`. A cell's share is conf.tokens x its budget / all budgets; a cell without a budget has
-    none. Both running sums are exact and no window spans the table: one runs inside each cell; the one over the rest,
-    in hash order, runs inside hash buckets on top of the sum of the buckets before.
-    """
-    rank = F.sha2(F.concat(F.lit(SALT), "draft_id"), 256)
-    narrow = rendered.select("draft_id", *CELL, "tokens", rank.alias("rank"))
+def _cell_shares(budget: DataFrame, tokens: int) -> DataFrame:
+    """Grain: a cell. [discipline, difficulty, budget, share]: its part of `tokens` by its part of all budgets."""
     all_budgets = F.broadcast(budget.agg(F.sum("tokens").alias("all_budgets")))  # one row
-    share = F.floor(F.lit(float(conf.tokens)) * F.try_divide("tokens", "all_budgets"))
-    shares = budget.crossJoin(all_budgets).select(*CELL, F.col("tokens").alias("budget"), share.alias("share"))
-    in_cell, in_bucket = (Window.partitionBy(*by).orderBy("rank", "draft_id") for by in (CELL, ("bucket",)))
-    first = (
-        narrow.join(F.broadcast(shares), on=list(CELL), how="left")  # budget: unique by cell
-        .withColumn("running", F.sum("tokens").over(in_cell))
-        .withColumn("in_share", F.col("running") <= F.coalesce("share", F.lit(0)))
-        .withColumn("bucket", F.substring("rank", 1, BUCKET_DIGITS))
-    )
+    share = F.floor(F.lit(float(tokens)) * F.try_divide("tokens", "all_budgets"))
+    return budget.crossJoin(all_budgets).select(*CELL, F.col("tokens").alias("budget"), share.alias("share"))
+
+
+def _within_share(rendered: DataFrame, shares: DataFrame) -> DataFrame:
+    """Grain: an item. [draft_id, cell, tokens, rank, budget, in_share]: in hash order, as long as its cell's share lasts."""
+    rank = F.sha2(F.concat(F.lit(SALT), "draft_id"), 256)
+    items = rendered.select("draft_id", *CELL, "tokens", rank.alias("rank"))
+    so_far = F.sum("tokens").over(Window.partitionBy(*CELL).orderBy("rank", "draft_id"))
+    rows = items.join(F.broadcast(shares), on=list(CELL), how="left")  # shares: unique by cell
+    return rows.withColumn("in_share", so_far <= F.coalesce("share", F.lit(0))).drop("share")
+
+
+def _with_filled(rows: DataFrame) -> DataFrame:
+    """Grain: an item. Adds `filled`, the tokens of the rest (not in_share) up to the item in hash order, and `all_taken`,
+    those of all that is in_share.
+
+    A running sum over a whole table would run in one task: this one runs inside hash buckets, on top of the sum of the
+    buckets before.
+    """
+    rows = rows.withColumn("bucket", F.substring("rank", 1, BUCKET_DIGITS))
     rest = F.sum(F.when(F.col("in_share"), 0).otherwise(F.col("tokens")))
-    buckets = first.groupBy("bucket").agg(
-        rest.alias("rest"), F.sum(F.when(F.col("in_share"), F.col("tokens")).otherwise(0)).alias("taken")
-    )
-    taken = F.broadcast(buckets.agg(F.sum("taken").alias("all_taken")))  # one row
-    up_to_bucket = Window.orderBy("bucket")  # at most 65,536 rows
-    offsets = buckets.select("bucket", (F.sum("rest").over(up_to_bucket) - F.col("rest")).alias("offset"))
+    taken = F.sum(F.when(F.col("in_share"), F.col("tokens")).otherwise(0))
+    buckets = rows.groupBy("bucket").agg(rest.alias("rest"), taken.alias("taken"))
+    up_to_bucket = F.sum("rest").over(Window.orderBy("bucket"))  # at most 65,536 rows
+    offsets = buckets.select("bucket", (up_to_bucket - F.col("rest")).alias("offset"))  # unique by bucket
+    totals = buckets.agg(F.sum("taken").alias("all_taken"))  # one row
+    in_bucket = Window.partitionBy("bucket").orderBy("rank", "draft_id")
+    placed = rows.join(F.broadcast(offsets), on="bucket", how="inner").crossJoin(F.broadcast(totals))
+    return placed.withColumn("filled", F.col("offset") + rest.over(in_bucket))
+
+
+def choose(rendered: DataFrame, budget: DataFrame, conf: Mix) -> tuple[DataFrame, DataFrame]:
+    """`render`'s rows and BUDGET -> (MIX rows of at most `conf.tokens` tokens, rejects `over_budget`).
+
+    A cell's share is conf.tokens x its budget / all budgets; a cell without a budget has none. What the cells leave over
+    is filled from all the rest in hash order.
+    """
+    rows = _with_filled(_within_share(rendered, _cell_shares(budget, conf.tokens)))
     left_over = F.lit(conf.tokens) - F.col("all_taken")
-    selected = (
-        first.join(F.broadcast(offsets), on="bucket", how="inner")  # offsets: unique by bucket
-        .crossJoin(taken)
-        .withColumn("filled", F.col("offset") + rest.over(in_bucket))
-        .withColumn("kept", F.col("in_share") | (F.col("filled") <= left_over))
-        .select("draft_id", *CELL, "tokens", "budget", "kept")
-    )
-    chosen = selected.where("kept").select("draft_id")
-    shard = F.pmod(F.xxhash64("draft_id"), F.lit(conf.shards)).cast("int")
-    kept = rendered.join(chosen, on="draft_id", how="inner").withColumn("shard", shard)  # chosen: unique by draft_id
+    kept = F.col("in_share") | (F.col("filled") <= left_over)
     evidence = F.format_string(
         "cell %s %s budget %d tokens, item %d tokens, total %d tokens",
         *CELL, F.coalesce("budget", F.lit(0)), "tokens", F.lit(conf.tokens),
     )  # fmt: skip
-    rejects = selected.where(~F.col("kept")).select(
-        F.lit("mix").alias("stage"),
-        F.col("draft_id").alias("key"),
-        F.lit("over_budget").alias("rule"),
-        evidence.alias("evidence"),
-        F.lit(None).cast(STRINGS).alias("request_ids"),
-    )
-    return kept.select(*MIX.schema.names), rejects
-
-
-def mix(clean: DataFrame, budget: DataFrame, conf: Mix, tokenizer_json: str) -> tuple[DataFrame, DataFrame]:
-    """CLEAN and BUDGET -> (MIX rows, rejects): `render`, then `choose`.
-
-    A job that writes both results calls the two itself and persists the rendered rows between them: tokens are then
-    counted once.
-    """
-    return choose(render(clean, tokenizer_json), budget, conf)
+    judged = rows.select("draft_id", F.when(~kept, breaks_rule(OVER_BUDGET, evidence)).alias("broken"))
+    chosen = judged.where("broken is null").select("draft_id")  # unique
+    shard = F.pmod(F.xxhash64("draft_id"), F.lit(conf.shards)).cast("int")
+    mixed = rendered.join(chosen, on="draft_id", how="inner").withColumn("shard", shard)
+    return mixed.select(*MIX.schema.names), reject_rows(judged, "mix", "draft_id")

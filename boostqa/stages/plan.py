@@ -10,13 +10,11 @@ from pyspark.sql import functions as F
 
 from boostqa.config import Plan
 from boostqa.prompts import terms
-from boostqa.schemas import BUDGET, GRADES, HIGH, PLAN, STEM_BROAD_FIELDS
+from boostqa.schemas import BUDGET, PLAN
+from boostqa.taxonomy import broad_field, is_stem
+from boostqa.vocabulary import GRADES, HIGH_GRADES, Format, Strategy
 
 LEVERS = tuple(terms("lever")["en"])
-
-
-def _stem(discipline: str = "discipline") -> Column:
-    return F.substring(discipline, 1, 2).isin(*STEM_BROAD_FIELDS)
 
 
 def _pooled(probe: DataFrame, *by: str) -> DataFrame:
@@ -31,13 +29,13 @@ def _pooled(probe: DataFrame, *by: str) -> DataFrame:
 
 def _with_accuracy(cells: DataFrame, probe: DataFrame, enough: int) -> DataFrame:
     """Cells with the accuracy of the narrowest level that has `enough` scored items: cell, broad field, all."""
-    probe = probe.withColumn("broad", F.substring("discipline", 1, 2))
+    probe = probe.withColumn("broad", broad_field(F.col("discipline")))
     levels = {
         "cell": (_pooled(probe, "discipline", "difficulty"), ["discipline", "difficulty"]),
         "broad_field": (_pooled(probe, "broad"), ["broad"]),
         "all": (_pooled(probe.withColumn("one", F.lit(1)), "one"), ["one"]),
     }
-    cells = cells.withColumns({"broad": F.substring("discipline", 1, 2), "one": F.lit(1)})
+    cells = cells.withColumns({"broad": broad_field(F.col("discipline")), "one": F.lit(1)})
     for name, (level, keys) in levels.items():  # each level is unique by its keys
         found = F.struct(F.lit(name).alias("accuracy_from"), "accuracy", "chance")
         cells = cells.join(level.where(F.col("items") >= enough).select(*keys, found.alias(name)), keys, "left")
@@ -56,15 +54,15 @@ def budget(labelled: DataFrame, probe: DataFrame, conf: Plan) -> DataFrame:
     cells = supply.crossJoin(
         supply.sparkSession.range(1).select(F.explode(F.array(*map(F.lit, GRADES))).alias("difficulty"))
     )
-    high = F.col("difficulty").isin(*HIGH)
-    cells = _with_accuracy(cells.where(_stem() | high), probe, conf.min_probe_items)
+    high = F.col("difficulty").isin(*HIGH_GRADES)
+    cells = _with_accuracy(cells.where(is_stem(F.col("discipline")) | high), probe, conf.min_probe_items)
     above_chance = (F.col("accuracy") - F.col("chance")) / (1 - F.col("chance"))
     deficit = F.least(F.lit(1.0), F.greatest(F.lit(0.0), 1 - above_chance))
     total = supply.select(F.sum("seeds").alias("all_seeds"))
     cells = cells.crossJoin(total).withColumns(
         {
             "deficit": F.when(F.col("accuracy").isNull(), 1.0).otherwise(deficit),  # greatest() would skip a null
-            "stem_factor": F.when(_stem(), conf.stem_boost).otherwise(1.0),
+            "stem_factor": F.when(is_stem(F.col("discipline")), conf.stem_boost).otherwise(1.0),
             "supply_factor": F.sqrt(F.col("seeds") / F.col("all_seeds")),
             "difficulty_share": F.when(high, conf.high_difficulty_share).otherwise(1 - conf.high_difficulty_share),
         }
@@ -81,22 +79,28 @@ def budget(labelled: DataFrame, probe: DataFrame, conf: Plan) -> DataFrame:
     return cells.withColumn("requests", requests).select(*BUDGET.schema.names)
 
 
+def _pick_by_hash(options: Column, salt: str) -> Column:
+    """One element of an array, by the hash of seed, grade, sample index and salt; null of an empty array."""
+    number = F.pmod(F.xxhash64("seed_id", "grade", "sample_index", F.lit(salt)), F.nullif(F.size(options), F.lit(0)))
+    return F.get(options, number.cast("int"))
+
+
 def _format(conf: Plan) -> Column:
     """A format by hash, among those that make sense: programming in ICT, calculation and proof in STEM."""
-    broad = F.substring("discipline", 1, 2)
+    ict = broad_field(F.col("discipline")) == "06"
+    ict_only, stem_only = (Format.PROGRAMMING,), (Format.CALCULATION, Format.PROOF)
     sensible = F.filter(
         F.array(*map(F.lit, conf.formats)),
-        lambda f: (
-            F.when(f == "programming", broad == "06").when(f.isin("calculation", "proof"), _stem()).otherwise(True)
-        ),
+        lambda f: F.when(f.isin(*ict_only), ict).when(f.isin(*stem_only), is_stem(F.col("discipline"))).otherwise(True),
     )
-    pick = F.get(
-        sensible,
-        F.pmod(
-            F.xxhash64("seed_id", "grade", "sample_index", F.lit("format")), F.nullif(F.size(sensible), F.lit(0))
-        ).cast("int"),
-    )
-    return F.coalesce(pick, F.lit(conf.formats[0]))
+    return F.coalesce(_pick_by_hash(sensible, "format"), F.lit(conf.formats[0]))
+
+
+def _strategy() -> Column:
+    """high_difficulty outside STEM, multi_grade at low grades, the two in turn (by `rank`) at high grades of STEM."""
+    in_turn = F.when(F.col("rank") % 2 == 0, Strategy.MULTI_GRADE).otherwise(Strategy.HIGH_DIFFICULTY)
+    stem = F.when(F.col("grade").isin(*HIGH_GRADES), in_turn).otherwise(Strategy.MULTI_GRADE)
+    return F.when(is_stem(F.col("discipline")), stem).otherwise(Strategy.HIGH_DIFFICULTY)
 
 
 def plan(budget: DataFrame, labelled: DataFrame, conf: Plan) -> DataFrame:
@@ -107,13 +111,8 @@ def plan(budget: DataFrame, labelled: DataFrame, conf: Plan) -> DataFrame:
     drawn = labelled.select("seed_id", "lang", "discipline").join(cells, "discipline", "inner").select("*", samples)
     order = Window.partitionBy("discipline", "grade").orderBy("sample_index", F.xxhash64("seed_id", "grade"), "seed_id")
     drawn = drawn.withColumn("rank", F.row_number().over(order)).where(F.col("rank") <= F.col("requests"))
-    alternate = F.when(F.col("rank") % 2 == 0, "multi_grade").otherwise("high_difficulty")
-    strategy = F.when(~_stem(), "high_difficulty").when(F.col("grade").isin(*HIGH), alternate).otherwise("multi_grade")
-    lever = F.get(
-        F.array(*map(F.lit, LEVERS)),
-        F.pmod(F.xxhash64("seed_id", "grade", "sample_index", F.lit("lever")), F.lit(len(LEVERS))).cast("int"),
-    )
-    drawn = drawn.withColumns({"strategy": strategy, "format": _format(conf)})
-    drawn = drawn.withColumn("lever", F.when(F.col("strategy") == "high_difficulty", lever))
+    drawn = drawn.withColumns({"strategy": _strategy(), "format": _format(conf)})
+    lever = _pick_by_hash(F.array(*map(F.lit, LEVERS)), "lever")
+    drawn = drawn.withColumn("lever", F.when(F.col("strategy") == Strategy.HIGH_DIFFICULTY, lever))
     identity = F.to_json(F.struct("seed_id", "strategy", "grade", "format", "lever", "sample_index"))
     return drawn.withColumn("plan_id", F.sha2(identity, 256)).select(*PLAN.schema.names)

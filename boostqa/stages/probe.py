@@ -9,65 +9,64 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from boostqa import prompts
-from boostqa.requests import Speaker, request
-from boostqa.schemas import PROBE, STRINGS
+from boostqa.calls.models import ModelSpec
+from boostqa.calls.requests import with_request
+from boostqa.languages import in_language
+from boostqa.schemas import PROBE
+from boostqa.stages.rejects import Rule, breaks_rule, reject_rows
+from boostqa.stages.wording import lettered
+from boostqa.vocabulary import OPTION_LETTERS, Cause
 
-LETTERS = "ABCDEFGHIJ"
+NOT_MULTIPLE_CHOICE = Rule("not_multiple_choice", None)
+NOT_SCORED = Rule("not_scored", Cause.NOT_SCORED)
+RULES = (NOT_MULTIPLE_CHOICE, NOT_SCORED)
 Z = 1.959963984540054  # 97.5% quantile of the normal distribution: a 95% interval
 
 
 def usable(items: DataFrame) -> tuple[DataFrame, DataFrame]:
     """Items [item_id, question, choices, answer, lang, discipline, difficulty, ...] -> (multiple choice, rejects)."""
-    options = F.size("choices")
-    answer = F.upper(F.trim("answer"))
-    position = F.when(F.length(answer) == 1, F.instr(F.lit(LETTERS), answer)).otherwise(0)
-    valid = F.coalesce(
-        (options >= 2) & (options <= len(LETTERS)) & (position >= 1) & (position <= options), F.lit(False)
-    )
+    options, answer = F.size("choices"), F.upper(F.trim("answer"))
+    position = F.when(F.length(answer) == 1, F.instr(F.lit(OPTION_LETTERS), answer)).otherwise(0)
+    lettered_answer = (position >= 1) & (position <= options)
+    valid = F.coalesce((options >= 2) & (options <= len(OPTION_LETTERS)) & lettered_answer, F.lit(False))
     judged = items.withColumns({"answer": answer, "valid": valid})
-    rejects = judged.where(~F.col("valid")).select(
-        F.lit("probe").alias("stage"),
-        F.col("item_id").alias("key"),
-        F.lit("not_multiple_choice").alias("rule"),
-        F.format_string(
-            "%s options, answer %s", F.coalesce(options, F.lit(0)).cast("string"), F.coalesce("answer", F.lit("null"))
-        ).alias("evidence"),
-        F.lit(None).cast(STRINGS).alias("request_ids"),
+    seen = F.format_string(
+        "%s options, answer %s", F.coalesce(options, F.lit(0)).cast("string"), F.coalesce("answer", F.lit("null"))
     )
-    return judged.where("valid").drop("valid"), rejects
+    judged = judged.withColumn("broken", F.when(~F.col("valid"), breaks_rule(NOT_MULTIPLE_CHOICE, seen)))
+    return judged.where("valid").drop("valid", "broken"), reject_rows(judged, "probe", "item_id")
 
 
-def _lettered(choices: Column) -> Column:
-    letters = F.array(*(F.lit(letter) for letter in LETTERS))
-    lines = F.transform(choices, lambda c, i: F.concat(F.get(letters, i), F.lit(". "), c, F.lit("\n")))
-    return F.array_join(lines, "")
+def _space(lang: Column) -> Column:
+    """English prompts end with "Answer:", after which a token begins with its space; Chinese ones take none."""
+    return in_language(lang, "", " ")
 
 
-def letter_requests(items: DataFrame, speaker: Speaker) -> DataFrame:
+def letter_requests(items: DataFrame, spec: ModelSpec) -> DataFrame:
     """One request an item: the log-probabilities of the option letters as next token."""
-    prompt, lang = prompts.load("probe"), F.col("lang")
-    # English prompts end with "Answer:", after which a letter is a token with its leading space; Chinese ones take none.
-    space = F.when(lang == "zh", "").otherwise(" ")
-    letters = F.slice(F.array(*(F.concat(space, F.lit(x)) for x in LETTERS)), 1, F.size("choices"))
+    template, lang = prompts.load("probe"), F.col("lang")
+    letters = F.slice(F.array(*(F.concat(_space(lang), F.lit(x)) for x in OPTION_LETTERS)), 1, F.size("choices"))
     structured = F.to_json(F.struct(letters.alias("letters")))
-    text = prompt.render(lang, question=F.col("question"), options=_lettered(F.col("choices")))
+    options = F.concat(F.array_join(lettered(F.col("choices")), "\n"), F.lit("\n"))
+    prompt = template.render(lang, question=F.col("question"), options=options)
     rows = items.select("item_id", "lang", "question", "choices")
-    return request(rows, "probe", speaker, prompt, text, chat=False, structured=structured).drop("question", "choices")
+    requests = with_request(rows, "probe", spec, template, prompt, chat=False, structured=structured)
+    return requests.drop("question", "choices")
 
 
-def cloze_requests(items: DataFrame, speaker: Speaker) -> DataFrame:
+def cloze_requests(items: DataFrame, spec: ModelSpec) -> DataFrame:
     """One request an option: the log-probability of its text after the bare question; adds `option` (0-based)."""
-    prompt, lang = prompts.load("probe"), F.col("lang")
+    template, lang = prompts.load("probe"), F.col("lang")
     rows = items.select("item_id", "lang", "question", F.posexplode("choices").alias("option", "choice"))
-    space = F.when(lang == "zh", "").otherwise(" ")
-    text = prompt.render(lang, question=F.col("question"), options=F.lit(""))
-    asked = request(rows, "probe", speaker, prompt, text, chat=False, continuation=F.concat(space, "choice"))
-    return asked.drop("question", "choice")
+    prompt = template.render(lang, question=F.col("question"), options=F.lit(""))
+    continuation = F.concat(_space(lang), "choice")
+    requests = with_request(rows, "probe", spec, template, prompt, chat=False, continuation=continuation)
+    return requests.drop("question", "choice")
 
 
-def letter_picks(asked: DataFrame, completions: DataFrame) -> DataFrame:
+def letter_picks(requests: DataFrame, completions: DataFrame) -> DataFrame:
     """[item_id, pick, request_ids]: the most likely letter; null where the request was not scored."""
-    scores = asked.select("item_id", "request_id").join(
+    scores = requests.select("item_id", "request_id").join(
         completions.select("request_id", "choice_logprobs"), "request_id", "inner"
     )
     ranked = F.array_sort(
@@ -79,10 +78,10 @@ def letter_picks(asked: DataFrame, completions: DataFrame) -> DataFrame:
     return scores.select("item_id", pick, F.array("request_id").alias("request_ids"))
 
 
-def cloze_picks(asked: DataFrame, completions: DataFrame) -> DataFrame:
+def cloze_picks(requests: DataFrame, completions: DataFrame) -> DataFrame:
     """[item_id, pick, request_ids]: the letter of the option with the highest log-probability per character; null where
     one is missing."""
-    scored = asked.select("item_id", "option", "request_id", "continuation").join(
+    scored = requests.select("item_id", "option", "request_id", "continuation").join(
         completions.select("request_id", "logprob"), "request_id", "inner"
     )
     rate = F.col("logprob") / F.length("continuation")
@@ -92,19 +91,17 @@ def cloze_picks(asked: DataFrame, completions: DataFrame) -> DataFrame:
         F.bool_and(F.col("logprob").isNotNull()).alias("whole"),
         F.array_sort(F.collect_list("request_id")).alias("request_ids"),
     )
-    letter = F.substring(F.lit(LETTERS), F.col("option") + 1, F.lit(1))
+    letter = F.substring(F.lit(OPTION_LETTERS), F.col("option") + 1, F.lit(1))
     return item.select("item_id", F.when(F.col("whole"), letter).alias("pick"), "request_ids")
 
 
 def unscored(picks: DataFrame) -> DataFrame:
     """Rejects for items without a pick; `picks` is [item_id, pick, request_ids, method, checkpoint]."""
-    return picks.where(F.col("pick").isNull()).select(
-        F.lit("probe").alias("stage"),
-        F.concat_ws("#", "item_id", "method", "checkpoint").alias("key"),
-        F.lit("not_scored").alias("rule"),
-        F.lit("a request of the item was refused or failed: see completion.error of stage probe").alias("evidence"),
-        "request_ids",
+    evidence = F.lit("a request of the item was refused or failed: see completion.error of stage probe")
+    missing = picks.where(F.col("pick").isNull()).withColumns(
+        {"key": F.concat_ws("#", "item_id", "method", "checkpoint"), "broken": breaks_rule(NOT_SCORED, evidence)}
     )
+    return reject_rows(missing, "probe", "key", F.col("request_ids"))
 
 
 def scores(items: DataFrame, picks: DataFrame) -> DataFrame:

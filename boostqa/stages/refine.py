@@ -11,180 +11,175 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from boostqa import prompts
+from boostqa.calls.models import ModelSpec
+from boostqa.calls.requests import with_request
 from boostqa.config import Refine, Sampling
-from boostqa.requests import Speaker, request
 from boostqa.schemas import DRAFT, REFINED
-from udfs.answers import compare
+from boostqa.schemas.table import STRINGS
+from boostqa.stages.rejects import Rule, breaks_rule, reject_rows
+from boostqa.stages.wording import answer_shape, is_multiple_choice, json_constraint, question_with_options
+from boostqa.vocabulary import DRAFT_LETTERS, AnswerStatus, Cause, FinishReason, Rewrite
+from udfs import answers
 
+NO_BLIND_ANSWER = Rule("no_blind_answer", Cause.DISPUTE)
+DISPUTED = Rule("disputed", Cause.DISPUTE)
+RULES = (NO_BLIND_ANSWER, DISPUTED)
 REPLY = "solution string, answer string"
 YES_NO = json.dumps({"choice": ["yes", "no"]})
 JUDGE = Sampling(temperature=0.0, top_p=1.0, max_tokens=8)
 
 
-def _multiple_choice() -> Column:
-    return F.col("format") == "multiple_choice"
+def _reply_constraint() -> Column:
+    """A reply of solution and answer; a multiple-choice answer is one of the item's letters."""
+    text = {"type": "string", "minLength": 1}
+    letters = json_constraint({"solution": text, "answer": {"enum": list(DRAFT_LETTERS)}})
+    return F.when(is_multiple_choice(), letters).otherwise(json_constraint({"solution": text, "answer": text}))
 
 
-def _shape() -> Column:
-    return F.when(_multiple_choice(), "multiple_choice").otherwise("open")
+def _question() -> Column:
+    return question_with_options(F.col("question"), F.col("choices"))
 
 
-def _reply_schema() -> Column:
-    """JSON Schema of solution and answer; a multiple-choice answer is one of the item's letters."""
-
-    def schema(answer: dict) -> str:
-        fields = {"solution": {"type": "string", "minLength": 1}, "answer": answer}
-        return json.dumps(
-            {"json": {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}}
-        )
-
-    letters = schema({"enum": ["A", "B", "C", "D"]})
-    return F.when(_multiple_choice(), letters).otherwise(schema({"type": "string", "minLength": 1}))
+def _reply_answer() -> Column:
+    """The answer in a reply's JSON (column `reply`); null where the attempt failed, was truncated, or left it blank."""
+    return F.when(F.col("finish_reason") == FinishReason.STOP, F.nullif(F.trim(F.col("reply")["answer"]), F.lit("")))
 
 
-def _asked_question() -> Column:
-    letters = F.array(*map(F.lit, "ABCDEFGHIJ"))
-    options = F.transform("choices", lambda c, i: F.concat(F.lit("\n"), F.get(letters, i), F.lit(". "), c))
-    return F.concat("question", F.coalesce(F.array_join(options, ""), F.lit("")))
+def _compare(rows: DataFrame, blind: Column) -> DataFrame:
+    """[draft_id, answer, format] and an array of answers -> answers.SCHEMA, unique by draft_id."""
+    pairs = rows.select("draft_id", "answer", blind.alias("blind"), is_multiple_choice().alias("multiple_choice"))
+    return pairs.mapInPandas(answers.compare, answers.SCHEMA)
 
 
-def blind_requests(drafts: DataFrame, speaker: Speaker, conf: Refine) -> DataFrame:
-    """DRAFT rows -> k requests each: the question with its options, nothing else of the draft."""
-    lang, prompt = F.col("lang"), prompts.load("blind")
-    form = prompts.say("answer_form", _shape(), lang)
-    text = prompt.render(lang, question=_asked_question(), answer_form=form)
+def blind_requests(drafts: DataFrame, spec: ModelSpec, conf: Refine) -> DataFrame:
+    """DRAFT rows -> k requests each: the question with its options, nothing else of the draft; adds `attempt`."""
+    lang, template = F.col("lang"), prompts.load("blind")
+    form = prompts.wording("answer_form", answer_shape(), lang)
+    prompt = template.render(lang, question=_question(), answer_form=form)
     attempts = F.explode(F.sequence(F.lit(0), F.lit(conf.blind_attempts - 1))).alias("attempt")
-    rows = drafts.select("draft_id", "lang", "format", "question", "choices", attempts)
-    index = F.col("attempt")
-    asked = request(rows, "refine", speaker, prompt, text, conf.blind, structured=_reply_schema(), sample_index=index)
-    return asked.drop("lang", "format", "question", "choices")
+    requests = with_request(
+        drafts.select("draft_id", "lang", "format", "question", "choices", attempts),
+        *("refine", spec, template, prompt, conf.blind),
+        structured=_reply_constraint(),
+        sample_index=F.col("attempt"),
+    )
+    return requests.drop("lang", "format", "question", "choices")
 
 
-def votes(drafts: DataFrame, asked: DataFrame, completions: DataFrame) -> DataFrame:
-    """Drafts with their blind attempts: DRAFT columns, `attempts` and those with an answer, `blind` (arrays by attempt of
-    answer, solution, request_id), `equal` and `leader` (udfs.answers.compare). An attempt that failed or was truncated is
-    no vote."""
-    replies = asked.join(completions.select("request_id", "text", "finish_reason"), "request_id", "inner")
-    reply = F.from_json("text", REPLY)
-    answer = F.when(F.col("finish_reason") == "stop", F.nullif(F.trim(reply["answer"]), F.lit("")))
-    attempt = F.struct("attempt", answer.alias("answer"), reply["solution"].alias("solution"), "request_id")
+def votes(drafts: DataFrame, requests: DataFrame, completions: DataFrame) -> DataFrame:
+    """Grain: a draft. DRAFT columns, `refiner`, `attempts` (struct of attempt, answer, solution, request_id), `blind` (those
+    of them with an answer), `equal` and `leader` (udfs.answers.compare, by position in `blind`).
+
+    An attempt that failed or was truncated is no vote.
+    """
+    replies = requests.join(completions.select("request_id", "text", "finish_reason"), "request_id", "inner")
+    replies = replies.withColumn("reply", F.from_json("text", REPLY))
+    attempt = F.struct(
+        "attempt", _reply_answer().alias("answer"), F.col("reply.solution").alias("solution"), "request_id"
+    )
     per_draft = replies.groupBy("draft_id").agg(
-        F.array_sort(F.collect_list(attempt)).alias("attempts"),
-        F.max("model").alias("refiner"),
+        F.array_sort(F.collect_list(attempt)).alias("attempts"), F.max("model").alias("refiner")
     )
     answered = F.filter("attempts", lambda a: a["answer"].isNotNull())
     rows = drafts.join(per_draft, "draft_id", "inner").withColumn("blind", answered)
-    pairs = rows.select(
-        "draft_id", "answer", F.col("blind.answer").alias("blind"), _multiple_choice().alias("multiple_choice")
-    )
-    compared = pairs.mapInPandas(compare, "draft_id string, equal array<boolean>, leader array<int>")
-    return rows.join(compared, "draft_id", "inner")  # both unique by draft_id
+    return rows.join(_compare(rows, F.col("blind.answer")), "draft_id", "inner")  # both unique by draft_id
 
 
-def judge_requests(votes: DataFrame, speaker: Speaker) -> DataFrame:
+def judge_requests(votes: DataFrame, spec: ModelSpec) -> DataFrame:
     """One request for each blind answer that the matcher could not decide, each different answer once; adds `position`."""
-    lang, prompt = F.col("lang"), prompts.load("judge")
-    open_pairs = votes.select(
-        "draft_id",
-        "lang",
-        "question",
-        "answer",
-        F.posexplode(F.arrays_zip("equal", "leader", F.col("blind.answer").alias("other"))).alias("position", "pair"),
-    ).where(F.col("pair.equal").isNull() & (F.col("pair.leader") == F.col("position")))
-    text = prompt.render(lang, question=F.col("question"), first=F.col("answer"), second=F.col("pair.other"))
-    asked = request(open_pairs, "refine", speaker, prompt, text, JUDGE, structured=F.lit(YES_NO))
-    return asked.drop("lang", "question", "answer", "pair")
+    lang, template = F.col("lang"), prompts.load("judge")
+    pair = F.arrays_zip("equal", "leader", F.col("blind.answer").alias("other"))
+    pairs = votes.select("draft_id", "lang", "question", "answer", F.posexplode(pair).alias("position", "pair"))
+    undecided = pairs.where(F.col("pair.equal").isNull() & (F.col("pair.leader") == F.col("position")))
+    prompt = template.render(lang, question=F.col("question"), first=F.col("answer"), second=F.col("pair.other"))
+    requests = with_request(undecided, "refine", spec, template, prompt, JUDGE, structured=F.lit(YES_NO))
+    return requests.drop("lang", "question", "answer", "pair")
 
 
-def decide(votes: DataFrame, asked: DataFrame, completions: DataFrame) -> tuple[DataFrame, DataFrame]:
-    """Votes and judgements -> (decided rows, rejects `disputed` or `no_blind_answer`, key draft_id).
-
-    Decided rows add status, draft_answer, final answer and solution, `votes` and `request_ids`.
-    """
-    judged = asked.select("draft_id", "position", "request_id").join(
-        completions.select("request_id", "text"), "request_id", "inner"
-    )
-    verdicts = judged.groupBy("draft_id").agg(
-        F.map_from_entries(F.collect_list(F.struct("position", (F.col("text") == "yes").alias("same")))).alias(
-            "verdicts"
-        ),
+def _with_judgements(votes: DataFrame, requests: DataFrame, completions: DataFrame) -> DataFrame:
+    """Grain: a draft. Adds `judged` (position in `blind` -> whether the judge found it equal) and `request_ids`."""
+    replies = completions.select("request_id", (F.col("text") == "yes").alias("same"))
+    judged = requests.select("draft_id", "position", "request_id").join(replies, "request_id", "inner")
+    per_draft = judged.groupBy("draft_id").agg(
+        F.map_from_entries(F.collect_list(F.struct("position", "same"))).alias("judged"),
         F.array_sort(F.collect_list("request_id")).alias("judge_ids"),
     )
-    rows = votes.join(verdicts, "draft_id", "left")  # both unique by draft_id
-    judge_ids = F.coalesce("judge_ids", F.array().cast("array<string>"))
-    rows = rows.withColumn("request_ids", F.concat(F.col("attempts.request_id"), judge_ids))
-    # A judged answer speaks for all that the matcher found equal to it.
+    judge_ids = F.coalesce("judge_ids", F.array().cast(STRINGS))
+    rows = votes.join(per_draft, "draft_id", "left")  # both unique by draft_id
+    return rows.withColumn("request_ids", F.concat(F.col("attempts.request_id"), judge_ids))
+
+
+def _with_counts(rows: DataFrame) -> DataFrame:
+    """Grain: a draft. Adds `agreeing` (attempts that confirm the draft's answer), `winner` (the blind attempt whose answer
+    most attempts gave; the first of equals) and `winner_votes`.
+
+    A judged answer speaks for all that the matcher found equal to it: `leader` is the first of these.
+    """
     confirmed = F.transform(
-        "equal", lambda e, i: F.coalesce(e, F.try_element_at("verdicts", F.get("leader", i)), F.lit(False))
+        "equal", lambda equal, i: F.coalesce(equal, F.try_element_at("judged", F.get("leader", i)), F.lit(False))
     )
-    rows = rows.withColumn("confirmed", confirmed)
-    agreed = F.size(F.filter("confirmed", lambda c: c))
-    sizes = F.transform("leader", lambda lead: F.size(F.filter("leader", lambda other: other == lead)))
-    rows = rows.withColumns({"agreed": agreed, "largest": F.coalesce(F.array_max(sizes), F.lit(0)), "sizes": sizes})
-    rows = rows.withColumn("winner", F.get("blind", F.array_position("sizes", F.col("largest")).cast("int") - 1))
+    same_answer = F.transform("leader", lambda lead: F.size(F.filter("leader", lambda other: other == lead)))
+    rows = rows.withColumns({"agreeing": F.size(F.filter(confirmed, lambda c: c)), "same_answer": same_answer})
+    rows = rows.withColumn("winner_votes", F.coalesce(F.array_max("same_answer"), F.lit(0)))
+    first_of_largest = F.array_position("same_answer", F.col("winner_votes")).cast("int") - 1
+    return rows.withColumn("winner", F.get("blind", first_of_largest))
+
+
+def decide(votes: DataFrame, requests: DataFrame, completions: DataFrame) -> tuple[DataFrame, DataFrame]:
+    """Votes and judgements -> (decided rows, rejects `no_blind_answer` or `disputed` with key draft_id).
+
+    A majority is one of attempts, not of answers. Decided rows are DRAFT columns with the final answer and solution, and
+    draft_answer, status, blind_answers, votes, refiner, request_ids.
+    """
+    rows = _with_counts(_with_judgements(votes, requests, completions))
     attempts = F.size("attempts")
-    status = F.when(F.col("agreed") * 2 > attempts, "agreed").when(F.col("largest") * 2 > attempts, "corrected")
-    rows = rows.withColumn("status", status)
-    rejects = rows.where(F.col("status").isNull()).select(
-        F.lit("refine").alias("stage"),
-        F.col("draft_id").alias("key"),
-        F.when(F.size("blind") == 0, "no_blind_answer").otherwise("disputed").alias("rule"),
-        F.concat_ws(
-            " | ", F.concat(F.lit("draft: "), "answer"), F.concat(F.lit("blind: "), F.to_json("blind.answer"))
-        ).alias("evidence"),
-        "request_ids",
+    draft_confirmed, other_answer_wins = F.col("agreeing") * 2 > attempts, F.col("winner_votes") * 2 > attempts
+    status = F.when(draft_confirmed, AnswerStatus.AGREED).when(other_answer_wins, AnswerStatus.CORRECTED)
+    evidence = F.concat_ws(
+        " | ", F.concat(F.lit("draft: "), "answer"), F.concat(F.lit("blind: "), F.to_json("blind.answer"))
     )
-    corrected = F.col("status") == "corrected"
+    no_majority = F.when(F.size("blind") == 0, breaks_rule(NO_BLIND_ANSWER, evidence)).otherwise(
+        breaks_rule(DISPUTED, evidence)
+    )
+    rows = rows.withColumn("status", status).withColumn("broken", F.when(F.col("status").isNull(), no_majority))
+    corrected = F.col("status") == AnswerStatus.CORRECTED
     decided = rows.where(F.col("status").isNotNull()).withColumns(
         {
             "draft_answer": F.col("answer"),
             "answer": F.when(corrected, F.col("winner.answer")).otherwise(F.col("answer")),
             "solution": F.when(corrected, F.coalesce("winner.solution", F.lit(""))).otherwise(F.col("solution")),
-            "votes": F.when(corrected, F.col("largest")).otherwise(F.col("agreed")),
+            "votes": F.when(corrected, F.col("winner_votes")).otherwise(F.col("agreeing")),
             "blind_answers": F.col("blind.answer"),
         }
     )
     extra = ("draft_answer", "status", "blind_answers", "votes", "refiner", "request_ids")
-    return decided.select(*DRAFT.schema.names, *extra), rejects
+    return decided.select(*DRAFT.schema.names, *extra), reject_rows(rows, "refine", "draft_id", F.col("request_ids"))
 
 
-def rewrite_requests(decided: DataFrame, speaker: Speaker, conf: Refine) -> DataFrame:
+def rewrite_requests(decided: DataFrame, spec: ModelSpec, conf: Refine) -> DataFrame:
     """One request a decided draft: rewrite the solution, the final answer unchanged."""
-    lang, prompt = F.col("lang"), prompts.load("rewrite")
-    text = prompt.render(lang, question=_asked_question(), solution=F.col("solution"), answer=F.col("answer"))
+    template = prompts.load("rewrite")
+    prompt = template.render(F.col("lang"), question=_question(), solution=F.col("solution"), answer=F.col("answer"))
     rows = decided.select("draft_id", "lang", "format", "question", "choices", "solution", "answer")
-    asked = request(rows, "refine", speaker, prompt, text, conf.rewrite, structured=_reply_schema())
-    return asked.select("draft_id", *(c for c in asked.columns if c not in rows.columns))
+    requests = with_request(rows, "refine", spec, template, prompt, conf.rewrite, structured=_reply_constraint())
+    return requests.select("draft_id", *(c for c in requests.columns if c not in rows.columns))
 
 
-def finish(decided: DataFrame, asked: DataFrame, completions: DataFrame) -> DataFrame:
+def finish(decided: DataFrame, requests: DataFrame, completions: DataFrame) -> DataFrame:
     """Decided rows and their rewrites -> REFINED rows; a rewrite that fails or changes the answer is not used."""
-    replies = asked.select("draft_id", F.col("request_id").alias("rewrite_id")).join(
-        completions.select(F.col("request_id").alias("rewrite_id"), "text", "finish_reason"), "rewrite_id", "inner"
+    answered = completions.select(F.col("request_id").alias("rewrite_id"), "text", "finish_reason")
+    replies = requests.select("draft_id", F.col("request_id").alias("rewrite_id")).join(answered, "rewrite_id", "inner")
+    rows = decided.join(replies, "draft_id", "inner").withColumn("reply", F.from_json("text", REPLY))
+    rows = rows.withColumns(
+        {"new_answer": _reply_answer(), "new_solution": F.nullif(F.trim(F.col("reply")["solution"]), F.lit(""))}
     )
-    reply = F.from_json("text", REPLY)
-    answer = F.when(F.col("finish_reason") == "stop", F.nullif(F.trim(reply["answer"]), F.lit("")))
-    rows = decided.join(replies, "draft_id", "inner").withColumns(
-        {"new_answer": answer, "new_solution": F.nullif(F.trim(reply["solution"]), F.lit(""))}
-    )
-    pairs = rows.select(
-        "draft_id",
-        "answer",
-        F.array_compact(F.array("new_answer")).alias("blind"),
-        _multiple_choice().alias("multiple_choice"),
-    )
-    compared = pairs.mapInPandas(compare, "draft_id string, equal array<boolean>, leader array<int>").select(
-        "draft_id", F.get("equal", F.lit(0)).alias("unchanged")
-    )
+    compared = _compare(rows, F.array_compact(F.array("new_answer")))
+    unchanged = compared.select("draft_id", F.get("equal", F.lit(0)).alias("unchanged"))
     usable = F.col("unchanged") & F.col("new_solution").isNotNull()
-    outcome = (
-        F.when(usable, "rewritten")
-        .when(F.col("new_answer").isNotNull(), "kept: the rewrite changed the answer")
-        .otherwise("kept: no rewrite")
-    )
-    rows = rows.join(compared, "draft_id", "inner").withColumns(  # both unique by draft_id
+    outcome = F.when(usable, Rewrite.USED).when(F.col("new_answer").isNotNull(), Rewrite.CHANGED_ANSWER)
+    rows = rows.join(unchanged, "draft_id", "inner").withColumns(  # both unique by draft_id
         {
-            "rewrite": outcome,
+            "rewrite": outcome.otherwise(Rewrite.NONE),
             "solution": F.when(usable, F.col("new_solution")).otherwise(F.col("solution")),
             "request_ids": F.concat("request_ids", F.array("rewrite_id")),
         }

@@ -1,7 +1,7 @@
 """Records -> seeds, rejects: normalise, identify the language, drop by named rules, split documents.
 
 Grain: one seed per document chunk or QA item, key seed_id. A record ends as at least one seed or at least one reject:
-the rules of `_record_rules` drop it whole, then `too_short` (documents) and `duplicate` drop single chunks. Reject keys
+the rules of `_record_checks` drop it whole, then `too_short` (documents) and `duplicate` drop single chunks. Reject keys
 are source:file:line, with #chunk where a chunk is meant. Does not know near duplicates, nor leaks beyond an equal question.
 """
 
@@ -10,8 +10,30 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from boostqa.config import Seed
-from boostqa.schemas import SEED, STRINGS
+from boostqa.schemas import SEED
+from boostqa.schemas.table import STRINGS
+from boostqa.stages.rejects import Check, Rule, breaks_rule, first_broken, reject_rows
+from boostqa.stages.wording import answer_line, lettered
+from boostqa.vocabulary import Kind
 from udfs import text as text_udfs
+
+# No model was asked before a seed is dropped: no tokens are lost.
+MALFORMED = Rule("malformed", None)
+MISSING_FIELD = Rule("missing_field", None)
+LICENCE_MISSING = Rule("licence_missing", None)
+LICENCE_NOT_ALLOWED = Rule("licence_not_allowed", None)
+FIGURE_ONLY = Rule("figure_only", None)
+TOO_SHORT = Rule("too_short", None)
+SYMBOL_RATIO = Rule("symbol_ratio", None)
+REPETITION = Rule("repetition", None)
+LANGUAGE = Rule("language", None)
+PROBE_ITEM = Rule("probe_item", None)
+DUPLICATE = Rule("duplicate", None)
+CONTAMINATED = Rule("contaminated", None)
+RULES = (
+    *(MALFORMED, MISSING_FIELD, LICENCE_MISSING, LICENCE_NOT_ALLOWED, FIGURE_ONLY, TOO_SHORT, SYMBOL_RATIO, REPETITION),
+    *(LANGUAGE, PROBE_ITEM, DUPLICATE, CONTAMINATED),
+)
 
 _DRAWING = "(?:figures?|diagrams?|graphs?|pictures?|images?|photo(?:graph)?s?|illustrations?|sketch(?:es)?|drawings?)"
 _POINTED = r"(?:accompanying|accompanied|following|preceding|previous|given)(?: [\w-]+){0,2}?"
@@ -35,49 +57,33 @@ _FIGURE = "(?i)" + "|".join(
 _CAPTION = (
     r"(?i)^\s*(?:\[(?:figure|fig\.|image|图)[^\]]*\]|!\[.*\]\(.*\)|<img\b.*>|(?:figure|fig\.|图)\s*[\d.]+\s*[:：].*)$"
 )
-_EVIDENCE = 200  # characters
+_EVIDENCE_CHARACTERS = 200
 
 
-def seeds(records: DataFrame, held_out: DataFrame, conf: Seed, tokenizer_json: str) -> tuple[DataFrame, DataFrame]:
-    """(rows of schemas.SEED, rejects) of `records` (sources.RECORD).
-
-    held_out: `question` of every probe item, normalised as read_items gives it. tokenizer_json: content of the target
-    tokenizer's tokenizer.json. Rejects: stage, key, rule, evidence, request_ids (null). Both come from the same
-    `judged` rows: a caller that writes both persists those and calls `parted`.
-    """
-    return parted(judged(records, held_out, conf, tokenizer_json))
-
-
-def parted(rows: DataFrame) -> tuple[DataFrame, DataFrame]:
-    """(seeds, rejects) of `judged` rows."""
-    kept = rows.where(F.col("rule").isNull()).select(*SEED.schema.names)
-    rejects = rows.where(F.col("rule").isNotNull()).select(
-        F.lit("seed").alias("stage"), "key", "rule", "evidence", F.lit(None).cast(STRINGS).alias("request_ids")
-    )
-    return kept, rejects
+def split_kept_and_rejected(rows: DataFrame) -> tuple[DataFrame, DataFrame]:
+    """(SEED rows, rejects with key source:file:line) of `judged` rows."""
+    return rows.where("broken is null").select(*SEED.schema.names), reject_rows(rows, "seed", "key")
 
 
 def without_leaks(rows: DataFrame, leaks: DataFrame) -> DataFrame:
-    """`judged` rows with rule `contaminated` where `leaks` [seed_id, evidence] (unique by seed_id) has the seed."""
+    """`judged` rows, broken by `contaminated` where `leaks` [seed_id, evidence] (unique by seed_id) has the seed."""
     found = leaks.select("seed_id", F.col("evidence").alias("leak"))
-    leaked = F.col("rule").isNull() & F.col("leak").isNotNull()
-    marked = {
-        "evidence": F.when(leaked, F.col("leak")).otherwise(F.col("evidence")),
-        "rule": F.when(leaked, "contaminated").otherwise(F.col("rule")),
-    }
-    return rows.join(found, "seed_id", "left").withColumns(marked).drop("leak")
+    leaked = F.when(F.col("leak").isNotNull(), breaks_rule(CONTAMINATED, F.col("leak")))
+    return rows.join(found, "seed_id", "left").withColumn("broken", F.coalesce("broken", leaked)).drop("leak")
 
 
 def judged(records: DataFrame, held_out: DataFrame, conf: Seed, tokenizer_json: str) -> DataFrame:
-    """One row per chunk of a record that passed the record rules, and per record that did not.
+    """RECORD rows (boostqa/sources) -> one row per chunk of a record that passed the record rules, and per record that did
+    not: SEED columns, `key`, and `broken` (struct of rule and evidence), null in a kept row.
 
-    Columns: schemas.SEED, and key, rule, evidence; rule is null in a kept row. Inputs as for `seeds`.
+    held_out: `question` of every probe item, normalised as read_items gives it. tokenizer_json: content of the target
+    tokenizer's tokenizer.json. `split_kept_and_rejected` parts the rows, which the caller persists.
     """
     ruled = _with_record_verdict(_normalised(records, conf.languages), held_out, conf)
     return _with_chunk_verdict(_chunks(ruled, conf.max_tokens, tokenizer_json), conf.min_characters)
 
 
-def _is(kind: str) -> Column:
+def _is(kind: Kind) -> Column:
     return F.col("kind") == kind
 
 
@@ -93,15 +99,15 @@ def _normalised(records: DataFrame, languages: list[str]) -> DataFrame:
     def identify(text: pd.Series) -> pd.Series:
         return text_udfs.identify_language(text, tuple(languages))
 
-    text = F.when(_is("document"), F.col("text")).when(_is("qa"), F.col("question"))
+    text = F.when(_is(Kind.DOCUMENT), F.col("text")).when(_is(Kind.QA), F.col("question"))
     declared = F.nullif(F.lower(F.regexp_extract("lang", "^[A-Za-z]+", 0)), F.lit(""))
     return records.select(
         *("source", "file", "line", "raw", "kind", "licence", "attribution"),
         F.coalesce("doc_id", F.concat_ws(":", "file", "line")).alias("doc_id"),
         F.nullif(normalise("title"), F.lit("")).alias("title"),
         F.nullif(normalise(text), F.lit("")).alias("text"),
-        normalise_each(F.when(_is("qa"), F.col("choices"))).alias("choices"),
-        F.nullif(normalise(F.when(_is("qa"), F.col("answer"))), F.lit("")).alias("answer"),
+        normalise_each(F.when(_is(Kind.QA), F.col("choices"))).alias("choices"),
+        F.nullif(normalise(F.when(_is(Kind.QA), F.col("answer"))), F.lit("")).alias("answer"),
         F.coalesce(declared, identify(F.when(declared.isNull(), text))).alias("lang"),
     )
 
@@ -112,48 +118,61 @@ def _comparable(question: str) -> Column:
 
 
 def _with_record_verdict(rows: DataFrame, held_out: DataFrame, conf: Seed) -> DataFrame:
-    """rows with `verdict` (rule, evidence): the first record rule that applies, null when none does."""
+    """rows with `broken_by_record`: the first record rule that applies, null when none does."""
     probes = held_out.groupBy(_comparable("question").alias("comparable")).agg(F.min("question").alias("probe"))
-    compared = rows.select("*", F.when(_is("qa"), _comparable("text")).alias("comparable"))
+    compared = rows.select("*", F.when(_is(Kind.QA), _comparable("text")).alias("comparable"))
     joined = compared.join(F.broadcast(probes), on="comparable", how="left")  # unique on the right: grouped
-    return joined.select(*rows.columns, _first(_record_rules(conf)).alias("verdict"))
+    broken = first_broken(_record_checks(conf), _EVIDENCE_CHARACTERS)
+    return joined.select(*rows.columns, broken.alias("broken_by_record"))
 
 
-def _record_rules(conf: Seed) -> list[tuple[str, Column, Column]]:
-    """(rule, whether it applies, evidence) in order. Needs the columns of `_normalised` and probe."""
-    text, licence = F.col("text"), F.col("licence")
-    missing = F.when(text.isNull(), F.when(_is("qa"), "question").otherwise("text")).when(
-        F.exists("choices", lambda option: option == ""), "choices"
-    )
-    lines = F.filter(F.split(text, "\n"), lambda line: line.rlike(r"\S"))
+def _missing_field() -> Column:
+    """Name of the field without which a record is none; null where nothing is missing."""
+    text_field = F.when(_is(Kind.QA), "question").otherwise("text")
+    blank_option = F.exists("choices", lambda option: option == "")
+    return F.when(F.col("text").isNull(), text_field).when(blank_option, "choices")
+
+
+def _only_captions(lines: Column) -> Column:
+    """Whether a document is nothing but headings and captions of drawings."""
     drawn = F.filter(lines, lambda line: ~line.rlike(r"^#{1,6}\s"))
-    captions_only = _is("document") & (F.size(drawn) > 0) & F.forall(drawn, lambda line: line.rlike(_CAPTION))
-    # Symbols: neither letters, marks, numbers nor spaces.
-    symbols, visible = (F.length(F.regexp_replace(text, f"[{c}]", "")) for c in (r"\s\p{Z}\p{L}\p{M}\p{N}", r"\s\p{Z}"))
-    symbol_ratio = F.try_divide(symbols, visible)
-    # Duplicate line character fraction of Gopher (Rae et al. 2021, table A1). Lines alone would condemn "$$" formulas.
+    return _is(Kind.DOCUMENT) & (F.size(drawn) > 0) & F.forall(drawn, lambda line: line.rlike(_CAPTION))
+
+
+def _symbol_ratio(text: Column) -> Column:
+    """Share of the visible characters that are neither letters, marks nor numbers."""
+    symbols = F.length(F.regexp_replace(text, r"[\s\p{Z}\p{L}\p{M}\p{N}]", ""))
+    return F.try_divide(symbols, F.length(F.regexp_replace(text, r"[\s\p{Z}]", "")))
+
+
+def _repetition(lines: Column) -> Column:
+    """Share of characters in repeated lines: the duplicate line character fraction of Gopher (Rae et al. 2021, table A1).
+
+    A share of lines would condemn "$$" formulas.
+    """
     distinct = F.length(F.array_join(F.array_distinct(lines), ""))
-    repetition = 1 - F.try_divide(distinct, F.length(F.array_join(lines, "")))
-    return [
-        ("malformed", F.col("raw").isNotNull(), F.col("raw")),
-        ("missing_field", missing.isNotNull(), missing),
-        ("licence_missing", ~F.coalesce(licence.rlike(r"\S"), F.lit(False)), F.lit("no licence")),
-        ("licence_not_allowed", ~licence.isin(conf.licences), licence),
-        ("figure_only", _is("qa") & text.rlike(_FIGURE), F.regexp_extract(text, _FIGURE, 0)),
-        ("figure_only", captions_only, text),
-        ("too_short", _is("qa") & (F.length(text) < conf.min_question_characters), text),
-        ("symbol_ratio", symbol_ratio > conf.max_symbol_ratio, F.round(symbol_ratio, 3)),
-        ("repetition", repetition > conf.max_repeated_line_ratio, F.round(repetition, 3)),
-        ("language", ~F.col("lang").isin(conf.languages), F.col("lang")),
-        ("probe_item", F.col("probe").isNotNull(), F.col("probe")),
-    ]
+    return 1 - F.try_divide(distinct, F.length(F.array_join(lines, "")))
 
 
-def _first(rules: list[tuple[str, Column, Column]]) -> Column:
-    def verdict(rule: str, evidence: Column) -> Column:
-        return F.struct(F.lit(rule).alias("rule"), F.left(evidence.cast("string"), F.lit(_EVIDENCE)).alias("evidence"))
-
-    return F.coalesce(*(F.when(applies, verdict(rule, evidence)) for rule, applies, evidence in rules))
+def _record_checks(conf: Seed) -> tuple[Check, ...]:
+    """The rules of a record in order. Needs the columns of `_normalised` and `probe` (the equal probe item, or null)."""
+    text, licence, raw, probe = F.col("text"), F.col("licence"), F.col("raw"), F.col("probe")
+    lines = F.filter(F.split(text, "\n"), lambda line: line.rlike(r"\S"))
+    missing, symbol_ratio, repetition = _missing_field(), _symbol_ratio(text), _repetition(lines)
+    has_licence = F.coalesce(licence.rlike(r"\S"), F.lit(False))
+    return (
+        Check(MALFORMED, raw.isNotNull(), raw),
+        Check(MISSING_FIELD, missing.isNotNull(), missing),
+        Check(LICENCE_MISSING, ~has_licence, F.lit("no licence")),
+        Check(LICENCE_NOT_ALLOWED, ~licence.isin(conf.licences), licence),
+        Check(FIGURE_ONLY, _is(Kind.QA) & text.rlike(_FIGURE), F.regexp_extract(text, _FIGURE, 0)),
+        Check(FIGURE_ONLY, _only_captions(lines), text),
+        Check(TOO_SHORT, _is(Kind.QA) & (F.length(text) < conf.min_question_characters), text),
+        Check(SYMBOL_RATIO, symbol_ratio > conf.max_symbol_ratio, F.round(symbol_ratio, 3)),
+        Check(REPETITION, repetition > conf.max_repeated_line_ratio, F.round(repetition, 3)),
+        Check(LANGUAGE, ~F.col("lang").isin(conf.languages), F.col("lang")),
+        Check(PROBE_ITEM, probe.isNotNull(), probe),
+    )
 
 
 def _chunks(rows: DataFrame, max_tokens: int, tokenizer_json: str) -> DataFrame:
@@ -167,13 +186,13 @@ def _chunks(rows: DataFrame, max_tokens: int, tokenizer_json: str) -> DataFrame:
     def count_tokens(text: pd.Series) -> pd.Series:
         return text_udfs.count_tokens(text, tokenizer_json)
 
-    passed = F.col("verdict").isNull()
+    passed = F.col("broken_by_record").isNull()
     other = [c for c in rows.columns if c != "text"]
     texts = rows.select(
         *other,
-        F.when(_is("qa"), F.col("text")).alias("question"),
-        F.when(passed & _is("qa"), _item_text()).alias("item"),
-        F.when(passed & _is("document"), F.col("text")).alias("document"),
+        F.when(_is(Kind.QA), F.col("text")).alias("question"),
+        F.when(passed & _is(Kind.QA), _item_text()).alias("item"),
+        F.when(passed & _is(Kind.DOCUMENT), F.col("text")).alias("document"),
     )
     single = F.array(F.struct(F.col("item").alias("text"), count_tokens("item").alias("tokens")))
     pieces = F.posexplode(F.coalesce(split("document"), single)).alias("chunk", "piece")
@@ -182,27 +201,24 @@ def _chunks(rows: DataFrame, max_tokens: int, tokenizer_json: str) -> DataFrame:
 
 def _item_text() -> Column:
     """A QA item as text: question, options as "A. ..." lines, answer where known."""
-    options = F.transform("choices", lambda option, i: F.concat(F.char(i + 65), F.lit(". "), option))
-    label = F.when(F.col("lang") == "zh", "答案：").otherwise("Answer: ")
-    return F.concat_ws("\n", "text", options, F.concat(label, "answer"))
+    return F.concat_ws("\n", "text", lettered(F.col("choices")), answer_line(F.col("lang"), F.col("answer")))
 
 
 def _with_chunk_verdict(chunks: DataFrame, min_characters: int) -> DataFrame:
     """judged rows: the chunk rules on what passed the record rules; of equal texts the first in the sources stays."""
     record_key = F.concat_ws(":", "source", "file", "line")  # one file may serve two sources
     chunk_key = F.concat(record_key, F.lit("#"), "chunk")
-    short = _is("document") & (F.length("text") < min_characters)
-    verdict = F.coalesce("verdict", _first([("too_short", short, F.col("text"))]))
+    too_short = _is(Kind.DOCUMENT) & (F.length("text") < min_characters)
+    short = F.when(too_short, breaks_rule(TOO_SHORT, F.col("text"), _EVIDENCE_CHARACTERS))
     keyed = chunks.select(
         "*",
-        verdict.alias("before"),
-        F.when(F.col("verdict").isNull(), chunk_key).otherwise(record_key).alias("key"),
+        F.coalesce("broken_by_record", short).alias("broken_alone"),
+        F.when(F.col("broken_by_record").isNull(), chunk_key).otherwise(record_key).alias("key"),
         F.sha2(F.concat_ws("\u001f", "source", "doc_id", "text"), 256).alias("seed_id"),
     )
     # Dropped rows stand alone in their group: they neither win nor lose against a twin.
-    group = F.coalesce(F.when(F.col("before").isNull(), F.sha2("text", 256)), F.col("key"))
-    window = Window.partitionBy(group).orderBy("source", "file", "line", "chunk")
-    place, keeper = F.row_number().over(window).alias("place"), F.first("seed_id").over(window).alias("keeper")
-    twins = keyed.select("*", place, keeper)
-    last = F.coalesce("before", _first([("duplicate", F.col("place") > 1, F.col("keeper"))]))
-    return twins.select(*SEED.schema.names, "key", last["rule"].alias("rule"), last["evidence"].alias("evidence"))
+    group = F.coalesce(F.when(F.col("broken_alone").isNull(), F.sha2("text", 256)), F.col("key"))
+    twins = Window.partitionBy(group).orderBy("source", "file", "line", "chunk")
+    placed = keyed.withColumns({"place": F.row_number().over(twins), "keeper": F.first("seed_id").over(twins)})
+    twin = F.when(F.col("place") > 1, breaks_rule(DUPLICATE, F.col("keeper"), _EVIDENCE_CHARACTERS))
+    return placed.select(*SEED.schema.names, "key", F.coalesce("broken_alone", twin).alias("broken"))

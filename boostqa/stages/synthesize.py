@@ -5,18 +5,28 @@ seeds. What may disappear: requests that failed, were truncated or cannot be par
 (by conf) high_difficulty drafts measured below their aim.
 """
 
-import json
-
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from boostqa import prompts
+from boostqa.calls.models import ModelSpec
+from boostqa.calls.requests import with_request
 from boostqa.config import Synthesize
-from boostqa.requests import Speaker, request
 from boostqa.schemas import DRAFT, PLAN
-from boostqa.taxonomy import disciplines
+from boostqa.stages.rejects import Check, Rule, breaks_rule, first_broken, reject_rows
+from boostqa.stages.wording import answer_shape, is_multiple_choice, json_constraint, lettered
+from boostqa.taxonomy import discipline_name
+from boostqa.vocabulary import DRAFT_LETTERS, UNUSABLE, Cause, FinishReason, Strategy
 
-STRATEGIES = ("multi_grade", "high_difficulty")
+GENERATION_FAILED = Rule("generation_failed", Cause.GENERATION_FAILED)
+TRUNCATED = Rule("truncated", Cause.TRUNCATION)
+EMPTY = Rule("empty", Cause.PARSE_FAILURE)
+INVALID_TEXT = Rule("invalid_text", Cause.PARSE_FAILURE)
+REFUSAL = Rule("refusal", Cause.PARSE_FAILURE)
+UNPARSABLE = Rule("unparsable", Cause.PARSE_FAILURE)
+CHOICES_INVALID = Rule("choices_invalid", Cause.PARSE_FAILURE)
+BELOW_AIM = Rule("below_aim", Cause.DEGRADATION)
+RULES = (GENERATION_FAILED, TRUNCATED, EMPTY, INVALID_TEXT, REFUSAL, UNPARSABLE, CHOICES_INVALID, BELOW_AIM)
 ANSWER = "question string, choices array<string>, solution string, answer string"
 
 # How a model begins that declines the task, in any of the fields.
@@ -29,109 +39,106 @@ _REFUSAL = (
 _INVALID = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F\x{FFFD}]"
 
 
-def _schema(multiple_choice: bool) -> str:
-    """JSON Schema of a draft; the solution stands before the answer, so that the model reasons first."""
-    text = {"type": "string", "minLength": 1}
-    choices = {"type": "array", "items": text, "minItems": 4, "maxItems": 4}
-    fields = {"question": text, "solution": text, "answer": text}
-    if multiple_choice:
-        fields = {"question": text, "choices": choices, "solution": text, "answer": {"enum": ["A", "B", "C", "D"]}}
-    schema = {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
-    return json.dumps({"json": schema})
+def _constraint(multiple_choice: bool) -> str:
+    """What a draft is made of; the solution stands before the answer, so that the model reasons first."""
+    text: dict = {"type": "string", "minLength": 1}
+    if not multiple_choice:
+        return json_constraint({"question": text, "solution": text, "answer": text})
+    options, letters = len(DRAFT_LETTERS), {"enum": list(DRAFT_LETTERS)}
+    choices = {"type": "array", "items": text, "minItems": options, "maxItems": options}
+    return json_constraint({"question": text, "choices": choices, "solution": text, "answer": letters})
 
 
-def shape(format: Column) -> Column:
-    """`multiple_choice` or `open`: what the answer of a format looks like."""
-    return F.when(format == "multiple_choice", "multiple_choice").otherwise("open")
+def _word_values(strategy: Strategy) -> dict[str, Column]:
+    """The values of a strategy's template, from PLAN rows with their seed's text, in the row's language."""
+    lang = F.col("lang")
+    values = {
+        "grade": prompts.wording("grade", F.col("grade"), lang),
+        "discipline": discipline_name(F.col("discipline"), lang),
+        "format": prompts.wording("format", F.col("format"), lang),
+        "text": F.col("text"),
+        "fields": prompts.wording("fields", answer_shape(), lang),
+    }
+    if strategy == Strategy.HIGH_DIFFICULTY:
+        values["lever"] = prompts.wording("lever", F.col("lever"), lang)
+    return values
 
 
-def requests(plan: DataFrame, seeds: DataFrame, speaker: Speaker, conf: Synthesize) -> DataFrame:
+def requests(plan: DataFrame, seeds: DataFrame, spec: ModelSpec, conf: Synthesize) -> DataFrame:
     """PLAN rows with their seed's text (seeds unique by seed_id) -> PLAN and REQUEST columns, one request a plan row."""
     rows = plan.join(seeds.select("seed_id", "text"), "seed_id", "inner")
-    lang = F.col("lang")
-    names = F.create_map(
-        *(F.lit(x) for d in disciplines() for x in (d.code, F.struct(F.lit(d.name["en"]), F.lit(d.name["zh"]))))
-    )
-    name = F.try_element_at(names, F.col("discipline"))
-    said = {
-        "grade": prompts.say("grade", F.col("grade"), lang),
-        "discipline": F.when(lang == "zh", name["col2"]).otherwise(name["col1"]),
-        "format": prompts.say("format", F.col("format"), lang),
-        "text": F.col("text"),
-        "fields": prompts.say("fields", shape(F.col("format")), lang),
-    }
-    structured = F.when(F.col("format") == "multiple_choice", _schema(True)).otherwise(_schema(False))
+    structured = F.when(is_multiple_choice(), _constraint(True)).otherwise(_constraint(False))
     parts = []
-    for strategy in STRATEGIES:
-        prompt = prompts.load(strategy)
-        lever = {"lever": prompts.say("lever", F.col("lever"), lang)} if strategy == "high_difficulty" else {}
-        chosen = rows.where(F.col("strategy") == strategy)
-        text = prompt.render(lang, **said, **lever)
-        index = F.col("sample_index")
-        parts.append(
-            request(
-                chosen, "synthesize", speaker, prompt, text, conf.sampling, structured=structured, sample_index=index
-            )
+    for strategy in Strategy:
+        template = prompts.load(strategy)
+        part = with_request(
+            rows.where(F.col("strategy") == strategy),
+            *("synthesize", spec, template, template.render(F.col("lang"), **_word_values(strategy)), conf.sampling),
+            structured=structured,
+            sample_index=F.col("sample_index"),
         )
+        parts.append(part)
     return parts[0].unionByName(parts[1]).drop("text")
 
 
-def _rejects(rows: DataFrame, key: str) -> DataFrame:
-    return rows.where(F.col("rule").isNotNull()).select(
-        F.lit("synthesize").alias("stage"),
-        F.col(key).alias("key"),
-        "rule",
-        "evidence",
-        F.array("request_id").alias("request_ids"),
-    )
-
-
-def parse(asked: DataFrame, completions: DataFrame) -> tuple[DataFrame, DataFrame]:
-    """Requests and the ledger (unique by request_id) -> (DRAFT columns without difficulty, rejects).
-
-    Reject rules, key plan_id, the first that applies: `generation_failed`, `truncated`, `empty`, `invalid_text`,
-    `refusal`, `unparsable`, `choices_invalid`.
-    """
+def _with_fields(requests: DataFrame, completions: DataFrame) -> DataFrame:
+    """PLAN columns, request_id, generator, `text`, `finish_reason`, `error`, and the JSON's fields (blank is null)."""
     answers = completions.select("request_id", "text", "finish_reason", "error")
-    rows = asked.select(*PLAN.schema.names, "request_id", "model").join(answers, "request_id", "inner")
-    rows = rows.withColumn("json", F.from_json("text", ANSWER))
+    rows = requests.select(*PLAN.schema.names, "request_id", F.col("model").alias("generator"))
+    rows = rows.join(answers, "request_id", "inner").withColumn("json", F.from_json("text", ANSWER))
     field = {c: F.nullif(F.trim(F.col("json")[c]), F.lit("")) for c in ("question", "solution", "answer")}
-    choices = F.when(F.col("format") == "multiple_choice", F.transform(F.col("json")["choices"], lambda c: F.trim(c)))
-    rows = rows.withColumns({**field, "choices": choices})
-    distinct = F.size(F.array_distinct(F.filter("choices", lambda c: F.length(c) > 0)))
-    wrong_choices = (F.col("format") == "multiple_choice") & (F.coalesce(distinct, F.lit(0)) != 4)
-    incomplete = F.col("question").isNull() | F.col("solution").isNull() | F.col("answer").isNull()
-    said = F.concat(F.array("text", *field), F.coalesce("choices", F.array()))
+    choices = F.when(is_multiple_choice(), F.transform(F.col("json")["choices"], lambda c: F.trim(c)))
+    return rows.withColumns({**field, "choices": choices})
+
+
+def _draft_checks() -> tuple[Check, ...]:
+    texts = F.concat(F.array("text", "question", "solution", "answer"), F.coalesce("choices", F.array()))
 
     def any_like(pattern: str) -> Column:
-        return F.coalesce(F.exists(F.array_compact(said), lambda t: t.rlike(pattern)), F.lit(False))
+        return F.exists(F.array_compact(texts), lambda t: t.rlike(pattern))
 
-    rule = (
-        F.when(F.col("finish_reason").isin("refused", "failed"), "generation_failed")
-        .when(F.col("finish_reason") == "length", "truncated")
-        .when(~F.col("text").rlike(r"\S"), "empty")
-        .when(any_like(_INVALID), "invalid_text")
-        .when(any_like(_REFUSAL), "refusal")
-        .when(incomplete, "unparsable")
-        .when(wrong_choices, "choices_invalid")
+    reason, beginning = F.col("finish_reason"), F.substring("text", 1, 300)
+    incomplete = F.col("question").isNull() | F.col("solution").isNull() | F.col("answer").isNull()
+    options = F.size(F.array_distinct(F.filter("choices", lambda c: F.length(c) > 0)))
+    wrong_options = is_multiple_choice() & (F.coalesce(options, F.lit(0)) != len(DRAFT_LETTERS))
+    return (
+        Check(GENERATION_FAILED, reason.isin(*UNUSABLE), F.coalesce("error", "finish_reason")),
+        Check(TRUNCATED, reason == FinishReason.LENGTH, beginning),
+        Check(EMPTY, ~F.col("text").rlike(r"\S"), beginning),
+        Check(INVALID_TEXT, any_like(_INVALID), beginning),
+        Check(REFUSAL, any_like(_REFUSAL), beginning),
+        Check(UNPARSABLE, incomplete, beginning),
+        Check(CHOICES_INVALID, wrong_options, F.coalesce(F.to_json("choices"), F.lit(""))),
     )
-    shown = F.when(rule == "generation_failed", F.coalesce("error", "finish_reason"))
-    shown = shown.when(rule == "choices_invalid", F.to_json("choices")).otherwise(F.substring("text", 1, 300))
-    judged = rows.withColumns({"rule": rule, "evidence": F.coalesce(shown, F.lit("")), "generator": F.col("model")})
-    judged = judged.withColumn("draft_id", F.sha2(F.concat_ws("|", "plan_id", "request_id"), 256))
+
+
+def parse(requests: DataFrame, completions: DataFrame) -> tuple[DataFrame, DataFrame]:
+    """Requests and the ledger (unique by request_id) -> (DRAFT columns without difficulty, rejects).
+
+    Rules, key plan_id, the first that applies: `generation_failed`, `truncated`, `empty`, `invalid_text`, `refusal`,
+    `unparsable`, `choices_invalid`.
+    """
+    rows = _with_fields(requests, completions).withColumns(
+        {
+            "broken": first_broken(_draft_checks()),
+            "draft_id": F.sha2(F.concat_ws("|", "plan_id", "request_id"), 256),
+        }
+    )
     names = [c for c in DRAFT.schema.names if c != "difficulty"]
-    return judged.where(F.col("rule").isNull()).select(*names), _rejects(judged, "plan_id")
+    return rows.where("broken is null").select(*names), _rejects(rows, "plan_id")
+
+
+def _rejects(rows: DataFrame, key: str) -> DataFrame:
+    return reject_rows(rows, "synthesize", key, F.array("request_id"))
 
 
 def as_items(drafts: DataFrame) -> DataFrame:
     """[item_id, lang, text] of parsed drafts for the annotator: question, options, solution and answer, as a seed shows them."""
-    letters = F.array(*map(F.lit, "ABCDEFGHIJ"))
-    options = F.transform("choices", lambda c, i: F.concat(F.get(letters, i), F.lit(". "), c))
-    text = F.concat_ws("\n", "question", F.array_join(options, "\n"), "solution", "answer")
+    text = F.concat_ws("\n", "question", lettered(F.col("choices")), "solution", "answer")
     return drafts.select(F.col("draft_id").alias("item_id"), "lang", text.alias("text"))
 
 
-def measured(
+def with_difficulty(
     drafts: DataFrame, labels: DataFrame, unlabelled: DataFrame, conf: Synthesize
 ) -> tuple[DataFrame, DataFrame]:
     """Parsed drafts, their ANNOTATION rows (unique by item_id) and the rejects of those without a label (unique by key) ->
@@ -139,14 +146,11 @@ def measured(
     """
     labels = labels.select(F.col("item_id").alias("draft_id"), "difficulty")
     rows = drafts.join(labels, "draft_id", "inner")
-    below = (
-        (F.col("strategy") == "high_difficulty")
-        & (F.col("difficulty") < F.col("grade"))
-        & F.lit(conf.below_aim == "reject")
-    )
+    hard = F.col("strategy") == Strategy.HIGH_DIFFICULTY
+    below = hard & (F.col("difficulty") < F.col("grade")) & F.lit(conf.below_aim == "reject")
     evidence = F.format_string("aimed at %s, measured %s", "grade", "difficulty")
-    judged = rows.withColumns({"rule": F.when(below, "below_aim"), "evidence": evidence})
+    judged = rows.withColumn("broken", F.when(below, breaks_rule(BELOW_AIM, evidence)))
     own = drafts.select(F.col("draft_id").alias("key"), F.array("request_id").alias("own"))
     unplaced = unlabelled.join(own, "key", "inner").withColumn("request_ids", F.concat("own", "request_ids"))
     rejects = _rejects(judged, "draft_id").unionByName(unplaced.drop("own"))
-    return judged.where(F.col("rule").isNull()).select(*DRAFT.schema.names), rejects
+    return judged.where("broken is null").select(*DRAFT.schema.names), rejects

@@ -1,6 +1,6 @@
 """ISCED-F 2013 disciplines and the table that maps benchmark subjects to them.
 
-`isced_f.csv`: the detailed fields of UNESCO's ISCED-F 2013 (code, English and Chinese name, broad field, STEM).
+`isced_f.csv`: the detailed fields of UNESCO's ISCED-F 2013 (code, English and Chinese name).
 `subjects.csv`: every MMLU, CMMLU and C-Eval subject -> discipline, and the level where the subject's name says it.
 """
 
@@ -8,6 +8,12 @@ import csv
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+from boostqa.languages import LANGUAGES, in_language
+from boostqa.vocabulary import STEM_BROAD_FIELDS
 
 CANNOT_TELL = {"en": "cannot tell", "zh": "无法判断"}
 
@@ -18,7 +24,6 @@ class Discipline:
 
     code: str
     name: dict[str, str]  # by language: en, zh
-    stem: bool
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ def _rows(file: str) -> list[dict[str, str]]:
 def disciplines() -> tuple[Discipline, ...]:
     """All detailed fields, by code."""
     rows = sorted(_rows("isced_f.csv"), key=lambda r: r["code"])
-    return tuple(Discipline(r["code"], {"en": r["name_en"], "zh": r["name_zh"]}, r["stem"] == "true") for r in rows)
+    return tuple(Discipline(r["code"], {"en": r["name_en"], "zh": r["name_zh"]}) for r in rows)
 
 
 @cache
@@ -51,6 +56,19 @@ def subjects() -> tuple[Subject, ...]:
     )
 
 
-def stem_codes() -> list[str]:
-    """Codes of the STEM disciplines (broad fields 05, 06, 07)."""
-    return [d.code for d in disciplines() if d.stem]
+def discipline_name(code: Column, lang: Column) -> Column:
+    """The name of a discipline in the language of a row's prompt; null for an unknown code."""
+    by_lang = {
+        key: F.create_map(*(F.lit(x) for d in disciplines() for x in (d.code, d.name[key]))) for key in LANGUAGES
+    }
+    return in_language(lang, F.try_element_at(by_lang["zh"], code), F.try_element_at(by_lang["en"], code))
+
+
+def broad_field(code: Column) -> Column:
+    """The broad field of a discipline: its first two digits."""
+    return F.substring(code, 1, 2)
+
+
+def is_stem(code: Column) -> Column:
+    """Whether a discipline is STEM (broad fields 05, 06, 07)."""
+    return broad_field(code).isin(*STEM_BROAD_FIELDS)

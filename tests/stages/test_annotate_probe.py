@@ -5,12 +5,13 @@ import json
 import pytest
 from pyspark.sql import functions as F
 
-from boostqa.config import Annotate, Engine, Model
-from boostqa.requests import Speaker
+from boostqa.calls.models import ModelSpec
+from boostqa.config import Annotate, EngineSettings, Model
 from boostqa.schemas import COMPLETION
-from boostqa.stages import annotate, probe, subjects
+from boostqa.stages import annotate, probe, probe_labels
+from boostqa.vocabulary import ItemTable
 
-SPEAKER = Speaker(Model(id="m"), Engine())
+SPEC = ModelSpec(Model(id="m"), EngineSettings())
 ITEM = "item_id string, lang string, text string"
 PROBE_ITEM = (
     "benchmark string, item_id string, subject string, question string, choices array<string>, answer string, lang string,"
@@ -18,8 +19,8 @@ PROBE_ITEM = (
 )
 
 
-def completions(asked, **answers):
-    """A ledger for `asked`: each answer is a SQL expression over the request's columns."""
+def completions(requests, **answers):
+    """A ledger for `requests`: each answer is a SQL expression over the request's columns."""
     usual = {
         "text": "''",
         "finish_reason": "'stop'",
@@ -32,13 +33,13 @@ def completions(asked, **answers):
         for c in ("prompt_tokens", "generated_tokens", "thinking_tokens", "cached_tokens", "engine_seconds", "attempts")
     }
     values = usual | numbers | {"run_id": "'r'", "finished_at": "timestamp'2026-01-01'"}
-    full = asked.withColumns({k: F.expr(v) for k, v in values.items()})
+    full = requests.withColumns({k: F.expr(v) for k, v in values.items()})
     return full.select(*(F.col(f.name).cast(f.dataType) for f in COMPLETION.schema))
 
 
 def test_annotate_asks_twice_per_item_in_its_language(spark):
     items = spark.createDataFrame([("a", "en", "Newton's laws"), ("b", "zh", "牛顿定律")], ITEM)
-    rows = annotate.requests(items, "annotate", SPEAKER, Annotate()).collect()
+    rows = annotate.requests(items, "annotate", SPEC, Annotate()).collect()
     assert sorted((r["item_id"], r["label"]) for r in rows) == [
         (i, lb) for i in "ab" for lb in ("difficulty", "discipline")
     ]
@@ -50,33 +51,32 @@ def test_annotate_asks_twice_per_item_in_its_language(spark):
 
 def test_annotate_label_becomes_code_with_probability(spark):
     items = spark.createDataFrame([("a", "en", "Newton's laws")], ITEM)
-    asked = annotate.requests(items, "annotate", SPEAKER, Annotate())
+    requests = annotate.requests(items, "annotate", SPEC, Annotate())
     ledger = completions(
-        asked, text="if(label = 'discipline', 'Physics', 'H4')", logprob="if(label = 'discipline', ln(0.25), 0.0)"
+        requests, text="if(label = 'discipline', 'Physics', 'H4')", logprob="if(label = 'discipline', ln(0.25), 0.0)"
     )
-    kept, rejects = annotate.parse(asked, ledger, "seed", "annotate")
+    kept, rejects = annotate.parse(requests, ledger, ItemTable.SEED, "annotate")
     [row] = kept.collect()
     assert (row["discipline"], row["difficulty"]) == ("0533", "H4")
     assert row["discipline_probability"] == pytest.approx(0.25) and len(row["request_ids"]) == 2
     assert rejects.count() == 0
 
 
-@pytest.mark.parametrize(
-    ("answers", "rule"),
-    [
-        ({"text": "if(label = 'discipline', 'cannot tell', 'H4')"}, "discipline_cannot_tell"),
-        ({"text": "if(label = 'discipline', 'Physics', 'cannot tell')"}, "difficulty_cannot_tell"),
-        ({"text": "'Physics'", "finish_reason": "'refused'", "error": "'prompt_too_long: 9 > 8'"}, "annotation_failed"),
-    ],
-)
-def test_annotate_item_without_label_is_rejected_with_the_reason(spark, answers, rule):
-    asked = annotate.requests(spark.createDataFrame([("a", "en", "x")], ITEM), "annotate", SPEAKER, Annotate())
-    kept, rejects = annotate.parse(asked, completions(asked, **answers), "seed", "annotate")
-    [row] = rejects.collect()
-    assert (kept.count(), row["key"], row["rule"]) == (0, "a", rule)
-    assert row["request_ids"] == sorted(r["request_id"] for r in asked.collect())
-    if rule == "annotation_failed":
-        assert "prompt_too_long" in row["evidence"]
+def test_annotate_item_without_label_is_rejected_with_the_reason(spark):
+    items = [("no field", "en", "x"), ("no level", "en", "y"), ("refused", "en", "z")]
+    requests = annotate.requests(spark.createDataFrame(items, ITEM), "annotate", SPEC, Annotate()).cache()
+    text = """case when item_id = 'no field' and label = 'discipline' then 'cannot tell'
+              when item_id = 'no level' and label = 'difficulty' then 'cannot tell'
+              when label = 'discipline' then 'Physics' else 'H4' end"""
+    refused = {"finish_reason": "if(item_id = 'refused', 'refused', 'stop')", "error": "'prompt_too_long: 9 > 8'"}
+    kept, rejects = annotate.parse(requests, completions(requests, text=text, **refused), ItemTable.SEED, "annotate")
+    found = {r["key"]: r for r in rejects.collect()}
+    assert {key: r["rule"] for key, r in found.items()} == {
+        "no field": "discipline_cannot_tell", "no level": "difficulty_cannot_tell", "refused": "annotation_failed"
+    }  # fmt: skip
+    assert kept.count() == 0 and "prompt_too_long" in found["refused"]["evidence"]
+    ids = {key: sorted(r["request_id"] for r in requests.where(F.col("item_id") == key).collect()) for key in found}
+    assert {key: r["request_ids"] for key, r in found.items()} == ids
 
 
 def test_probe_items_that_are_not_multiple_choice_are_rejected(spark):
@@ -95,11 +95,11 @@ def test_probe_letter_and_cloze_pick_the_most_likely_option(spark):
     items = spark.createDataFrame(
         [("b", "i", None, "Capital of France?", ["Rome", "Paris, of course"], "B", "en", "0312", "H1")], PROBE_ITEM
     )
-    letters = probe.letter_requests(items, SPEAKER)
+    letters = probe.letter_requests(items, SPEC)
     assert json.loads(letters.first()["structured"])["letters"] == [" A", " B"]
     ledger = completions(letters, choice_logprobs="map('A', -2.0D, 'B', -1.0D)", finish_reason="'scored'")
     assert probe.letter_picks(letters, ledger).first()["pick"] == "B"
-    cloze = probe.cloze_requests(items, SPEAKER)
+    cloze = probe.cloze_requests(items, SPEC)
     # per character: -5/5 = -1 for " Rome", -8/17 for " Paris, of course"
     ledger = completions(cloze, logprob="if(option = 0, -5.0, -8.0)", finish_reason="'scored'")
     assert probe.cloze_picks(cloze, ledger).first()["pick"] == "B"
@@ -132,7 +132,7 @@ def test_subject_gives_discipline_and_level_and_annotator_the_rest(spark):
         ("mmlu", "b", "astronomy", "q", ["x", "y"], "A", "en", None, None),
         ("own", "c", None, "q", ["x", "y"], "A", "en", "0541", "H2"),
     ]
-    filled = subjects.fill(spark.createDataFrame(rows, PROBE_ITEM))
+    filled = probe_labels.label_by_subject(spark.createDataFrame(rows, PROBE_ITEM))
     got = {r["item_id"]: (r["discipline"], r["difficulty"]) for r in filled.collect()}
     assert got == {"a": ("0533", "H4"), "b": ("0533", None), "c": ("0541", "H2")}
     labels = spark.createDataFrame(
@@ -140,6 +140,6 @@ def test_subject_gives_discipline_and_level_and_annotator_the_rest(spark):
         "item_id string, item_table string, discipline string, discipline_probability double, difficulty string,"
         " difficulty_probability double, annotator string, request_ids array<string>",
     )
-    merged = {r["item_id"]: r for r in subjects.merge(filled, labels).collect()}
+    merged = {r["item_id"]: r for r in probe_labels.with_annotations(filled, labels).collect()}
     assert (merged["b"]["discipline"], merged["b"]["difficulty"], merged["b"]["annotator"]) == ("0533", "H3", "m")
     assert (merged["c"]["annotator"], merged["c"]["request_ids"]) == ("given", [])

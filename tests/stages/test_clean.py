@@ -1,6 +1,7 @@
 from boostqa.config import Clean
 from boostqa.schemas import CLEAN, CONTAMINATION, REFINED, SEED
-from boostqa.stages.clean import clean, contaminate, rules, screen
+from boostqa.stages.clean import clean, contaminate, rejects_of_unfit, rejects_with_duplicates
+from tests.rows import frame, row
 
 CONF = Clean(benchmarks=[])
 REJECTS = "stage string, key string, rule string, evidence string, request_ids array<string>"
@@ -13,29 +14,21 @@ SENTENCE = (
 
 
 def item(draft_id: str, **changes) -> dict:
-    return {
-        "draft_id": draft_id, "plan_id": "p", "seed_id": "s1", "lang": "en", "discipline": "0533", "grade": "H4",
-        "strategy": "multi_grade", "format": "short_answer", "lever": None, "difficulty": "H4",
-        "question": f"Which law relates force and acceleration in case {draft_id}?", "choices": None,
-        "answer": "Newton's second law", "solution": "It follows.", "generator": "g", "request_id": "r",
-        "draft_answer": "Newton's second law", "status": "agreed", "blind_answers": [], "votes": 3,
-        "rewrite": "rewritten", "refiner": "m", "request_ids": [],
-    } | changes  # fmt: skip
+    usual = {"seed_id": "s1", "question": f"Which law relates force and acceleration in case {draft_id}?"}
+    usual |= {"answer": "Newton's second law", "solution": "It follows.", "draft_answer": "Newton's second law"}
+    return row(REFINED, draft_id=draft_id, **usual | changes)
 
 
 def seed(seed_id: str, **changes) -> dict:
-    return {
-        "seed_id": seed_id, "source": "book", "doc_id": "d", "chunk": 0, "kind": "document", "lang": "en",
-        "licence": "CC-BY-4.0", "attribution": "OpenStax", "title": None, "text": "Forces change motion.",
-        "question": None, "choices": None, "answer": None, "tokens": 3, "file": "f", "line": 1,
-    } | changes  # fmt: skip
+    usual = {"seed_id": seed_id, "source": "book", "licence": "CC-BY-4.0", "attribution": "OpenStax"}
+    return row(SEED, **usual | {"text": "Forces change motion."} | changes)
 
 
 def refined(spark, *items: dict):
-    return spark.createDataFrame(list(items), REFINED.schema)
+    return frame(spark, REFINED, *items)
 
 
-BROKEN = {
+UNFIT = {
     "question_too_short": {"question": "What is it?"},
     "question_too_long": {"question": " ".join(f"w{i}" for i in range(1500))},
     "refers_to_passage": {"question": "According to the passage, which law relates force and acceleration?"},
@@ -48,18 +41,16 @@ BROKEN = {
 }
 
 
-def test_rules_each_broken_item_is_rejected_by_its_own_rule(spark):
-    items = [item(rule, **changes) for rule, changes in BROKEN.items()] + [item("fine")]
-    kept, rejects = rules(refined(spark, *items), CONF)
-    assert [r["draft_id"] for r in kept.collect()] == ["fine"]
-    rows = rejects.collect()
-    assert {r["key"]: r["rule"] for r in rows} == {rule: rule for rule in BROKEN}
+def test_unfit_items_each_is_rejected_by_its_own_rule(spark):
+    items = [item(rule, **changes) for rule, changes in UNFIT.items()] + [item("fine")]
+    rows = rejects_of_unfit(refined(spark, *items), CONF).collect()
+    assert {r["key"]: r["rule"] for r in rows} == {rule: rule for rule in UNFIT}
     evidence = {r["key"]: r["evidence"] for r in rows}
     assert evidence["refers_to_passage"] == "According to the passage" and evidence["chat_tokens"] == "<think>"
     assert {(r["stage"], r["request_ids"]) for r in rows} == {("clean", None)}
 
 
-def test_rules_variants_are_rejected_by_the_first_rule_or_kept(spark):
+def test_unfit_items_variants_are_rejected_by_the_first_rule_or_kept(spark):
     choice = {"format": "multiple_choice", "choices": OPTIONS}
     variants = [
         ("refers_to_passage", {"lang": "zh", "question": "如图所示，物体沿斜面下滑时受到的摩擦力是多少？"}),
@@ -76,12 +67,14 @@ def test_rules_variants_are_rejected_by_the_first_rule_or_kept(spark):
         (None, {"lang": "zh", "question": r"若 $\left(x+\frac{1}{2}\right)^2=\frac{\pi}{2}\sin\theta\cos\theta$"}),
         (None, {"lang": "zh", "question": "2，3，7，22，155，____，3，7"}),  # no letters, no language
     ]
-    _, rejects = rules(refined(spark, *(item(str(i), **changes) for i, (_, changes) in enumerate(variants))), CONF)
+    rejects = rejects_of_unfit(
+        refined(spark, *(item(str(i), **changes) for i, (_, changes) in enumerate(variants))), CONF
+    )
     expected = {str(i): rule for i, (rule, _) in enumerate(variants) if rule}
     assert {r["key"]: r["rule"] for r in rejects.collect()} == expected
 
 
-def test_screen_rejects_each_item_once_for_the_first_reason(spark):
+def test_with_duplicates_rejects_each_item_once_for_the_first_reason(spark):
     items = [
         item("broken", answer=""),
         item("twin 1", question="Why does a moving charge feel a force?"),
@@ -93,8 +86,10 @@ def test_screen_rejects_each_item_once_for_the_first_reason(spark):
         item("fine"),
     ]
     seeds = [seed("s1"), seed("s2", kind="qa", question=SENTENCE, text=f"{SENTENCE}\n1.2")]
-    broken = spark.createDataFrame([("clean", "broken", "empty_answer", "", None)], REJECTS)
-    rows = screen(refined(spark, *items), broken, spark.createDataFrame(seeds, SEED.schema), CONF).collect()
+    unfit = spark.createDataFrame([("clean", "broken", "empty_answer", "", None)], REJECTS)
+    rows = rejects_with_duplicates(
+        refined(spark, *items), unfit, spark.createDataFrame(seeds, SEED.schema), CONF
+    ).collect()
     found = {r["key"]: (r["rule"], r["evidence"]) for r in rows}
     assert len(rows) == len(found) == 4
     assert found["broken"] == ("empty_answer", "")
@@ -107,9 +102,9 @@ def test_contaminate_finds_leaks_in_item_and_passage_of_what_was_not_rejected(sp
     leak = "one two three four five six seven eight nine ten eleven twelve thirteen"
     items = [item("q", question=leak), item("p", seed_id="s2"), item("gone", question=leak), item("fine")]
     seeds = spark.createDataFrame([seed("s1"), seed("s2", text=leak)], SEED.schema)
-    screened = spark.createDataFrame([("gone",)], "key string")
+    rejected = spark.createDataFrame([("gone",)], "key string")
     benchmark = spark.createDataFrame([("b", "i", leak, None, None)], BENCHMARK)
-    rows = contaminate(refined(spark, *items), screened, seeds, benchmark, CONF)
+    rows = contaminate(refined(spark, *items), rejected, seeds, benchmark, CONF)
     assert rows.columns == CONTAMINATION.schema.names
     assert {(r["draft_id"], r["field"], r["source"]) for r in rows.collect()} == {
         ("q", "question", "book"),

@@ -1,7 +1,8 @@
 from pyspark.sql import functions as F
 
 from boostqa.config import MinHash
-from boostqa.stages.deduplicate import exact, folded, grams, near
+from boostqa.matching_text import folded, grams
+from boostqa.stages.deduplicate import exact, near
 
 ITEMS = "item_id string, text string, is_seed boolean"
 WORDS = [f"word{i}" for i in range(60)]
@@ -9,7 +10,7 @@ LONG = " ".join(WORDS)
 
 
 def found(result) -> dict[str, tuple[str, str]]:
-    return {r["item_id"]: (r["keeper_id"], r["how"]) for r in result.collect()}
+    return {r["item_id"]: (r["keeper_id"], r["rule"]) for r in result.collect()}
 
 
 def test_grams_of_words_and_of_chinese_run_over_the_normalised_text(spark):

@@ -3,7 +3,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from boostqa.config import Mix
 from boostqa.schemas import BUDGET, CLEAN
-from boostqa.stages.mix import mix, render
+from boostqa.stages.mix import choose, render
+from tests.rows import row
 
 
 @pytest.fixture(scope="module")
@@ -14,20 +15,13 @@ def tokenizer_json() -> str:
 
 
 def item(draft_id: str, **changes) -> dict:
-    return {
-        "draft_id": draft_id, "plan_id": "p", "seed_id": "s", "lang": "en", "discipline": "0541", "grade": "H4",
-        "strategy": "multi_grade", "format": "short_answer", "lever": None, "difficulty": "H4", "question": "Why?",
-        "choices": None, "answer": "Because.", "solution": "It follows.", "generator": "g", "request_id": "r",
-        "status": "agreed", "source": "book", "licence": "MIT", "attribution": None,
-    } | changes  # fmt: skip
+    return row(
+        CLEAN, draft_id=draft_id, **{"question": "Why?", "answer": "Because.", "solution": "It follows."} | changes
+    )
 
 
 def cell(discipline: str, difficulty: str, tokens: int) -> dict:
-    return {
-        "discipline": discipline, "difficulty": difficulty, "seeds": 1, "deficit": 1.0, "stem_factor": 1.0,
-        "supply_factor": 1.0, "difficulty_share": 1.0, "weight": 1.0, "tokens": tokens, "requests": 1,
-        "accuracy": None, "accuracy_from": None, "chance": None,
-    }  # fmt: skip
+    return row(BUDGET, discipline=discipline, difficulty=difficulty, tokens=tokens)
 
 
 def texts(spark, tokenizer_json, *items) -> dict[str, tuple[str, int]]:
@@ -53,7 +47,7 @@ def test_render_each_kind_of_item_reads_as_plain_text_of_its_language(spark, tok
 def chosen(spark, tokenizer_json, items, budgets, **conf) -> tuple[list, list]:
     clean = spark.createDataFrame(items, CLEAN.schema)
     budget = spark.createDataFrame(budgets, BUDGET.schema)
-    kept, rejects = mix(clean, budget, Mix(**conf), tokenizer_json)
+    kept, rejects = choose(render(clean, tokenizer_json), budget, Mix(**conf))
     return sorted(kept.collect()), sorted(rejects.collect())
 
 

@@ -5,8 +5,7 @@ from boostqa.config import Clean, Seed, Source
 from boostqa.schemas import SEED
 from boostqa.sources import RECORD
 from boostqa.stages import decontaminate, seed
-from boostqa.stages.seed import seeds
-from boostqa.tables import violations
+from boostqa.storage.warehouse import violations
 
 CONF = Seed(
     sources=[Source(name="s", path="p")],
@@ -36,7 +35,8 @@ def staged(spark, word_tokenizer):
             kind = "qa" if "question" in given else "document"
             rows.append(base | {"kind": kind, "licence": "MIT", "doc_id": f"d{line}"} | given)
         questions = spark.createDataFrame([(q,) for q in held_out], "question string")
-        kept, rejects = seeds(spark.createDataFrame(rows, RECORD.schema), questions, CONF, word_tokenizer)
+        judged = seed.judged(spark.createDataFrame(rows, RECORD.schema), questions, CONF, word_tokenizer)
+        kept, rejects = seed.split_kept_and_rejected(judged)
         assert violations(kept, SEED) == []
         assert rejects.columns == ["stage", "key", "rule", "evidence", "request_ids"]
         return kept.orderBy("line", "chunk").collect(), rejects.orderBy("key").collect()
@@ -139,12 +139,12 @@ def test_seeds_every_record_ends_as_seed_or_reject(staged):
 
 def test_seed_that_shares_text_with_a_benchmark_is_rejected_with_the_match(spark):
     question = "A train leaves the station at noon and travels ninety kilometres in every hour; how far is it at four?"
-    columns = "seed_id string, source string, question string, choices array<string>, text string, rule string, evidence string"
+    columns = "seed_id string, source string, question string, choices array<string>, text string, broken struct<rule string, evidence string>"
     rows = spark.createDataFrame(
         [
-            ("leak", "s", question.upper(), None, question.upper(), None, None),
-            ("fine", "s", "How long is a metre?", None, "How long is a metre?", None, None),
-            ("gone", "s", question, None, question, "licence_missing", "no licence"),
+            ("leak", "s", question.upper(), None, question.upper(), None),
+            ("fine", "s", "How long is a metre?", None, "How long is a metre?", None),
+            ("gone", "s", question, None, question, ("licence_missing", "no licence")),
         ],
         columns,
     )
@@ -153,7 +153,7 @@ def test_seed_that_shares_text_with_a_benchmark_is_rejected_with_the_match(spark
         [item], "benchmark string, item_id string, question string, choices array<string>, answer string"
     )
     conf = Clean(benchmarks=[])
-    leaks = decontaminate.leaked_seeds(rows.where("rule is null"), benchmarks, conf)
-    got = {r["seed_id"]: (r["rule"], r["evidence"]) for r in seed.without_leaks(rows, leaks).collect()}
-    assert got["fine"] == (None, None) and got["gone"] == ("licence_missing", "no licence")
+    leaks = decontaminate.leaked_seeds(rows.where("broken is null"), benchmarks, conf)
+    got = {r["seed_id"]: r["broken"] for r in seed.without_leaks(rows, leaks).collect()}
+    assert got["fine"] is None and tuple(got["gone"]) == ("licence_missing", "no licence")
     assert got["leak"][0] == "contaminated" and got["leak"][1].startswith("b/7 passage: a train leaves the station")

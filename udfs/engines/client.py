@@ -16,6 +16,8 @@ from typing import Any
 
 import psutil
 
+from udfs.engines.messages import CallSettings, EngineDied, EngineRequest, EngineResult, HostStart
+
 # Environment of every engine: no telemetry, spawned children (a fork after CUDA was touched fails).
 ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
@@ -24,14 +26,6 @@ ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 LONGEST_BASE = 64  # bytes; "/boostqa-UID/" and two digests with ".socket.new" come after it
-
-
-class EngineDied(Exception):
-    """The host is gone or could not start; the message says what its log says."""
-
-
-class EngineUnusable(EngineDied):
-    """No request can succeed and no new engine would help: a refused key, a model the server does not have."""
 
 
 def owner_pid() -> int:
@@ -82,19 +76,24 @@ def _check_gpus(gpus: list[str], engine: dict[str, Any]) -> None:
         )
 
 
-def _host(pid_file: Path) -> psutil.Process | None:
-    """The living host that `pid_file` names; None when it is gone or its number went to another process."""
+def living_host(pid_file: Path) -> psutil.Process | None:
+    """The host that `pid_file` names; None when it is gone or its number went to another process.
+
+    It is told by its start time or its command line: the time shifts when the clock is set, and between fork and the end
+    of exec, which takes a while on a busy machine, a process has no command line yet.
+    """
     try:
-        host = psutil.Process(int(pid_file.read_text()))
-        living = host.status() != psutil.STATUS_ZOMBIE and "udfs.engines.host" in host.cmdline()
-        return host if living else None
+        pid, started = pid_file.read_text().split()
+        host = psutil.Process(int(pid))
+        same = host.create_time() == float(started) or "udfs.engines.host" in host.cmdline()
+        return host if same and host.status() != psutil.STATUS_ZOMBIE else None
     except (OSError, ValueError, psutil.NoSuchProcess):
         return None
 
 
 def _end_host(pid_file: Path) -> None:
     """End a host and its engine, and wait until their memory is free."""
-    host = _host(pid_file)
+    host = living_host(pid_file)
     if host is None:
         return
     try:
@@ -105,7 +104,7 @@ def _end_host(pid_file: Path) -> None:
         return
 
 
-class EngineClient:
+class HostClient:
     """A connection to an engine host of this executor and its GPUs, for one model and its settings.
 
     At most `resident_engines` hosts stay on the same executor and GPUs: asking for one model more ends the host that was
@@ -113,7 +112,7 @@ class EngineClient:
     `progress` grows while the engine generates, `in_flight_tokens` is what this client's unfinished requests have.
     """
 
-    def __init__(self, settings: dict[str, Any]) -> None:
+    def __init__(self, settings: CallSettings) -> None:
         owner, gpus = owner_pid(), gpu_addresses()
         _check_gpus(gpus, settings["engine"])
         self.slot = _folder() / _digest([owner, psutil.Process(owner).create_time(), gpus])
@@ -136,18 +135,18 @@ class EngineClient:
         if connected is None:
             raise EngineDied(f"engine host closed its socket at once: {self._log_tail()}")
         self.socket = connected
-        self.host = _host(self._pid_file())
+        self.host = living_host(self._pid_file())
         self.buffer = b""
 
-    def submit(self, request: dict[str, Any]) -> None:
+    def submit(self, request: EngineRequest) -> None:
         """Send one request."""
         try:
             self.socket.settimeout(None)
             self.socket.sendall(json.dumps(request).encode() + b"\n")
         except OSError as error:
-            raise EngineDied(f"{error}: {self._log_tail()}") from None
+            raise EngineDied(f"engine host ended ({error}): {self._log_tail()}") from None
 
-    def poll(self, timeout: float) -> list[dict[str, Any]]:
+    def poll(self, timeout: float) -> list[EngineResult]:
         """Completions that arrived, waiting up to `timeout` seconds for the first."""
         self.socket.settimeout(max(timeout, 0.001))
         try:
@@ -155,7 +154,7 @@ class EngineClient:
         except TimeoutError:
             return []
         except OSError as error:
-            raise EngineDied(f"{error}: {self._log_tail()}") from None
+            raise EngineDied(f"engine host ended ({error}): {self._log_tail()}") from None
         if not data:
             raise EngineDied(f"engine host ended: {self._log_tail()}")
         *lines, self.buffer = (self.buffer + data).split(b"\n")
@@ -169,7 +168,7 @@ class EngineClient:
 
     def kill(self) -> None:
         """End a host that answers no more, unless another task has replaced it already."""
-        if _host(self._pid_file()) == self.host:
+        if living_host(self._pid_file()) == self.host:
             _end_host(self._pid_file())
 
     def close(self) -> None:
@@ -190,16 +189,16 @@ class EngineClient:
 
     def _loading(self) -> bool:
         """Whether a worker that was killed left a host of this model behind that is still loading."""
-        return not self.path.exists() and _host(self._pid_file()) is not None
+        return not self.path.exists() and living_host(self._pid_file()) is not None
 
     def _make_room(self, resident: int) -> None:
         """End this model's own host, which does not answer, and those used longest ago until one more may come."""
         _end_host(self._pid_file())
-        hosts = [p for p in self.slot.parent.glob(f"{self.slot.name}-*.pid") if _host(p) is not None]
+        hosts = [p for p in self.slot.parent.glob(f"{self.slot.name}-*.pid") if living_host(p) is not None]
         for pid_file in sorted(hosts, key=lambda p: p.stat().st_mtime)[: max(0, len(hosts) + 1 - resident)]:
             _end_host(pid_file)
 
-    def _start(self, settings: dict[str, Any], owner: int, gpus: list[str]) -> None:
+    def _start(self, settings: CallSettings, owner: int, gpus: list[str]) -> None:
         self.path.unlink(missing_ok=True)
         environment = os.environ | ENVIRONMENT | settings["env"]
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # without compiled bytecode imports take twice as long
@@ -213,16 +212,19 @@ class EngineClient:
                 [sys.executable, "-m", "udfs.engines.host"],
                 stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True,
             )  # fmt: skip
-        self._pid_file().write_text(str(host.pid))
+        self._pid_file().write_text(f"{host.pid} {psutil.Process(host.pid).create_time()}")
         assert host.stdin
-        told = {key: settings[key] for key in ("model", "revision", "engine", "idle_seconds")}
-        host.stdin.write(json.dumps(told | {"socket": str(self.path), "owner": owner}).encode())
+        start: HostStart = {
+            "model": settings["model"], "revision": settings["revision"], "engine": settings["engine"],
+            "idle_seconds": settings["idle_seconds"], "socket": str(self.path), "owner": owner,
+        }  # fmt: skip
+        host.stdin.write(json.dumps(start).encode())
         host.stdin.close()
 
     def _wait_until_loaded(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while not self.path.exists():
-            if _host(self._pid_file()) is None:
+            if living_host(self._pid_file()) is None:
                 raise EngineDied(f"vLLM did not start: {self._log_tail()} (log: {self.path.with_suffix('.log')})")
             if time.monotonic() > deadline:
                 _end_host(self._pid_file())

@@ -5,11 +5,7 @@ the worker that needs an engine first starts this process; later workers of the 
 ends when the executor's JVM ends, when no worker was connected for `idle_seconds`, or when its engine fails; the engine's
 own child processes end with it.
 
-Requests and completions are JSON, one a line. Every second a connection with unfinished requests is also told the pulse:
-{"pulse": tokens the host has generated in all, "in_flight": tokens of the connection's unfinished requests}. A pulse
-that stands still tells a hung engine, and the last one what a dead engine took along.
-
-Usage: python -m udfs.engines.host, with the settings of client.py as JSON on standard input.
+What goes over the socket is in messages.py. Usage: python -m udfs.engines.host, with a HostStart on standard input.
 """
 
 import asyncio
@@ -24,19 +20,29 @@ from typing import Any
 
 import psutil
 
+from udfs.engines.messages import EngineRequest, EngineResult, FinishReason, HostStart, Pulse, RequestRefused
+
 PULSE_SECONDS = 1.0
-LOG_SECONDS = 5.0
+LOG_SECONDS = 1.0  # while it generates
 
 
 def die_with_parent() -> None:
-    """Linux: receive SIGKILL when the parent ends, however it ends (prctl(2), PR_SET_PDEATHSIG)."""
+    """Linux: receive SIGKILL when the parent ends, however it ends (prctl(2), PR_SET_PDEATHSIG); at once when the host,
+    which leads the session, ended while this process was still starting."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
+        if not _alive(os.getsid(0)):
+            os._exit(1)
 
 
-if (
-    __name__ == "__mp_main__"
-):  # a process spawned by the engine: vLLM's core would outlive a killed host and hold the GPU
+def _alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+if __name__ == "__mp_main__":  # spawned by the engine: vLLM's core would outlive a killed host and hold the GPU
     die_with_parent()
 
 
@@ -75,13 +81,11 @@ class Host:
     async def _pulse(self, unfinished: dict[str, int], writer: asyncio.StreamWriter) -> None:
         while not writer.is_closing():
             if unfinished:
-                pulse = {"pulse": self.generated, "in_flight": sum(unfinished.values())}
+                pulse: Pulse = {"pulse": self.generated, "in_flight": sum(unfinished.values())}
                 writer.write(json.dumps(pulse).encode() + b"\n")
             await asyncio.sleep(PULSE_SECONDS)
 
-    async def _answer(self, request: dict[str, Any], writer: asyncio.StreamWriter, unfinished: dict[str, int]) -> None:
-        from udfs.engines.vllm_engine import Refused
-
+    async def _answer(self, request: EngineRequest, writer: asyncio.StreamWriter, unfinished: dict[str, int]) -> None:
         request_id = request["request_id"]
         unfinished[request_id] = 0
 
@@ -90,9 +94,9 @@ class Host:
             unfinished[request_id] = tokens
 
         try:
-            result = await self.engine.complete(request, report)
-        except Refused as error:
-            result = {"finish_reason": "refused", "error": str(error)[:500]}
+            result: EngineResult = await self.engine.complete(request, report)
+        except RequestRefused as error:
+            result = {"finish_reason": FinishReason.REFUSED, "error": str(error)[:500]}
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  whatever it was, the engine is sick
@@ -122,7 +126,7 @@ class Host:
         print(f"host {os.getpid()}: {what}; {self.generated} tokens generated", file=sys.stderr, flush=True)
 
 
-async def run(settings: dict[str, Any], hosts: list[Host]) -> None:
+async def run(settings: HostStart, hosts: list[Host]) -> None:
     """Load the engine, then serve; the socket appears only when the engine is ready, the host then joins `hosts`."""
     from udfs.engines.vllm_engine import VllmEngine
 

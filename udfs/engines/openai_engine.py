@@ -1,6 +1,6 @@
-"""A served endpoint: request dict -> completion dict over any OpenAI-compatible HTTP API, for models too large for a node.
+"""A served endpoint: EngineRequest -> EngineResult over any OpenAI-compatible HTTP API, for models too large for a node.
 
-Messages and results are those of vllm_engine.py, except that nothing is scored here (`continuation`, `letters`).
+Messages are those of messages.py, except that nothing is scored here (`continuation`, `letters`).
 `reply_start`, `choice` and sampling parameters beyond OpenAI's need a vLLM server. It answers as the embedded engine does
 when started with `--generation-config vllm` (else the model's own top_k and the like fill in what a request does not say),
 `--structured-outputs-config '{"backend": "xgrammar", "disable_any_whitespace": true}'` and, for cached_tokens,
@@ -16,21 +16,24 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
 
-from udfs.engines.client import EngineDied, EngineUnusable
+from udfs.engines.messages import (
+    CallSettings,
+    EngineDied,
+    EngineRequest,
+    EngineResult,
+    EngineUnusable,
+    FinishReason,
+)  # fmt: skip
+from udfs.engines.openai_protocol import engine_result, http_request, retry_after, server_message
 
-THINK_END = "</think>"
 START_LIMIT = 16  # requests at once, before the server has told what it bears
 BACKOFF_SECONDS, BACKOFF_CAP = 0.5, 60.0
 LONGEST_WAIT = 3600.0  # who asks for more is out of service: a used-up daily quota
 BACK_PRESSURE = {408, 429, 503, 504}  # too many at once: fewer from now on
-UNSUPPORTED = "not_supported_by_endpoint: scoring (continuation, letters) runs in the embedded engine only"
 LONG_KEY = 16  # a model does not write a key of this length by chance; "EMPTY" it may
 
 
@@ -48,19 +51,20 @@ class OpenAIEngine:
 
     started = False  # it starts nothing
 
-    def __init__(self, settings: dict[str, Any]) -> None:
+    def __init__(self, settings: CallSettings) -> None:
         endpoint = settings["endpoint"]
+        assert endpoint is not None
         self.model, self.host = settings["model"], urlsplit(endpoint["url"]).hostname
         self.key_env, self._key = endpoint["key_env"], _key(endpoint["key_env"])
         self.max_concurrency, self.tries = int(endpoint["max_concurrency"]), int(endpoint["max_retries"]) + 1
         self.timeout = float(endpoint["timeout_seconds"])
         self.limit = min(START_LIMIT, self.max_concurrency)
         self.successes, self.halved = 0, 0.0
-        self.fresh: deque[dict[str, Any]] = deque()
-        self.due: deque[tuple[dict[str, Any], int]] = deque()  # rested; with the number of the next try
+        self.fresh: deque[EngineRequest] = deque()
+        self.due: deque[tuple[EngineRequest, int]] = deque()  # rested; with the number of the next try
         self.active = self.resting = 0
         self.tasks: set[asyncio.Task[None]] = set()
-        self.done: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()  # None wakes poll
+        self.done: queue.SimpleQueue[EngineResult | None] = queue.SimpleQueue()  # None wakes poll
         self.died: str | None = None
         self.progress = self.in_flight_tokens = 0  # the latter is not known: an answer comes as a whole
         for name in ("httpx2", "httpcore2"):  # they log URLs and headers
@@ -76,14 +80,14 @@ class OpenAIEngine:
         self.thread = threading.Thread(target=self.loop.run_forever, name="endpoint", daemon=True)
         self.thread.start()
 
-    def submit(self, request: dict[str, Any]) -> None:
+    def submit(self, request: EngineRequest) -> None:
         """Take one request; returns at once. Raises EngineUnusable when the endpoint refuses the key or the model."""
         if self.died:
             raise EngineUnusable(self.died)
         self.fresh.append(request)
         self.loop.call_soon_threadsafe(self._fill)
 
-    def poll(self, timeout: float) -> list[dict[str, Any]]:
+    def poll(self, timeout: float) -> list[EngineResult]:
         """Completions that arrived, waiting up to `timeout` seconds for the first.
 
         Raises EngineUnusable when the endpoint refuses the key or the model and what it completed before was taken.
@@ -141,24 +145,27 @@ class OpenAIEngine:
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
 
-    async def _run(self, request: dict[str, Any], number: int) -> None:
+    async def _run(self, request: EngineRequest, number: int) -> None:
         try:
             result = await self._try(request, number)
         except Exception as error:  # noqa: BLE001  one row, never a request that is not answered
-            result = {"finish_reason": "failed", "error": self._scrub(f"endpoint: {type(error).__name__}: {error}")}
+            result = {
+                "finish_reason": FinishReason.FAILED,
+                "error": self._scrub(f"endpoint: {type(error).__name__}: {error}"),
+            }
         finally:
             self.active -= 1
         if result is not None:
             self.done.put({"request_id": request["request_id"], **result})
         self._fill()
 
-    async def _try(self, request: dict[str, Any], number: int) -> dict[str, Any] | None:
+    async def _try(self, request: EngineRequest, number: int) -> EngineResult | None:
         """One HTTP request: its result, or None when it is tried again or the key was refused."""
         try:
-            path, body = _body(self.model, request)
+            path, body = http_request(self.model, request)
             content = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
         except ValueError as error:  # not supported, or not to be written as UTF-8 JSON
-            return {"finish_reason": "refused", "error": self._scrub(str(error))}
+            return {"finish_reason": FinishReason.REFUSED, "error": self._scrub(str(error))}
         began = time.monotonic()
         try:
             async with asyncio.timeout(self.timeout):
@@ -171,7 +178,7 @@ class OpenAIEngine:
             return self._rest(request, number, type(error).__name__, str(error))
         status = response.status_code
         if status == 200:
-            result = _result(response.json(), time.monotonic() - began)
+            result = engine_result(response.json(), time.monotonic() - began)
             self.successes += 1
             if self.successes >= self.limit:
                 self.successes, self.limit = 0, min(self.limit + 1, self.max_concurrency)
@@ -180,35 +187,37 @@ class OpenAIEngine:
             return result
         if status in (401, 403):
             # The server's message is left out: some show a part of the key.
-            said = f"does not accept the key in {self.key_env}" if self.key_env else "wants a key (endpoint.key_env)"
-            self.died = f"endpoint {self.host} {said}: HTTP {status}; set it in the executors' environment"
+            problem = f"does not accept the key in {self.key_env}" if self.key_env else "wants a key (endpoint.key_env)"
+            self.died = f"endpoint {self.host} {problem}: HTTP {status}; set it in the executors' environment"
             self.done.put(None)
             return None
         if status == 404:
-            said = self._scrub(_said(response))
-            self.died = f"endpoint {self.host} has no model {self.model}, or its url is wrong: HTTP 404: {said}"
+            message = self._scrub(server_message(response))
+            self.died = f"endpoint {self.host} has no model {self.model}, or its url is wrong: HTTP 404: {message}"
             self.done.put(None)
             return None
         if status in BACK_PRESSURE:
             self._halve(began)
         if status in (408, 409, 429) or status >= 500:
-            return self._rest(request, number, f"HTTP {status}", _said(response), _asked_wait(response.headers))
-        kind = "refused" if 400 <= status < 500 else "failed"
-        return {"finish_reason": kind, "error": self._scrub(f"endpoint: HTTP {status}: {_said(response)}")}
+            return self._rest(
+                request, number, f"HTTP {status}", server_message(response), retry_after(response.headers)
+            )
+        kind = FinishReason.REFUSED if 400 <= status < 500 else FinishReason.FAILED
+        return {"finish_reason": kind, "error": self._scrub(f"endpoint: HTTP {status}: {server_message(response)}")}
 
     def _rest(
-        self, request: dict[str, Any], number: int, cause: str, said: str = "", least: float = 0.0
-    ) -> dict[str, Any] | None:
+        self, request: EngineRequest, number: int, cause: str, message: str = "", least: float = 0.0
+    ) -> EngineResult | None:
         """Try again after `least` seconds and a back-off with full jitter; the result when this was the last try."""
         if number >= self.tries or least > LONGEST_WAIT:
-            error = f"endpoint: {cause} after {number} tries" + (f": {said}" if said else "")
-            return {"finish_reason": "failed", "error": self._scrub(error)}
+            error = f"endpoint: {cause} after {number} tries" + (f": {message}" if message else "")
+            return {"finish_reason": FinishReason.FAILED, "error": self._scrub(error)}
         wait = least + random.uniform(0.0, min(BACKOFF_CAP, BACKOFF_SECONDS * 2.0 ** (number - 1)))
         self.resting += 1
         self.loop.call_later(wait, self._rested, request, number + 1)
         return None
 
-    def _rested(self, request: dict[str, Any], number: int) -> None:
+    def _rested(self, request: EngineRequest, number: int) -> None:
         self.resting -= 1
         self.due.append((request, number))
         self._fill()
@@ -232,89 +241,3 @@ def _key(name: str | None) -> str:
         state = "holds no valid key" if key else "is not set"
         raise EngineDied(f"endpoint: {name} {state}: the key must be in this variable of the executors' environment")
     return key
-
-
-def _body(model: str, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Path and JSON body of a request. Raises ValueError for one that an endpoint cannot serve."""
-    sampling, structured = request["sampling"], request.get("structured") or {}
-    if request.get("continuation") is not None or "letters" in structured:
-        raise ValueError(UNSUPPORTED)
-    body = {"model": model} | {name: value for name, value in sampling.items() if name not in ("chat", "reply_start")}
-    if "json" in structured:
-        schema = {"name": "answer", "schema": structured["json"], "strict": True}
-        body["response_format"] = {"type": "json_schema", "json_schema": schema}
-    elif structured:
-        body["structured_outputs"] = structured  # vLLM's own field
-    if "choice" in structured:  # only a label's probability is of use, as in the embedded engine
-        body["logprobs"] = True if sampling.get("chat") else 0  # of the chosen tokens; the one API takes a number
-    if not sampling.get("chat"):
-        return "completions", body | {"prompt": request["prompt"]}
-    messages = [{"role": "user", "content": request["prompt"]}]
-    if start := sampling.get("reply_start"):
-        messages.append({"role": "assistant", "content": start})
-        body |= {"add_generation_prompt": False, "continue_final_message": True}
-    return "chat/completions", body | {"messages": messages}
-
-
-def _result(answer: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """A response body -> the result of a request.
-
-    Thinking is what the server sets apart (`reasoning`, `reasoning_content`) and what stands before </think>. Where the
-    server does not count its tokens they are estimated: its share of the characters times the generated tokens.
-    """
-    choice, usage = answer["choices"][0], answer.get("usage") or {}
-    message = choice.get("message") or {}
-    text = message.get("content") or choice.get("text") or ""
-    thinking, closed, rest = text.rpartition(THINK_END)
-    if not closed and text.lstrip().startswith("<think>"):  # cut off while thinking
-        thinking, rest = text, ""
-    thinking += message.get("reasoning") or message.get("reasoning_content") or ""
-    text = rest.strip() if thinking else rest
-    generated = usage.get("completion_tokens") or 0
-    thought = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
-    reason = "refusal" if message.get("refusal") else choice["finish_reason"]
-    done = reason in ("stop", "length")
-    return {
-        "text": text if done else "",
-        # Only "abort" is the server's fault and may end otherwise when it is asked again.
-        "finish_reason": reason if done else "failed" if reason == "abort" else "refused",
-        "prompt_tokens": usage.get("prompt_tokens") or 0,
-        "generated_tokens": generated,
-        "thinking_tokens": thought or round(generated * len(thinking) / max(len(thinking) + len(text), 1)),
-        "cached_tokens": (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0,
-        "logprob": _logprob(choice),
-        "error": None if done else str(reason),
-        "engine_seconds": seconds,
-    }
-
-
-def _logprob(choice: dict[str, Any]) -> float | None:
-    """Summed log-probability (nats) of the generated tokens; None where the server tells none."""
-    told = choice.get("logprobs") or {}
-    tokens = [token["logprob"] for token in told.get("content") or ()] or told.get("token_logprobs") or []
-    return sum(tokens) if tokens and None not in tokens else None
-
-
-def _said(response: httpx2.Response) -> str:
-    """The server's message: of OpenAI's {"error": {"message"}}, FastAPI's {"detail"}, or the body as it is."""
-    try:
-        said = response.json()
-    except ValueError:
-        return response.text
-    for name in ("error", "detail", "message"):
-        if isinstance(said, dict) and said.get(name):
-            said = said[name]
-    return said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
-
-
-def _asked_wait(headers: Mapping[str, str]) -> float:
-    """Seconds the server asks to wait: `retry-after-ms`, or `Retry-After` in seconds or as a date (RFC 9110, 10.2.3)."""
-    for name, seconds in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            return max(0.0, float(headers[name]) * seconds)
-        except (KeyError, ValueError):
-            continue
-    try:
-        return max(0.0, parsedate_to_datetime(headers.get("retry-after", "")).timestamp() - time.time())
-    except ValueError:
-        return 0.0

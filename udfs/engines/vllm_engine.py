@@ -1,20 +1,13 @@
-"""One vLLM engine: request dict -> completion dict. The only module that imports vllm; it runs in the host process.
-
-A request holds `prompt`, `continuation` (score its likelihood instead of generating), `sampling` (chat; reply_start: how
-the assistant's turn begins; everything else is a parameter of vLLM's SamplingParams) and `structured` ({"json": schema} |
-{"choice": [...]} | {"letters": [...]}), see host.py.
-"""
+"""One vLLM engine: EngineRequest -> EngineResult. The only module that imports vllm; it runs in the host process."""
 
 import time
 from collections.abc import Callable
 from typing import Any
 
-THINK_END = "</think>"
+from udfs.engines.messages import EngineRequest, EngineResult, FinishReason, RequestRefused
+from udfs.engines.thinking import split_thinking
+
 STREAM_INTERVAL = 32  # tokens between two reports of an unfinished request; each costs a wake-up in the host
-
-
-class Refused(Exception):
-    """A request that must not be sent; it costs one row, not the batch."""
 
 
 def cpu_dtype() -> str:
@@ -50,10 +43,10 @@ class VllmEngine:
             AsyncEngineArgs(model=model, revision=revision, disable_log_stats=True, **settings)
         )
 
-    async def complete(self, request: dict[str, Any], report: Callable[[int], None]) -> dict[str, Any]:
+    async def complete(self, request: EngineRequest, report: Callable[[int], None]) -> EngineResult:
         """One completion; `report` is told how many tokens it has so far.
 
-        Raises Refused for a request that cannot be served; anything else means a sick engine.
+        Raises RequestRefused for a request that cannot be served; anything else means a sick engine.
         """
         from vllm.exceptions import VLLMClientError
 
@@ -61,10 +54,10 @@ class VllmEngine:
         score = request.get("continuation") is not None
         try:
             ids, start, params = self._prepare(request, structured)
-        except Refused:
+        except RequestRefused:
             raise
         except Exception as error:  # noqa: BLE001  nothing was sent yet: text no tokenizer takes, unknown parameters
-            raise Refused(f"invalid_request: {type(error).__name__}: {error}") from None
+            raise RequestRefused(f"invalid_request: {type(error).__name__}: {error}") from None
         began = time.monotonic()
         tokens: list[int] = []
         final = None
@@ -73,18 +66,19 @@ class VllmEngine:
                 tokens.extend(final.outputs[0].token_ids)
                 report(len(tokens))
         except VLLMClientError as error:  # the request's fault: an empty prompt, a schema that makes no grammar
-            raise Refused(f"invalid_request: {error}") from None
+            raise RequestRefused(f"invalid_request: {error}") from None
         assert final is not None and final.outputs
-        result = {"prompt_tokens": len(ids), "cached_tokens": final.num_cached_tokens or 0, "thinking_tokens": 0}
         if score:
-            result |= self._likelihood(final, ids, start)
+            result = self._likelihood(final, ids, start)
         elif "letters" in structured:
-            result |= self._letter_scores(final, structured)
+            result = self._letter_scores(final, structured)
         else:
-            result |= self._text(final.outputs[0], tokens)
-        return result | {"engine_seconds": time.monotonic() - began}
+            result = self._text(final.outputs[0], tokens)
+        result["prompt_tokens"], result["cached_tokens"] = len(ids), final.num_cached_tokens or 0
+        result["engine_seconds"] = time.monotonic() - began
+        return result
 
-    def _prepare(self, request: dict[str, Any], structured: dict[str, Any]) -> tuple[list[int], int, Any]:
+    def _prepare(self, request: EngineRequest, structured: dict[str, Any]) -> tuple[list[int], int, Any]:
         """(tokens to send, first scored position, SamplingParams); the whole must fit the context."""
         sampling, continuation = request["sampling"], request.get("continuation")
         ids = self._tokens(request["prompt"], sampling)
@@ -93,7 +87,7 @@ class VllmEngine:
             ids, start = self._with_continuation(request["prompt"], ids, continuation)
         budget = 1 if continuation is not None or "letters" in structured else int(sampling["max_tokens"])
         if len(ids) + budget > self.max_model_len:
-            raise Refused(
+            raise RequestRefused(
                 f"prompt_too_long: {len(ids)} prompt + {budget} output tokens > {self.max_model_len} (max_model_len)"
             )
         return ids, start, self._params(sampling, structured, continuation is not None)
@@ -110,13 +104,13 @@ class VllmEngine:
         ids = list(self.tokenizer.encode(prompt + continuation))
         start = next((i for i, (a, b) in enumerate(zip(prompt_ids, ids, strict=False)) if a != b), len(prompt_ids))
         if start >= len(ids) or start == 0:
-            raise Refused("empty_continuation: nothing to score")
+            raise RequestRefused("empty_continuation: nothing to score")
         return ids, start
 
     def _letters(self, structured: dict[str, Any]) -> list[int]:
         tokens = [self.tokenizer.encode(letter, add_special_tokens=False) for letter in structured["letters"]]
         if any(len(t) != 1 for t in tokens):
-            raise Refused(
+            raise RequestRefused(
                 f"letters_not_single_tokens: {structured['letters']} under this tokenizer; use the cloze method"
             )
         return [t[0] for t in tokens]
@@ -140,25 +134,23 @@ class VllmEngine:
             stream_interval=STREAM_INTERVAL,
         )
 
-    def _likelihood(self, final: Any, ids: list[int], start: int) -> dict[str, Any]:
+    def _likelihood(self, final: Any, ids: list[int], start: int) -> EngineResult:
         logprob = sum(row[i].logprob for i, row in list(zip(ids, final.prompt_logprobs, strict=True))[start:])
-        return {"text": "", "finish_reason": "scored", "logprob": logprob, "generated_tokens": 0}
+        return {"text": "", "finish_reason": FinishReason.SCORED, "logprob": logprob, "generated_tokens": 0}
 
-    def _letter_scores(self, final: Any, structured: dict[str, Any]) -> dict[str, Any]:
+    def _letter_scores(self, final: Any, structured: dict[str, Any]) -> EngineResult:
         row = final.outputs[0].logprobs[0]
         letters = dict(zip(structured["letters"], self._letters(structured), strict=True))
         scores = {letter.strip(): row[token].logprob for letter, token in letters.items()}
-        return {"text": "", "finish_reason": "scored", "choice_logprobs": scores, "generated_tokens": 0}
+        return {"text": "", "finish_reason": FinishReason.SCORED, "choice_logprobs": scores, "generated_tokens": 0}
 
-    def _text(self, output: Any, tokens: list[int]) -> dict[str, Any]:
+    def _text(self, output: Any, tokens: list[int]) -> EngineResult:
         whole = self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        thinking, closed, text = whole.rpartition(THINK_END)
-        if not closed and whole.lstrip().startswith("<think>"):  # cut off while thinking
-            thinking, text = whole, ""
-        ended = output.finish_reason in ("stop", "length")  # else the engine gave the request up
+        thinking, text = split_thinking(whole)
+        ended = output.finish_reason in (FinishReason.STOP, FinishReason.LENGTH)  # else the engine gave the request up
         return {
             "text": text.strip() if thinking else text,
-            "finish_reason": output.finish_reason if ended else "failed",
+            "finish_reason": output.finish_reason if ended else FinishReason.FAILED,
             "error": None if ended else f"finish_reason {output.finish_reason}",
             "logprob": output.cumulative_logprob,
             "generated_tokens": len(tokens),

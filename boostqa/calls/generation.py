@@ -1,0 +1,102 @@
+"""One model call: requests minus ledger -> udfs.generate -> ledger."""
+
+import re
+import time
+
+from pyspark import StorageLevel
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
+
+from boostqa.calls.balance import balance_partitions
+from boostqa.calls.ledger import look_up, merge_staged_parts, staging_folder
+from boostqa.calls.models import ModelSpec, local_folder
+from boostqa.calls.placement import profile
+from boostqa.calls.progress import progress_lines
+from boostqa.calls.requests import REQUEST_COLUMNS
+from boostqa.errors import ConfigError, ContractError
+from boostqa.schemas import COMPLETION
+from boostqa.tracking.stage_run import StageRun
+from boostqa.vocabulary import FinishReason
+from udfs.engines.messages import CallSettings
+from udfs.generate import TASK_SCHEMA, generate
+
+
+def complete(stage: StageRun, requests: DataFrame, spec: ModelSpec) -> DataFrame:
+    """Complete every request that the ledger does not hold; returns the ledger, for an inner join on `request_id`.
+
+    `requests` holds REQUEST_COLUMNS (other columns are ignored); the same request_id may occur in several rows. Raises
+    ConfigError when the engine cannot start or cannot be placed, ContractError when a request came back without a
+    completion.
+    """
+    folder, counts = staging_folder(stage), stage.usage.counts
+    stage.warehouse.create("completion")
+    merge_staged_parts(stage, folder)
+    unique = requests.select(*REQUEST_COLUMNS).dropDuplicates(["request_id"])  # rows of one id differ in nothing
+    found = look_up(unique, stage.warehouse.read("completion")).persist(StorageLevel.DISK_ONLY)
+    rows_by_held = {r["held"]: r["count"] for r in found.groupBy("held").count().collect()}
+    if rows_by_held.get(False):
+        stage.warehouse.delete("completion", f"finish_reason = '{FinishReason.FAILED}'")
+    reused = rows_by_held.get(True, 0)
+    pending = sum(rows_by_held.values()) - reused
+    counts["requests"] += pending + reused
+    counts["reused"] += reused
+    if pending:
+        not_held = ~F.coalesce("held", F.lit(False))
+        _generate(stage, found.where(not_held).drop("held"), spec, folder, pending)
+        merge_staged_parts(stage, folder)
+        held = stage.warehouse.read("completion").select("request_id")
+        if missing := found.join(held, "request_id", "left_anti").count():
+            raise ContractError(
+                f"stage {stage.name}: {missing} of {pending} requests have no completion; run the stage again"
+            )
+    found.unpersist()
+    stage.inputs["completion"] = stage.warehouse.version("completion")
+    return stage.warehouse.read("completion", stage.inputs["completion"])
+
+
+def _call_settings(stage: StageRun, spec: ModelSpec, folder: str) -> CallSettings:
+    conf, model = stage.config.generation, spec.model
+    return {
+        "model": str(local_folder(model) or model.id),  # executors have other working directories
+        "revision": model.revision,
+        "engine": spec.engine.model_dump(),
+        "endpoint": model.endpoint.model_dump() if model.endpoint else None,
+        "env": conf.env,
+        "resident_engines": conf.resident_engines,
+        "idle_seconds": conf.idle_seconds,
+        "start_seconds": conf.start_seconds,
+        "stall_seconds": conf.stall_seconds,
+        "max_attempts": conf.max_attempts,
+        "tokens_in_flight": conf.tokens_in_flight,
+        "flush_rows": conf.flush_rows,
+        "flush_seconds": conf.flush_seconds,
+        "staging": folder,
+        "schema": to_arrow_schema(COMPLETION.schema).serialize().to_pybytes(),
+        "run_id": stage.run_id,
+    }
+
+
+def _generate(stage: StageRun, pending: DataFrame, spec: ModelSpec, folder: str, total: int) -> None:
+    conf, model, connect = stage.config.generation, spec.model, stage.connect
+    settings = _call_settings(stage, spec, folder)
+    placement = None if model.endpoint or connect else profile(stage.spark, conf, spec.engine)
+    balanced = balance_partitions(pending, stage.warehouse.read("completion"), conf.engines)
+    began = time.monotonic()
+    try:
+        with progress_lines(folder, stage.run_id, total, stage.name):
+            tasks = balanced.mapInPandas(
+                lambda b: generate(b, settings, connect), TASK_SCHEMA, profile=placement
+            ).collect()
+    except PySparkException as error:
+        cause = re.search(r"Engine(?:Died|Unusable): (.*)", str(error))
+        if cause is None:
+            raise
+        raise ConfigError(
+            f"stage {stage.name}: no engine for model {model.id}: {cause[1]}\n"
+            "  check model.* and engine.* in the conf; what was finished before is kept and will not be asked again"
+        ) from error
+    finally:
+        stage.usage.generation_seconds += time.monotonic() - began
+    stage.usage.add_call(model.id, [task.asDict() for task in tasks])

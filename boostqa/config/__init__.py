@@ -1,0 +1,24 @@
+"""The conf: one frozen section per stage, models, execution; checked whole before anything runs."""
+
+from boostqa.config.execution import Executors, Generation, Mlflow, Spark
+from boostqa.config.load import Config, load
+from boostqa.config.models import Endpoint, EngineSettings, Model, Models
+from boostqa.config.sections import (
+    Annotate,
+    Clean,
+    Gate,
+    MinHash,
+    Mix,
+    Plan,
+    Probe,
+    Refine,
+    Sampling,
+    Seed,
+    Source,
+    Synthesize,
+)  # fmt: skip
+
+__all__ = [
+    "Annotate", "Clean", "Config", "Endpoint", "EngineSettings", "Executors", "Gate", "Generation", "MinHash", "Mix",
+    "Mlflow", "Model", "Models", "Plan", "Probe", "Refine", "Sampling", "Seed", "Source", "Spark", "Synthesize", "load",
+]  # fmt: skip

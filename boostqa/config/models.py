@@ -1,0 +1,66 @@
+"""Who is asked: models by role, the settings of their engines, and servers for models too large for a node."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from boostqa.config.base import NotNegative, Positive, PositiveSeconds, Section
+
+
+def _model(value: Any) -> Any:
+    return {"id": value} if isinstance(value, str) else value
+
+
+class EngineSettings(Section):
+    """Settings of one vLLM engine; `args` passes any other vLLM engine argument through.
+
+    `dtype` auto is the model's own on a GPU; on a CPU bfloat16 where it has instructions for it (AVX-512 BF16, AMX), else
+    float32. A request's identity holds the word of the conf, not what an executor makes of it.
+    """
+
+    max_model_len: Positive = 4096
+    dtype: str = "auto"
+    tensor_parallel_size: Positive = 1
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9
+    args: dict[str, Any] = {}
+
+
+class Endpoint(Section):
+    """An OpenAI-compatible server, for models too large for one node. Its key comes from the environment of the executors."""
+
+    url: str  # up to and including /v1
+    key_env: str | None = None  # name of the environment variable that holds the key
+    max_concurrency: Positive = 256  # requests in flight of one task; adapts below this to what the server bears
+    max_retries: NotNegative = 6
+    timeout_seconds: PositiveSeconds = 600.0
+
+    @model_validator(mode="after")
+    def _no_secret(self) -> Self:
+        if "@" in self.url or "?" in self.url:
+            raise ValueError(
+                "the url holds credentials or parameters: give the key by the name of a variable (key_env)"
+            )
+        return self
+
+
+class Model(Section):
+    """A Hugging Face id or local folder; `engine` overrides single engine settings for this model.
+
+    With `endpoint` the model of that name is asked at a server and no engine is started.
+    """
+
+    id: str
+    revision: str | None = None
+    engine: dict[str, Any] = {}
+    endpoint: Endpoint | None = None
+
+
+ModelRef = Annotated[Model, BeforeValidator(_model)]
+
+
+class Models(Section):
+    """Who plays which role; annotator and refiner default to the generator."""
+
+    generator: ModelRef
+    annotator: ModelRef | None = None
+    refiner: ModelRef | None = None

@@ -1,0 +1,126 @@
+"""One section of the conf for each stage: what changes rows. Rates are shares of rows, 0..1."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from boostqa.config.base import NotNegative, Positive, Section, Share
+from boostqa.vocabulary import Format, Kind
+
+
+class Source(Section):
+    """A seed corpus, a benchmark or a file of probe items; `fields` maps our names to (dotted) names in the input."""
+
+    name: str
+    path: str
+    format: Literal["jsonl", "parquet", "delta", "text"] = "jsonl"
+    kind: Kind = Kind.DOCUMENT
+    fields: dict[str, str] = {}
+    licence: str | None = None
+    attribution: str | None = None
+    lang: str | None = None
+    limit: Positive | None = None
+
+
+class Seed(Section):
+    """Stage 1. Lengths in characters of normalised text, `max_tokens` of a chunk under the target tokenizer."""
+
+    sources: Annotated[list[Source], Field(min_length=1)]
+    licences: list[str]
+    languages: list[str] = ["en", "zh"]
+    max_tokens: Positive = 512
+    min_characters: Positive = 40
+    min_question_characters: Positive = 8
+    max_symbol_ratio: Share = 0.5
+    max_repeated_line_ratio: Share = 0.3
+
+
+class Annotate(Section):
+    """Stage 2. `max_characters` of an item that the annotator reads."""
+
+    max_characters: Positive = 1500
+
+
+class Probe(Section):
+    """Stage 3: held-out items, checkpoints and methods."""
+
+    items: Annotated[list[Source], Field(min_length=1)]
+    checkpoints: list[str] = []  # in order of training; empty: the generator itself
+    methods: Annotated[list[Literal["letter", "cloze"]], Field(min_length=1, max_length=2)] = ["letter", "cloze"]
+
+
+class Plan(Section):
+    """Stage 4. `tokens` and `floor_tokens` are kept tokens; `kept_tokens_per_request` turns them into requests."""
+
+    tokens: Positive
+    high_difficulty_share: Share
+    stem_boost: Annotated[float, Field(ge=1)] = 2.0
+    floor_tokens: NotNegative = 0
+    kept_tokens_per_request: Positive
+    max_requests_per_seed: Positive = 4  # in one cell
+    min_probe_items: Positive = 5
+    formats: Annotated[list[Format], Field(min_length=1)] = list(Format)
+
+
+class Sampling(Section):
+    """Sampling parameters of one kind of request; `max_tokens` includes thinking."""
+
+    temperature: Annotated[float, Field(ge=0)] = 0.7
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
+    max_tokens: Positive = 1024
+
+
+class Synthesize(Section):
+    """Stage 5."""
+
+    sampling: Sampling = Sampling()
+    below_aim: Literal["reject", "keep"] = "reject"  # a high_difficulty draft measured below its aim
+
+
+class Refine(Section):
+    """Stage 6: blind attempts and the rewrite."""
+
+    blind_attempts: Positive = 3
+    blind: Sampling = Sampling()
+    rewrite: Sampling = Sampling(temperature=0.0, top_p=1.0)
+
+
+class MinHash(Section):
+    """Near duplicates: `bands` x `rows` permutations over shingles of `words`, or of `characters` in Chinese and Japanese."""
+
+    bands: Positive = 14
+    rows: Positive = 8
+    words: Positive = 5
+    characters: Positive = 10
+
+
+class Clean(Section):
+    """Stage 7: rules, near duplicates, and windows of the decontamination."""
+
+    benchmarks: list[Source]
+    min_question_characters: Positive = 15
+    max_question_characters: Positive = 4000
+    max_repetition: Share = 0.4
+    minhash: MinHash = MinHash()
+    ngram_words: Positive = 13
+    window_characters: Positive = 16
+
+
+class Gate(Section):
+    """Stage 8: limits of the table-level gates; rates are shares of rows."""
+
+    max_degradation_rate: Share
+    min_high_difficulty_share: Share
+    max_truncation_rate: Share
+    max_duplicate_rate: Share
+    max_contaminated: NotNegative = 0
+    min_rows: Positive = 1
+    max_other_language_share: Share = 0.0
+
+
+class Mix(Section):
+    """Stage 9: tokens to export, shards and formats."""
+
+    tokens: Positive
+    shards: Positive = 8
+    formats: Annotated[list[Literal["parquet", "jsonl"]], Field(min_length=1)] = ["parquet", "jsonl"]

@@ -1,0 +1,1 @@
+"""Quality gates: what the tables must hold before anything is exported."""

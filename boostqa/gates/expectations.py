@@ -1,0 +1,187 @@
+"""Great Expectations: a suite for each table, run in one file context that keeps validation results and Data Docs.
+
+What Delta and the warehouse enforce at a write is not paid for twice. A not-null expectation could never fail: Spark folds
+it to "0 nulls" because the stored schema says NOT NULL. The uniqueness of a key (a shuffle, by far the dearest
+expectation) is asked only of the ledger, which is appended to. A suite, however long, is two queries over its table
+because no example values are asked for; only expectations that fail are run again, with examples. Two column-pruned
+queries cost no more than caching a table of long texts, so nothing is persisted here.
+"""
+
+import logging
+from collections.abc import Iterable
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+import great_expectations as gx
+import great_expectations.expectations as gxe
+from great_expectations.checkpoint import UpdateDataDocsAction
+from great_expectations.core.run_identifier import RunIdentifier
+from great_expectations.expectations.expectation import Expectation
+from pyspark.sql import DataFrame
+
+from boostqa.config import Clean, Seed
+from boostqa.gates.verdict import verdict
+from boostqa.schemas import TABLES
+from boostqa.vocabulary import (
+    FINISH_REASONS,
+    FORMATS,
+    GRADES,
+    PROBE_METHODS,
+    STAGES,
+    STRATEGIES,
+    AnswerStatus,
+    ItemTable,
+    Kind,
+    MatchedField,
+)  # fmt: skip
+
+SHA256, FIELD = "^[0-9a-f]{64}$", "^[0-9]{4}$"
+MAY_BE_EMPTY = ("reject", "contamination")
+EXAMPLES = 5  # distinct values shown of a failed expectation
+
+
+def _one_of(column: str, values: Iterable[str]) -> Expectation:
+    return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=[str(v) for v in values])
+
+
+def _between(column: str, low: int, high: int | None = None) -> Expectation:
+    return gxe.ExpectColumnValuesToBeBetween(column=column, min_value=low, max_value=high)
+
+
+def _matches(column: str, regex: str) -> Expectation:
+    return gxe.ExpectColumnValuesToMatchRegex(column=column, regex=regex)
+
+
+def _length(column: str, low: int, high: int | None = None) -> Expectation:
+    return gxe.ExpectColumnValueLengthsToBeBetween(column=column, min_value=low, max_value=high)
+
+
+def _cell() -> list[Expectation]:
+    return [_matches("discipline", FIELD), _one_of("difficulty", GRADES)]
+
+
+def _request() -> list[Expectation]:
+    ids = [_matches("plan_id", SHA256), _matches("seed_id", SHA256)]
+    return [*ids, _one_of("grade", GRADES), _one_of("strategy", STRATEGIES), _one_of("format", FORMATS)]
+
+
+def _item(low: int = 1, high: int | None = None) -> list[Expectation]:
+    ids = [_matches("draft_id", SHA256), _matches("request_id", SHA256)]
+    return [*ids, *_request(), *_cell(), _length("question", low, high), _length("answer", 1)]
+
+
+def value_expectations(seed: Seed, clean: Clean) -> dict[str, list[Expectation]]:
+    """What each table's values must be, beyond what follows from the contract."""
+    return {
+        "seed": [
+            _matches("seed_id", SHA256),
+            _one_of("kind", Kind),
+            _one_of("lang", seed.languages),
+            _one_of("licence", seed.licences),
+            _between("tokens", 1),
+        ],
+        "annotation": [
+            *_cell(),
+            _one_of("item_table", ItemTable),
+            _between("discipline_probability", 0, 1),
+            _between("difficulty_probability", 0, 1),
+        ],
+        "probe": [
+            *_cell(),
+            _one_of("method", PROBE_METHODS),
+            _between("items", 1),
+            *(_between(c, 0, 1) for c in ("accuracy", "wilson_low", "wilson_high", "chance")),
+        ],
+        "budget": [*_cell(), *(_between(c, 0, 1) for c in ("deficit", "difficulty_share")), _between("tokens", 0)],
+        "plan": [*_request(), _matches("discipline", FIELD)],
+        "completion": [
+            gxe.ExpectColumnValuesToBeUnique(column="request_id"),
+            _matches("request_id", SHA256),
+            _matches("template", SHA256),
+            _one_of("stage", STAGES),
+            _one_of("finish_reason", FINISH_REASONS),
+            *(_between(c, 0) for c in ("prompt_tokens", "generated_tokens", "thinking_tokens")),
+        ],
+        "draft": _item(),
+        "refined": [*_item(), _one_of("status", AnswerStatus), _length("draft_answer", 1), _between("votes", 1)],
+        "clean": [
+            *_item(clean.min_question_characters, clean.max_question_characters),
+            _one_of("status", AnswerStatus),
+        ],
+        "reject": [_one_of("stage", STAGES), _length("rule", 1), _length("key", 1)],
+        "contamination": [_one_of("field", MatchedField), _length("match", 1)],
+    }
+
+
+def contract_expectations(name: str) -> list[Expectation]:
+    """What follows from the table's contract."""
+    return [
+        gxe.ExpectTableColumnsToMatchSet(column_set=TABLES[name].schema.names, exact_match=True),
+        gxe.ExpectTableRowCountToBeBetween(min_value=0 if name in MAY_BE_EMPTY else 1),
+    ]
+
+
+def _observed(result: Any) -> str:
+    """What an expectation saw, as one line."""
+    seen, info = result.result, result.exception_info or {}
+    failures = [info] if "raised_exception" in info else list(info.values())
+    if raised := [f["exception_message"] for f in failures if f["raised_exception"]]:
+        return f"not evaluated: {' '.join(str(raised[0]).split())[:200]}"
+    if "unexpected_count" in seen:
+        text = f"{seen['unexpected_count']} of {seen['element_count']} rows break it"
+        examples = ", ".join(f"{e['value']} ({e['count']})" for e in seen.get("partial_unexpected_counts") or [])
+        return f"{text}: {examples[:200]}" if examples else text
+    if "details" in seen:
+        wrong = {k: v for k, v in (seen["details"].get("mismatched") or {}).items() if v}
+        return "; ".join(f"{k}: {', '.join(v)}" for k, v in sorted(wrong.items())) or "as expected"
+    return str(seen.get("observed_value"))
+
+
+def _expected(kwargs: dict[str, Any]) -> str:
+    """The arguments of an expectation, as one line."""
+    shown = {k: v for k, v in kwargs.items() if k not in ("batch_id", "column", "exact_match")}
+    texts = (f"{k}: {', '.join(map(str, v)) if isinstance(v, list) else v}" for k, v in sorted(shown.items()))
+    return "; ".join(texts) or "every row"
+
+
+def _gate_name(configuration: Any) -> str:
+    column = configuration.kwargs.get("column")
+    return f"{configuration.type}({column})" if column else str(configuration.type)
+
+
+def validate(
+    frames: dict[str, DataFrame], versions: dict[str, int], suites: dict[str, list[Expectation]], folder: Path
+) -> list[dict[str, Any]]:
+    """Run the suites under one GX run id, and what failed of a table once more as suite `<table> failures`."""
+    logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    context = gx.get_context(mode="file", project_root_dir=folder)
+    context.enable_analytics(False)
+    context.variables.progress_bars = {"globally": False}
+    source = context.data_sources.add_or_update_spark("spark", persist=False)
+    run_id = RunIdentifier(run_name=" ".join(f"{table}@{version}" for table, version in sorted(versions.items())))
+
+    def run(name: str, expectations: list[Expectation], frame: DataFrame, examples: int) -> dict[str, Any]:
+        """Gate name -> result. A checkpoint holds one table: the data frame is a parameter of the checkpoint."""
+        batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all rows")
+        suite = context.suites.add_or_update(gx.ExpectationSuite(name=name, expectations=expectations))
+        definition = gx.ValidationDefinition(name=name, data=batch, suite=suite)
+        checkpoint = gx.Checkpoint(
+            name=name,
+            validation_definitions=[context.validation_definitions.add_or_update(definition)],
+            actions=[UpdateDataDocsAction(name="data_docs")],
+            result_format={"result_format": "SUMMARY", "partial_unexpected_count": examples},
+        )
+        outcome = context.checkpoints.add_or_update(checkpoint).run({"dataframe": frame}, run_id=run_id)
+        (validation,) = outcome.run_results.values()
+        return {_gate_name(result.expectation_config): result for result in validation.results}
+
+    verdicts = []
+    for name, frame in frames.items():
+        results = run(name, suites[name], frame, examples=0)
+        if broken := [copy(e) for e in suites[name] if not results[_gate_name(e.configuration)].success]:
+            results |= run(f"{name} failures", broken, frame, EXAMPLES)
+        for gate, result in results.items():
+            expected = _expected(result.expectation_config.kwargs)
+            verdicts.append(verdict(name, gate, versions[name], result.success, _observed(result), expected))
+    return verdicts

@@ -1,0 +1,1 @@
+"""What people read: the state of a warehouse, where the tokens went, the story of an item."""

@@ -1,0 +1,178 @@
+"""all tables -> token_usage. Grain: one cause, one stage that asked. Key: (stage, cause).
+
+Every generated token of a completion that the current tables refer to is kept or lost to one named cause, so the shares
+add up to 1. A completion that several rows refer to counts once, and as kept when one of them is. Thinking is split off
+first; for the rest the first that applies: truncated; a label (the price of measuring) or a vote (the price of checking);
+a rewrite that was not used; else what became of the item. A rule or a template of another release is a cause of its own
+name.
+
+What is not here: completions of earlier confs and of other recipes in the same ledger, scored prompts (no token generated),
+prompt tokens. It does not know why an item without reject is not in the mix unless a gate stopped the run: `unfinished`.
+"""
+
+from collections import Counter
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from boostqa import prompts
+from boostqa.schemas import TABLES, TOKEN_USAGE
+from boostqa.stages import annotate, clean, mix, probe, refine, seed, synthesize
+from boostqa.stages.rejects import Rule
+from boostqa.storage.warehouse import Warehouse
+from boostqa.vocabulary import STAGES, Cause, FinishReason, Rewrite
+
+TABLES_READ = ("completion", "annotation", "draft", "refined", "clean", "mix", "reject")
+RULES: dict[str, tuple[Rule, ...]] = {  # by the stage that rejects
+    "seed": seed.RULES,
+    "annotate": annotate.RULES,
+    "probe": (*probe.RULES, *annotate.RULES),
+    "synthesize": (*synthesize.RULES, *annotate.RULES),
+    "refine": refine.RULES,
+    "clean": clean.RULES,
+    "mix": mix.RULES,
+}
+# Template -> what its completions are for; `item` and `rewrite` share the fate of the item.
+_ITEM, _REWRITE = "item", "rewrite"
+_ROLES = {
+    "annotate_discipline": Cause.LABEL, "annotate_difficulty": Cause.LABEL, "blind": Cause.VOTE, "judge": Cause.VOTE,
+    "multi_grade": _ITEM, "high_difficulty": _ITEM, "rewrite": _REWRITE,
+}  # fmt: skip
+
+
+def token_usage(
+    frames: dict[str, DataFrame], templates: dict[str, str], gate_failed: bool, runs: DataFrame | None = None
+) -> DataFrame:
+    """TOKEN_USAGE rows of the tables TABLES_READ (empty where not written yet).
+
+    `templates` is template sha256 -> name; `gate_failed` says that the gate refused the present `clean` table; `runs`
+    [run_id, stage, retry_tokens] (unique by the first two) holds tokens that no completion shows, because their engine
+    died or a request was answered twice: those of executions that paid for something here are its cause `retry`.
+    """
+    generated = frames["completion"].where("generated_tokens > 0").select(
+        "request_id", "stage", "run_id", "template", "finish_reason", "generated_tokens", "thinking_tokens"
+    )  # fmt: skip
+    rows = generated.join(_referred(frames, gate_failed), "request_id", "inner")  # both unique by request_id
+    rest = F.col("generated_tokens") - F.col("thinking_tokens")
+    parts = F.array(
+        F.struct(F.lit(Cause.THINKING).alias("cause"), F.col("thinking_tokens").alias("tokens")),
+        F.struct(_cause(templates).alias("cause"), rest.alias("tokens")),
+    )
+    split = rows.select("stage", "run_id", F.inline(parts)).where(f"cause != '{Cause.THINKING}' or tokens > 0")
+    costs = split.groupBy("stage", "run_id", "cause").agg(
+        F.count("*").alias("completions"), F.sum("tokens").alias("tokens")
+    )
+    if runs is not None:
+        costs = _with_retries(costs, runs)
+    by_cause = costs.groupBy("stage", "cause").agg(
+        F.sum("completions").alias("completions"), F.sum("tokens").alias("tokens")
+    )
+    total = F.sum("tokens").over(Window.partitionBy(F.lit(0)))  # a row for each stage and cause: few
+    return by_cause.withColumn("share", F.try_divide("tokens", total)).select(*TOKEN_USAGE.schema.names)
+
+
+def _with_retries(costs: DataFrame, runs: DataFrame) -> DataFrame:
+    """`costs` by stage, run and cause, with a row `retry` for each execution that is among them and lost tokens."""
+    per_run = costs.groupBy("stage", "run_id").agg(
+        F.collect_list(F.struct("cause", "completions", "tokens")).alias("parts")
+    )
+    lost = runs.where("retry_tokens > 0").select("stage", "run_id", F.col("retry_tokens").alias("lost"))
+    retry = F.struct(
+        F.lit(Cause.RETRY).alias("cause"), F.lit(0).cast("long").alias("completions"), F.col("lost").alias("tokens")
+    )
+    both = per_run.join(lost, ["stage", "run_id"], "left")  # both unique by stage and run_id
+    parts = F.when(F.col("lost").isNull(), F.col("parts")).otherwise(F.concat("parts", F.array(retry)))
+    return both.select("stage", "run_id", F.inline(parts))
+
+
+def _cause(templates: dict[str, str]) -> Column:
+    """Where the tokens of a completion went that are not thinking."""
+    pairs = [F.lit(x) for sha256, name in templates.items() for x in (sha256, _ROLES.get(name, name))]
+    role = F.coalesce(F.try_element_at(F.create_map(*pairs), F.col("template")), F.lit(Cause.UNKNOWN_TEMPLATE))
+    unused = (role == _REWRITE) & ~F.coalesce("rewritten", F.lit(False))
+    return (
+        F.when(F.col("finish_reason") == FinishReason.LENGTH, Cause.TRUNCATION)
+        .when(unused, Cause.REWRITE_UNUSED)
+        .when(role.isin(_ITEM, _REWRITE), F.coalesce("fate", role))
+        .otherwise(role)
+    )
+
+
+def _lost_to() -> Column:
+    """The cause of a reject; a rule of another release is its own cause."""
+    causes = {f"{stage}.{rule.name}": rule.lost_to for stage, rules in RULES.items() for rule in rules if rule.lost_to}
+    known = F.create_map(*(F.lit(x) for pair in causes.items() for x in pair))
+    return F.coalesce(F.try_element_at(known, F.concat_ws(".", "stage", "rule")), "rule")
+
+
+def _referred(frames: dict[str, DataFrame], gate_failed: bool) -> DataFrame:
+    """[request_id, fate, rewritten] of every completion that a row refers to, unique by request_id.
+
+    Grain before the grouping: one reference of a row to a completion. Labels have no fate of their own.
+    """
+    rejects = frames["reject"].select("stage", "key", "request_ids", _lost_to().alias("fate"))
+    fates = _fates(frames, rejects, gate_failed)  # unique by draft_id
+    request_id, fate = F.explode("request_ids").alias("request_id"), F.coalesce("fate", F.lit(Cause.UNFINISHED))
+    rewritten = (F.col("rewrite") == Rewrite.USED).alias("rewritten")
+    refined = frames["refined"].select("draft_id", rewritten, request_id)
+    drafts = frames["draft"].select("draft_id", "request_id")
+    of_labels = frames["annotation"].select(request_id, F.lit(None).cast("string").alias("fate"))
+    of_rejects = rejects.select(request_id, "fate")
+    of_drafts = drafts.join(fates, "draft_id", "left").select("request_id", fate.alias("fate"))
+    of_refined = refined.join(fates, "draft_id", "left").select("request_id", fate.alias("fate"), "rewritten")
+    references = of_labels.unionByName(of_rejects).unionByName(of_drafts)
+    references = references.unionByName(of_refined, allowMissingColumns=True)
+    one_kept = F.bool_or(F.col("fate") == Cause.KEPT)
+    return references.groupBy("request_id").agg(
+        F.when(one_kept, Cause.KEPT).otherwise(F.min("fate")).alias("fate"),
+        F.bool_or("rewritten").alias("rewritten"),
+    )
+
+
+def _fates(frames: dict[str, DataFrame], rejects: DataFrame, gate_failed: bool) -> DataFrame:
+    """[draft_id, fate] of every draft whose fate is known, unique by draft_id.
+
+    Of two rejects of a draft the earlier stage's counts: the later one is from before that stage ran again.
+    """
+    order = F.array_position(F.array(*map(F.lit, STAGES)), F.col("stage"))
+    kept = frames["mix"].select("draft_id", F.lit(0).cast("long").alias("place"), F.lit(Cause.KEPT).alias("fate"))
+    lost = rejects.where(F.col("stage").isin("refine", "clean", "mix")).select(
+        F.col("key").alias("draft_id"), order.alias("place"), "fate"
+    )
+    known = kept.unionByName(lost)
+    if gate_failed:
+        last = F.lit(len(STAGES) + 1).cast("long").alias("place")
+        known = known.unionByName(frames["clean"].select("draft_id", last, F.lit(Cause.GATE).alias("fate")))
+    return known.groupBy("draft_id").agg(F.min_by("fate", "place").alias("fate"))
+
+
+def write_token_usage(warehouse: Warehouse, run_id: str) -> dict[str, int]:
+    """Write table `token_usage` from the tables as they are now; returns its tokens by cause ({} when no model was asked)."""
+    if not warehouse.exists("completion"):
+        return {}
+    frames = {
+        name: warehouse.read(name)
+        if warehouse.exists(name)
+        else warehouse.spark.createDataFrame([], TABLES[name].schema)
+        for name in TABLES_READ
+    }
+    templates = {prompts.load(name).sha256: name for name in prompts.names()}
+    runs = warehouse.read("run").select("run_id", "stage", "retry_tokens") if warehouse.exists("run") else None
+    rows = token_usage(
+        frames, templates, _gate_failed(warehouse), runs
+    ).collect()  # a row for each stage and cause: few
+    stored = warehouse.spark.createDataFrame(rows, TOKEN_USAGE.schema)
+    warehouse.write("token_usage", stored, metadata={"run_id": run_id})
+    tokens: Counter[str] = Counter()
+    for row in rows:
+        tokens[row["cause"]] += row["tokens"]
+    return dict(tokens)
+
+
+def _gate_failed(warehouse: Warehouse) -> bool:
+    """Whether the gate refused the present version of `clean`; a verdict on an older one says nothing of it."""
+    if not (warehouse.exists("verdict") and warehouse.exists("clean")):
+        return False
+    verdicts = warehouse.read("verdict").select("table", "version", "success").collect()
+    present = ("clean", warehouse.version("clean"))
+    return any((v["table"], v["version"]) == present for v in verdicts) and not all(v["success"] for v in verdicts)

@@ -1,0 +1,142 @@
+"""Tables that steer and explain: probe and budget, rejects, contamination, verdicts, runs."""
+
+from pyspark.sql import types as T
+
+from boostqa.schemas.table import (
+    BOOLEAN,
+    COUNTS,
+    DIFFICULTY,
+    DISCIPLINE,
+    DOUBLE,
+    LONG,
+    SOURCE,
+    STRING,
+    STRINGS,
+    Table,
+    column,
+)
+from boostqa.vocabulary import MatchedField
+
+PROBE = Table(
+    "probe",
+    "score of one checkpoint on one cell by one method",
+    ("checkpoint", "method", "discipline", "difficulty"),
+    (
+        column("checkpoint", STRING, "model id or folder of the checkpoint"),
+        column("method", STRING, "letter (likelihood of the option letter) | cloze (length-normalised option text)"),
+        DISCIPLINE,
+        DIFFICULTY,
+        column("items", LONG, "items scored"),
+        column("correct", LONG, "items whose most likely option is the reference"),
+        column("accuracy", DOUBLE, "correct / items"),
+        column("wilson_low", DOUBLE, "lower end of the 95% Wilson interval"),
+        column("wilson_high", DOUBLE, "upper end of the 95% Wilson interval"),
+        column("chance", DOUBLE, "mean of 1 / number of options"),
+    ),
+)
+
+BUDGET = Table(
+    "budget",
+    "token budget of one cell, every factor in its own column",
+    ("discipline", "difficulty"),
+    (
+        DISCIPLINE,
+        column("difficulty", STRING, "target difficulty H1..H5 of the cell"),
+        column("seeds", LONG, "annotated seeds of the discipline (supply)"),
+        column("accuracy", DOUBLE, "probe accuracy used", null=True),
+        column(
+            "accuracy_from", STRING, "cell | broad_field | all: the narrowest level with enough probe items", null=True
+        ),
+        column("chance", DOUBLE, "chance level of the items used", null=True),
+        column("deficit", DOUBLE, "1 - (accuracy - chance) / (1 - chance), clipped to 0..1"),
+        column("stem_factor", DOUBLE, "stem_boost for STEM disciplines, else 1"),
+        column("supply_factor", DOUBLE, "square root of the share of seeds in the discipline"),
+        column("difficulty_share", DOUBLE, "share of all tokens for this cell's side of high difficulty (H4, H5)"),
+        column("weight", DOUBLE, "deficit x stem_factor x supply_factor, normalised inside the side"),
+        column("tokens", LONG, "kept tokens wanted, after floor and capacity"),
+        column("requests", LONG, "requests planned = tokens / kept tokens per request, within the cap per seed"),
+    ),
+)
+
+REJECT = Table(
+    "reject",
+    "one row that a stage dropped, with the reason",
+    ("stage", "key", "rule"),
+    (
+        column("stage", STRING, "stage that dropped the row"),
+        column("key", STRING, "id of the row, or source:file:line for input that has none"),
+        column("rule", STRING, "name of the rule"),
+        column("evidence", STRING, "what the rule saw: the value, the twin's id, the matching text"),
+        column(
+            "request_ids", STRINGS, "ledger rows the dropped row had cost; null where no model was asked", null=True
+        ),
+        column("run_id", STRING, "run that dropped the row", volatile=True),
+    ),
+)
+
+CONTAMINATION = Table(
+    "contamination",
+    "one match between an item and a benchmark item",
+    ("draft_id", "field", "benchmark", "benchmark_item"),
+    (
+        column("draft_id", STRING, "item that matches"),
+        column("field", STRING, " | ".join(MatchedField)),
+        column("benchmark", STRING, "benchmark name in the conf"),
+        column("benchmark_item", STRING, "id inside the benchmark"),
+        column("match", STRING, "matching text after normalisation"),
+        SOURCE,
+        column("generator", STRING, "model that wrote the item"),
+    ),
+)
+
+VERDICT = Table(
+    "verdict",
+    "one expectation or table-level gate",
+    ("table", "gate"),
+    (
+        column("table", STRING, "table the gate looked at"),
+        column("gate", STRING, "name of the expectation with its column, or of the table-level gate"),
+        column("success", BOOLEAN, "whether the gate holds"),
+        column("observed", STRING, "what was seen", null=True),
+        column("expected", STRING, "what was asked for", null=True),
+        column("version", LONG, "Delta version the verdict holds for", volatile=True),
+        column("run_id", STRING, "run that judged", volatile=True),
+    ),
+)
+
+RUN = Table(
+    "run",
+    "one execution of one stage",
+    ("run_id", "stage"),
+    (
+        column("run_id", STRING, "run of the pipeline"),
+        column("stage", STRING, "stage"),
+        column("finished_at", T.TimestampType(), "UTC time of the end"),
+        column("seconds", DOUBLE, "wall seconds"),
+        column("rows_in", LONG, "rows read"),
+        column("fan_out", LONG, "rows added by splitting or removed by design, signed"),
+        column("kept", LONG, "rows written"),
+        column("rejected", LONG, "rows rejected; rows_in + fan_out = kept + rejected"),
+        column("rejected_by_rule", COUNTS, "rejected rows by rule"),
+        column("requests", LONG, "model requests of the stage"),
+        column("reused", LONG, "requests answered from the ledger"),
+        column("failed", LONG, "requests refused, or given up after the last attempt"),
+        column("prompt_tokens", LONG, "prompt tokens paid for by this execution"),
+        column("cached_tokens", LONG, "of these served from the prefix cache"),
+        column("generated_tokens", LONG, "tokens generated by this execution"),
+        column("thinking_tokens", LONG, "of these inside thinking sections"),
+        column("retry_tokens", LONG, "tokens that dead engines took along, and those of requests answered twice"),
+        column("engine_starts", LONG, "engines started by this execution"),
+        column("conflicts", LONG, "requests answered twice with different content: table conflict"),
+        column("generation_seconds", DOUBLE, "seconds in which requests were in flight"),
+        column(
+            "idle_tail_share", DOUBLE, "share of the engines' time without enough left to do; null: none", null=True
+        ),
+        column("inputs", COUNTS, "table -> Delta version read"),
+        column("outputs", COUNTS, "table -> Delta version written"),
+        column("hashes", T.MapType(STRING, STRING), "table -> content hash of the version written"),
+        column("code_revision", STRING, "git revision, or the package version"),
+        column("conf_hash", STRING, "sha256 of the identity part of the conf"),
+        column("mlflow_run_id", STRING, "MLflow child run", null=True),
+    ),
+)

@@ -1,0 +1,153 @@
+"""Tables of items, in the order in which the pipeline makes them: seed, annotation, plan, draft, refined, clean, mix."""
+
+from boostqa.schemas.table import (
+    ATTRIBUTION,
+    CHOICES,
+    DIFFICULTY,
+    DISCIPLINE,
+    DOUBLE,
+    FORMAT,
+    GRADE,
+    INT,
+    LANG,
+    LICENCE,
+    LONG,
+    QUESTION,
+    SEED_ID,
+    SOURCE,
+    STRATEGY,
+    STRING,
+    STRINGS,
+    Table,
+    column,
+)
+from boostqa.vocabulary import AnswerStatus, ItemTable, Kind, Rewrite
+
+SEED = Table(
+    "seed",
+    "one document chunk or one QA item that passed every seed rule",
+    ("seed_id",),
+    (
+        SEED_ID,
+        SOURCE,
+        column("doc_id", STRING, "id of the document or item inside the source"),
+        column("chunk", INT, "0-based position of the chunk inside its document; 0 for QA items"),
+        column("kind", STRING, " | ".join(Kind)),
+        LANG,
+        LICENCE,
+        ATTRIBUTION,
+        column("title", STRING, "title of the document", null=True),
+        column("text", STRING, "normalised passage; for QA the question with its options and answer"),
+        column("question", STRING, "normalised question; null for documents", null=True),
+        CHOICES,
+        column("answer", STRING, "reference answer or option letter; null when unknown or a document", null=True),
+        column("tokens", INT, "tokens of `text` under the target tokenizer"),
+        column("file", STRING, "path of the input file"),
+        column("line", LONG, "1-based line or row in the input file"),
+    ),
+)
+
+ANNOTATION = Table(
+    "annotation",
+    "one item labelled by the annotator",
+    ("item_table", "item_id"),
+    (
+        column("item_id", STRING, "seed_id, draft_id or probe item id"),
+        column("item_table", STRING, " | ".join(ItemTable)),
+        DISCIPLINE,
+        column("discipline_probability", DOUBLE, "probability of the label among all allowed ones", volatile=True),
+        DIFFICULTY,
+        column("difficulty_probability", DOUBLE, "probability of the label among all allowed ones", volatile=True),
+        column("annotator", STRING, "model that labelled, or 'given' where the item carries a label"),
+        column("request_ids", STRINGS, "ledger rows the labels come from; empty when given"),
+    ),
+)
+
+PLAN = Table(
+    "plan",
+    "one synthesis request",
+    ("plan_id",),
+    (
+        column("plan_id", STRING, "sha256 over seed, strategy, grade, format, lever and sample index"),
+        SEED_ID,
+        LANG,
+        DISCIPLINE,
+        GRADE,
+        STRATEGY,
+        FORMAT,
+        column("lever", STRING, "what makes the question hard (high_difficulty); null for multi_grade", null=True),
+        column("sample_index", INT, "0-based sample of the same request"),
+    ),
+)
+
+ITEM = (
+    column("draft_id", STRING, "sha256 over plan_id and request_id"),
+    column("plan_id", STRING, "synthesis request the item answers"),
+    SEED_ID,
+    LANG,
+    DISCIPLINE,
+    GRADE,
+    STRATEGY,
+    FORMAT,
+    column("lever", STRING, "lever of the request; null for multi_grade", null=True),
+    DIFFICULTY,
+    QUESTION,
+    CHOICES,
+    column("answer", STRING, "final answer, or the option letter"),
+    column("solution", STRING, "worked solution"),
+    column("generator", STRING, "model that wrote the draft"),
+    column("request_id", STRING, "ledger row of the draft"),
+)
+
+STATUS = column("status", STRING, " | ".join(AnswerStatus))
+
+DRAFT = Table("draft", "one parsed and measured question with its draft answer", ("draft_id",), ITEM)
+
+REFINED = Table(
+    "refined",
+    "one draft whose answer a second model confirmed or corrected",
+    ("draft_id",),
+    (
+        *ITEM,
+        column("draft_answer", STRING, "answer of the draft, before any correction"),
+        STATUS,
+        column("blind_answers", STRINGS, "final answers of the blind attempts, by sample index"),
+        column("votes", INT, "blind attempts that gave the final answer"),
+        column("rewrite", STRING, " | ".join(Rewrite)),
+        column("refiner", STRING, "model that answered blind and rewrote"),
+        column("request_ids", STRINGS, "ledger rows of the blind attempts and the rewrite"),
+    ),
+)
+
+CLEAN = Table(
+    "clean",
+    "one item fit for the mix, with its provenance",
+    ("draft_id",),
+    (
+        *ITEM,
+        STATUS,
+        SOURCE,
+        LICENCE,
+        ATTRIBUTION,
+    ),
+)
+
+MIX = Table(
+    "mix",
+    "one exported item",
+    ("draft_id",),
+    (
+        column("draft_id", STRING, "item"),
+        column("text", STRING, "plain-text rendering, no chat tokens"),
+        column("tokens", INT, "tokens of `text` under the target tokenizer"),
+        LANG,
+        DISCIPLINE,
+        DIFFICULTY,
+        STRATEGY,
+        FORMAT,
+        SOURCE,
+        LICENCE,
+        ATTRIBUTION,
+        column("shard", INT, "0-based shard the item is exported to"),
+    ),
+)

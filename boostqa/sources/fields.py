@@ -1,0 +1,100 @@
+"""The mapping of a source's fields to our columns: held against the conf and the input, and read from JSON or a table."""
+
+import json
+from functools import reduce
+from typing import Any
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from boostqa.config import Source
+from boostqa.errors import ConfigError
+from boostqa.schemas.table import STRINGS
+
+
+def check_mapping(source: Source, known: list[str], required: str, where: str) -> None:
+    """Raise ConfigError when `source.fields` maps an unknown column, or lacks the `required` one."""
+    if unknown := sorted(set(source.fields) - set(known)):
+        raise ConfigError(f"{where}.fields: unknown column {', '.join(unknown)}; known: {', '.join(known)}")
+    if required not in source.fields:
+        raise ConfigError(f"{where}.fields: {required} is not mapped; add `{required}: NAME OF THE FIELD IN THE INPUT`")
+    inner = [f for f in source.fields.values() if any(o.startswith(f"{f}.") for o in source.fields.values())]
+    if source.format == "jsonl" and inner:
+        raise ConfigError(f"{where}.fields: {inner[0]} is mapped both as a value and as an object; map one of them")
+
+
+def check_json_fields(lines: DataFrame, source: Source, where: str) -> None:
+    """Compare the mapping with the first valid line, and only where that lacks a field with all lines."""
+    first = lines.select("value").where(json_record(source).isNotNull()).first()
+    if first is None:
+        return  # every line is malformed and will say so
+    present = field_names(json.loads(first.value, strict=False))
+    if absent := sorted(set(source.fields.values()) - present):
+        found = lines.agg(*(F.max(_has(field)).alias(str(i)) for i, field in enumerate(absent))).first()
+        assert found is not None
+        present |= {field for field, seen in zip(absent, found, strict=True) if seen}
+    check_present(present, source, where)
+
+
+def check_present(present: set[str], source: Source, where: str) -> None:
+    """Raise ConfigError when a mapped field is not among the dotted names `present` in the input."""
+    for ours, field in source.fields.items():
+        if field not in present:
+            raise ConfigError(
+                f"{where}.fields.{ours}: no record of {source.path} has the field `{field}`\n"
+                f"  fields present: {', '.join(sorted(present))}\n"
+                f"  fix: map {ours} to one of them, or remove it"
+            )
+
+
+def field_names(tree: dict[str, Any]) -> set[str]:
+    """Dotted names of all keys of nested dicts."""
+    inner = {f"{name}.{n}" for name, value in tree.items() if isinstance(value, dict) for n in field_names(value)}
+    return set(tree) | inner
+
+
+def field_tree(schema: T.StructType) -> dict[str, Any]:
+    """A schema as nested dicts, for `field_names`."""
+    return {f.name: field_tree(f.dataType) if isinstance(f.dataType, T.StructType) else None for f in schema}
+
+
+def _has(field: str) -> Column:
+    """Whether a JSON line has a field, be its value null."""
+    *parents, leaf = field.split(".")
+    parent = F.get_json_object("value", "$" + "".join(f"['{p}']" for p in parents)) if parents else F.col("value")
+    return F.coalesce(F.array_contains(F.json_object_keys(parent), leaf), F.lit(False))
+
+
+def json_record(source: Source) -> Column:
+    """The mapped fields of a JSON line as a nested struct; null when the line is not one object of that shape."""
+    tree: dict[str, Any] = {}
+    for ours, field in source.fields.items():
+        *parents, leaf = field.split(".")
+        reduce(lambda node, p: node.setdefault(p, {}), parents, tree)[leaf] = ours
+
+    def struct(node: dict[str, Any]) -> T.StructType:
+        kinds = {n: struct(v) if isinstance(v, dict) else _spark_type(v) for n, v in node.items()}
+        return T.StructType([T.StructField(n, kind) for n, kind in kinds.items()])
+
+    schema = T.StructType([T.StructField("record", struct(tree)), T.StructField("malformed", T.StringType())])
+    # Wrapped in an object, text after the line's own object is malformed too; Spark would drop it unsaid.
+    line = F.concat(F.lit('{"record":'), "value", F.lit("}"))
+    parsed = F.from_json(line, schema, {"columnNameOfCorruptRecord": "malformed", "allowSingleQuotes": "false"})
+    return F.when(parsed["malformed"].isNull(), parsed["record"])
+
+
+def _spark_type(column: str) -> T.DataType:
+    return T.ArrayType(T.StringType()) if column == "choices" else T.StringType()
+
+
+def field_value(field: str, column: str) -> Column:
+    """The value of a dotted field as our column: a string, or the options as strings (a null option is blank)."""
+    root, *inner = field.split(".")
+    value = reduce(lambda c, name: c.getField(name), inner, F.col(f"`{root}`")).cast(_spark_type(column))
+    return F.transform(value, lambda option: F.coalesce(option, F.lit(""))) if column == "choices" else value
+
+
+def missing_field(column: str) -> Column:
+    """What a column is that nothing is mapped to."""
+    return F.lit(None).cast(STRINGS if column == "choices" else "string")

@@ -1,0 +1,159 @@
+"""Source files -> records (seed corpora) or items (benchmarks, probe items): the only reader of input files.
+
+Grain: one row per record of a file; key (source, file, line). A malformed JSON line stays a row with `raw` set; a blank
+line disappears but counts in the numbering. Small eager reads hold the conf against the files; the rest is lazy.
+"""
+
+from typing import Any
+
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from boostqa.config import Source
+from boostqa.errors import ConfigError
+from boostqa.schemas.table import STRINGS
+from boostqa.sources.fields import (
+    check_json_fields,
+    check_mapping,
+    check_present,
+    field_names,
+    field_tree,
+    field_value,
+    json_record,
+    missing_field,
+)  # fmt: skip
+from boostqa.sources.line_numbers import file_name, numbered
+from boostqa.sources.record import RECORD
+from boostqa.vocabulary import Kind
+from udfs import text as text_udfs
+
+# Options of Spark's reader. JSON Lines are read as lines, in any compression Spark knows by its suffix (.gz, .zst).
+_READERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "jsonl": ("text", {"lineSep": "\n"}),
+    "text": ("text", {"wholetext": True, "recursiveFileLookup": True, "pathGlobFilter": "*.{md,txt}"}),
+    "parquet": ("parquet", {}),
+    "delta": ("delta", {}),
+}
+_RECORD_FIELDS = [n for n in RECORD.schema.names if n not in ("source", "file", "line", "raw", "kind")]
+_ITEM_FIELDS = ["id", "subject", "question", "choices", "answer", "lang", "discipline", "difficulty"]
+_SHOWN = 300  # characters of a bad line or a foreign error message that are kept
+
+
+def read_records(spark: SparkSession, source: Source) -> DataFrame:
+    """The records of a seed source, with exactly the columns of RECORD.
+
+    A column that `source.fields` does not map is null; lang, licence and attribution fall back to the source's own.
+    With `source.limit` the records with the lowest xxhash64 of doc_id (else line) are taken; malformed lines all stay.
+    Raises ConfigError when the path cannot be read or is empty, or when no record has a mapped field.
+    """
+    where = f"seed.sources[{source.name}]"
+    if source.format == "text":
+        rows = _texts(spark, source, where)
+    else:
+        rows = _mapped(spark, source, _RECORD_FIELDS, "text" if source.kind == Kind.DOCUMENT else "question", where)
+
+    def default(column: str, value: str | None) -> Column:
+        return F.when(F.col("raw").isNull(), F.coalesce(column, F.lit(value))).alias(column)
+
+    return _limited(rows, "doc_id", source.limit).select(
+        F.lit(source.name).alias("source"),
+        *("file", "line", "raw"),
+        F.lit(source.kind).alias("kind"),
+        *("doc_id", "title", "text", "question", "choices", "answer"),
+        default("lang", source.lang),
+        default("licence", source.licence),
+        default("attribution", source.attribution),
+    )
+
+
+def read_items(spark: SparkSession, source: Source) -> DataFrame:
+    """Benchmark or probe items: benchmark, item_id, subject, question, choices, answer, lang, discipline, difficulty.
+
+    question, choices and answer are normalised as seeds are. item_id is file:line where `id` is not mapped, lang falls
+    back to `source.lang`, other columns that are not mapped are null.
+    Raises ConfigError as read_records does, and for the first malformed line or item without a question: a benchmark
+    with holes would hide leaks.
+    """
+    where = f"clean.benchmarks or probe.items[{source.name}]"
+    if source.format == "text":
+        raise ConfigError(f"{where}.format: items have fields: use jsonl, parquet or delta, got text")
+    rows = _mapped(spark, source, _ITEM_FIELDS, "question", where)
+    without_question = rows.where(~F.coalesce(F.col("question").rlike(r"\S"), F.lit(False)))
+    if hole := without_question.orderBy("file", "line").first():
+        got = f"not a JSON object with the mapped fields: {hole.raw}" if hole.raw else "no question"
+        raise ConfigError(f"{where}: {hole.file}:{hole.line}: {got}\n  fix: correct or remove the line")
+    normalise = F.pandas_udf(text_udfs.normalise, "string")  # type: ignore[call-overload]
+    normalise_each = F.pandas_udf(text_udfs.normalise, STRINGS)  # type: ignore[call-overload]
+    return _limited(rows, "id", source.limit).select(
+        F.lit(source.name).alias("benchmark"),
+        F.coalesce("id", F.concat_ws(":", "file", "line")).alias("item_id"),
+        "subject",
+        normalise("question").alias("question"),
+        normalise_each("choices").alias("choices"),
+        normalise("answer").alias("answer"),
+        F.coalesce("lang", F.lit(source.lang)).alias("lang"),
+        *("discipline", "difficulty"),
+    )
+
+
+def _limited(rows: DataFrame, key: str, limit: int | None) -> DataFrame:
+    if limit is None:
+        return rows
+    order = (F.xxhash64(F.coalesce(key, F.col("line").cast("string"))), "line", "file")
+    taken = rows.where(F.col("raw").isNull()).orderBy(*order).limit(limit)
+    return taken.unionByName(rows.where(F.col("raw").isNotNull()))
+
+
+def _load(spark: SparkSession, source: Source, where: str) -> DataFrame:
+    kind, options = _READERS[source.format]
+    try:
+        df = spark.read.format(kind).options(**options).load(source.path)
+        empty = (df.where(F.col("value").rlike(r"\S")) if source.format == "jsonl" else df).isEmpty()
+    except (PySparkException, Py4JError) as error:
+        if "PATH_NOT_FOUND" in str(error):
+            raise ConfigError(f"{where}.path: {source.path} does not exist or matches nothing; correct it") from None
+        reason = " ".join(str(error).split())[:_SHOWN]
+        raise ConfigError(f"{where}.path: {source.path} cannot be read as {source.format}: {reason}") from error
+    if empty:
+        raise ConfigError(f"{where}.path: {source.path} has no records in format {source.format}")
+    return df
+
+
+def _texts(spark: SparkSession, source: Source, where: str) -> DataFrame:
+    """One row per .md or .txt file; `title` is its first Markdown heading."""
+    if source.fields or source.kind != Kind.DOCUMENT:
+        raise ConfigError(f"{where}: a text file is one document without fields; remove `fields` and `kind`")
+    heading = F.regexp_extract("value", r"(?m)^#{1,6}[ \t]+(.+?)[ \t]*#*[ \t\r]*$", 1)
+    known = {
+        "doc_id": file_name(F.col("_metadata.file_name")),
+        "title": F.nullif(heading, F.lit("")),
+        "text": F.col("value"),
+    }
+    return _load(spark, source, where).select(
+        file_name(F.col("_metadata.file_path")).alias("file"),
+        F.lit(1).cast("long").alias("line"),
+        F.lit(None).cast("string").alias("raw"),
+        *(known.get(c, missing_field(c)).alias(c) for c in _RECORD_FIELDS),
+    )
+
+
+def _mapped(spark: SparkSession, source: Source, columns: list[str], required: str, where: str) -> DataFrame:
+    """file, line, raw and `columns`: strings, choices a list of strings, null where `source.fields` maps nothing."""
+    check_mapping(source, columns, required, where)
+    df = _load(spark, source, where)
+    if source.format == "jsonl":
+        check_json_fields(df, source, where)
+        lines = numbered(df, {"value": F.col("value")}).where(F.col("value").rlike(r"\S"))
+        rows = lines.select("file", "line", "value", json_record(source).alias("record")).select(
+            *("file", "line", "record"),
+            F.when(F.col("record").isNull(), F.left("value", F.lit(_SHOWN))).alias("raw"),
+        )
+        values = {c: field_value(f"record.{field}", c) for c, field in source.fields.items()}
+    else:
+        check_present(field_names(field_tree(df.schema)), source, where)
+        rows = numbered(df, {c: field_value(field, c) for c, field in source.fields.items()})
+        rows = rows.select("*", F.lit(None).cast("string").alias("raw"))
+        values = {c: F.col(c) for c in source.fields}
+    return rows.select("file", "line", "raw", *(values.get(c, missing_field(c)).alias(c) for c in columns))

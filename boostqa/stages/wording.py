@@ -1,0 +1,40 @@
+"""How questions, options and answers are put into words, and which form a reply takes: the same in every stage."""
+
+import json
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+from boostqa.languages import in_language
+from boostqa.vocabulary import Format
+
+
+def lettered(choices: Column) -> Column:
+    """array<string>: the options as "A. ...", "B. ..."; null for an open item."""
+    return F.transform(choices, lambda option, i: F.concat(F.char(F.lit(ord("A")) + i), F.lit(". "), option))
+
+
+def question_with_options(question: Column, choices: Column) -> Column:
+    """The question, then its options a line each."""
+    return F.concat_ws("\n", question, lettered(choices))
+
+
+def is_multiple_choice() -> Column:
+    """Whether a row's format has options."""
+    return F.col("format") == Format.MULTIPLE_CHOICE
+
+
+def answer_shape() -> Column:
+    """`multiple_choice` or `open`: what the answer of a row's format looks like, as terms.yaml names it."""
+    return F.when(is_multiple_choice(), "multiple_choice").otherwise("open")
+
+
+def json_constraint(fields: dict[str, dict]) -> str:
+    """A constraint that makes the reply a JSON object of exactly these fields, in this order."""
+    schema = {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
+    return json.dumps({"json": schema})
+
+
+def answer_line(lang: Column, answer: Column) -> Column:
+    """ "Answer: ..." in the language of the row; null without an answer."""
+    return F.concat(in_language(lang, "答案：", "Answer: "), answer)

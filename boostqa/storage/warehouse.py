@@ -1,0 +1,226 @@
+"""The tables of a warehouse in Delta; every read and write is held against the table's contract (boostqa/schemas).
+
+A warehouse is a folder or URI (one Delta table per sub-folder) or a Unity Catalog `catalog.schema`.
+"""
+
+import json
+import random
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from delta.exceptions import ConcurrentAppendException, ConcurrentDeleteDeleteException, ConcurrentDeleteReadException
+from delta.tables import DeltaTable
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from boostqa.errors import ConfigError, ContractError
+from boostqa.schemas import TABLES, Table
+
+CONCURRENT = (ConcurrentAppendException, ConcurrentDeleteReadException, ConcurrentDeleteDeleteException)
+MERGE_ATTEMPTS = 6  # 30 s of waiting between them on average
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a write left: Delta version, rows, and a hash of the content that ignores row order and file layout."""
+
+    table: str
+    version: int
+    rows: int
+    hash: str
+
+
+def violations(df: DataFrame, table: Table) -> list[str]:
+    """Differences between a DataFrame's columns and a contract; nullability is left to Delta's constraints."""
+    got = {f.name: f.dataType.simpleString() for f in df.schema}
+    want = {f.name: f.dataType.simpleString() for f in table.columns}
+    return (
+        [f"missing column {name} ({kind})" for name, kind in want.items() if name not in got]
+        + [f"unknown column {name}" for name in got if name not in want]
+        + [f"column {n}: got {got[n]}, expected {want[n]}" for n in want if n in got and got[n] != want[n]]
+    )
+
+
+def _check(df: DataFrame, table: Table, verb: str) -> None:
+    if wrong := violations(df, table):
+        raise ContractError(f"table {table.name}: the rows to {verb} break the contract:\n  " + "\n  ".join(wrong))
+
+
+def is_catalog(location: str) -> bool:
+    """Whether a warehouse is a Unity Catalog `catalog.schema`, or a ledger `catalog.schema.table`, and not a folder."""
+    return bool(re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){1,2}", location))
+
+
+def _absolute(location: str) -> str:
+    return location if "://" in location or is_catalog(location) else str(Path(location).resolve())
+
+
+class Warehouse:
+    """The Delta tables of one warehouse; `ledger` places the table `completion` elsewhere, to share it with others."""
+
+    def __init__(self, spark: SparkSession, location: str, ledger: str | None = None) -> None:
+        self.spark = spark
+        self.location = location.rstrip("/")
+        self.ledger = ledger
+
+    def path(self, name: str) -> str:
+        """Where a table lives: `catalog.schema.table`, or the table's folder."""
+        if name == "completion" and self.ledger:
+            return _absolute(self.ledger.rstrip("/"))
+        if is_catalog(self.location):
+            return f"{self.location}.{name}"
+        return f"{_absolute(self.location)}/{name}"
+
+    def identifier(self, name: str) -> str:
+        """How SQL names the table."""
+        return self.path(name) if is_catalog(self.path(name)) else f"delta.`{self.path(name)}`"
+
+    def exists(self, name: str) -> bool:
+        """Whether the table was ever written."""
+        if is_catalog(self.path(name)):
+            return self.spark.catalog.tableExists(self.path(name))
+        return DeltaTable.isDeltaTable(self.spark, self.path(name))
+
+    def version(self, name: str) -> int:
+        """Latest Delta version of an existing table."""
+        history = self._delta(name).history(1).select("version").first()
+        assert history is not None
+        return int(history["version"])
+
+    def _delta(self, name: str) -> DeltaTable:
+        if is_catalog(self.path(name)):
+            return DeltaTable.forName(self.spark, self.path(name))
+        return DeltaTable.forPath(self.spark, self.path(name))
+
+    def read(self, name: str, version: int | None = None) -> DataFrame:
+        """A table (at a Delta version), its contract checked.
+
+        Raises ContractError when the table does not exist or does not hold its contract.
+        """
+        if not self.exists(name):
+            raise ContractError(
+                f"table {name} not found in warehouse {self.location}: run the stage that writes it first"
+            )
+        reader = self.spark.read if version is None else self.spark.read.option("versionAsOf", version)
+        path = self.path(name)
+        df = reader.table(path) if is_catalog(path) else reader.format("delta").load(path)
+        if wrong := violations(df, TABLES[name]):
+            raise ContractError(
+                f"table {self.path(name)} does not hold its contract (boostqa/schemas):\n  "
+                + "\n  ".join(wrong)
+                + "\n  it was written by another release: write it again with its stage, or choose another warehouse"
+            )
+        return df
+
+    def write(self, name: str, df: DataFrame, where: str | None = None, metadata: dict | None = None) -> Written:
+        """Replace a table's rows (only those matching the SQL predicate `where`), then verify key and count.
+
+        Raises ContractError and restores the previous version when a column, a null or a key breaks the contract.
+        """
+        table = TABLES[name]
+        _check(df, table, "write")
+        self._create(table)
+        before = self.version(name)
+        writer = df.select(*table.schema.names).write.format("delta").mode("overwrite")
+        writer = writer.option("userMetadata", json.dumps(metadata or {}))
+        self._save(writer.option("replaceWhere", where) if where else writer, table)
+        written, keys = self.measure(name)
+        if keys != written.rows:
+            self._delta(name).restoreToVersion(before)
+            raise ContractError(
+                f"table {name}: {written.rows - keys} rows repeat a key ({', '.join(table.key)}); "
+                f"version {before} was restored"
+            )
+        return written
+
+    def append(self, name: str, df: DataFrame, metadata: dict | None = None) -> None:
+        """Append rows; the caller vouches for the key."""
+        table = TABLES[name]
+        _check(df, table, "append")
+        self._create(table)
+        writer = df.select(*table.schema.names).write.format("delta").mode("append")
+        self._save(writer.option("userMetadata", json.dumps(metadata or {})), table)
+
+    def create(self, name: str) -> None:
+        """Make the table if it does not exist."""
+        self._create(TABLES[name])
+
+    def insert(self, name: str, df: DataFrame, metadata: dict | None = None) -> None:
+        """Add the rows whose key the table does not hold; safe beside other writers that do the same.
+
+        Delta refuses a merge when another one added rows that it should have seen; it is then tried again.
+        """
+        table = TABLES[name]
+        _check(df, table, "insert")
+        self.spark.conf.set("spark.databricks.delta.commitInfo.userMetadata", json.dumps(metadata or {}))
+        same = " AND ".join(f"known.{c} = new.{c}" for c in table.key)
+        merge = self._delta(name).alias("known").merge(df.select(*table.schema.names).alias("new"), same)
+        try:
+            for attempt in range(MERGE_ATTEMPTS):
+                try:
+                    return merge.whenNotMatchedInsertAll().execute()
+                except CONCURRENT:
+                    if attempt == MERGE_ATTEMPTS - 1:
+                        raise
+                    time.sleep(random.uniform(0, 2**attempt))
+        finally:
+            self.spark.conf.unset("spark.databricks.delta.commitInfo.userMetadata")
+
+    def delete(self, name: str, where: str) -> None:
+        """Delete the rows matching a SQL predicate."""
+        self._delta(name).delete(where)
+
+    def measure(self, name: str) -> tuple[Written, int]:
+        """(version, rows and content hash of a table; number of distinct keys), in one job."""
+        table, version = TABLES[name], self.version(name)
+        content = F.xxhash64(F.to_json(F.struct(*table.stable_columns), {"ignoreNullFields": "false"}))
+        keyed = (
+            self.read(name, version)
+            .groupBy(*table.key)
+            .agg(F.count("*").alias("rows"), F.sum(content.cast("decimal(38,0)")).alias("content"))
+        )
+        row = keyed.agg(F.sum("rows"), F.count("*"), F.sum("content")).first()
+        assert row is not None
+        rows, keys, content_sum = row
+        digest = format(int(content_sum or 0) & (2**64 - 1), "016x")
+        return Written(name, version, int(rows or 0), digest), int(keys)
+
+    def _create(self, table: Table) -> None:
+        builder = DeltaTable.createIfNotExists(self.spark).comment(table.grain)
+        path = self.path(table.name)
+        builder = builder.tableName(path) if is_catalog(path) else builder.location(path)
+        fields = [
+            T.StructField(c.name, c.dataType, c.nullable, {"comment": c.metadata["comment"]}) for c in table.columns
+        ]
+        try:
+            builder.addColumns(T.StructType(fields)).execute()
+        except (PySparkException, Py4JJavaError) as error:
+            raise ConfigError(f"cannot create table {table.name} in {self.location}: {_reason(error)}") from error
+
+    def _save(self, writer: DataFrameWriter, table: Table) -> None:
+        try:
+            path = self.path(table.name)
+            writer.saveAsTable(path) if is_catalog(path) else writer.save(path)
+        except (PySparkException, Py4JJavaError) as error:
+            text = str(error)
+            if found := re.search(r"NOT NULL constraint violated for column: (\w+)", text):
+                raise ContractError(
+                    f"table {table.name}: required column {found[1]} is null in a row to write"
+                ) from error
+            if "No space left" in text or "Permission denied" in text or "Read-only file system" in text:
+                raise ConfigError(f"cannot write table {table.name} to {self.location}: {_reason(error)}") from error
+            raise
+
+
+def _reason(error: Exception) -> str:
+    """The line of a Spark error that a reader can act on."""
+    text = str(error)
+    for clue in ("No space left on device", "Permission denied", "Read-only file system"):
+        if clue in text:
+            return clue + "; free space, change the rights, or set `warehouse:` to another place"
+    return next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)[:300]

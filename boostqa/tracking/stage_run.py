@@ -1,0 +1,157 @@
+"""One execution of one stage: the reader and writer a job uses, and the balance of rows it owes at the end."""
+
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from boostqa import __version__
+from boostqa.config import Config
+from boostqa.errors import ContractError, GateFailed
+from boostqa.schemas import ENGINE_TASK, RUN
+from boostqa.storage.warehouse import Warehouse, Written
+from boostqa.tracking.mlflow_runs import log_stage, stage_mlflow_run
+from boostqa.tracking.model_usage import ModelUsage
+from udfs.generate import Connect
+
+
+def new_run_id() -> str:
+    """UTC time and a random tail: sorts by start, unique across drivers."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+
+
+@cache
+def code_revision() -> str:
+    """Git revision of the code ('+' when it was changed since), or the package version where there is no git."""
+    try:
+        here = Path(__file__).parent
+        git = ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--exclude=*", "--abbrev=40"]
+        return subprocess.run(git, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return __version__
+
+
+@dataclass
+class StageRun:
+    """What a job is given. `connect` replaces the engines of its model calls (tests and bench)."""
+
+    spark: SparkSession
+    config: Config
+    name: str
+    run_id: str
+    warehouse: Warehouse
+    connect: Connect | None = None
+    inputs: dict[str, int] = field(default_factory=dict)  # table -> Delta version
+    outputs: dict[str, Written] = field(default_factory=dict)
+    rejected_by_rule: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)  # the balance, once it was checked
+    usage: ModelUsage = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.usage = ModelUsage(self.run_id, self.name)
+
+    def read(self, name: str, required: bool = True, version: int | None = None) -> DataFrame:
+        """A table at `version` (default: the latest), which is recorded as input.
+
+        Raises ContractError when the table is missing, breaks its contract, or is empty though `required`.
+        """
+        if name not in self.inputs and self.warehouse.exists(name):
+            self.inputs[name] = self.warehouse.version(name) if version is None else version
+        df = self.warehouse.read(name, self.inputs.get(name))
+        if required and df.isEmpty():
+            raise ContractError(
+                f"stage {self.name}: table {name} is empty, so there is nothing to do\n"
+                f"  see why its rows were rejected: boostqa status --config ..., or the reject table in {self.warehouse.location}"
+            )
+        return df
+
+    def read_back(self, name: str) -> DataFrame:
+        """A table in the version that this execution wrote."""
+        return self.warehouse.read(name, self.outputs[name].version)
+
+    def write(self, name: str, df: DataFrame, where: str | None = None) -> int:
+        """Replace a table (or its rows matching `where`) and return the rows written."""
+        metadata = {
+            "run_id": self.run_id,
+            "stage": self.name,
+            "code": code_revision(),
+            "conf": self.config.identity_hash,
+            "inputs": self.inputs,
+        }
+        written = self.outputs[name] = self.warehouse.write(name, df, where, metadata)
+        return self.read_back(name).where(where).count() if where else written.rows
+
+    def reject(self, df: DataFrame) -> int:
+        """Replace this stage's rows of the reject table; returns their number."""
+        where = f"stage = '{self.name}'"
+        rows = self.write("reject", df.withColumn("run_id", F.lit(self.run_id)), where)
+        by_rule = self.read_back("reject").where(where).groupBy("rule").count().collect()
+        self.rejected_by_rule = {r["rule"]: r["count"] for r in sorted(by_rule)}
+        return rows
+
+    def check_row_balance(self, rows_in: int, kept: int, rejected: int = 0, fan_out: int = 0) -> None:
+        """State where the rows went; raises ContractError unless rows_in + fan_out = kept + rejected."""
+        self.rows = {"rows_in": rows_in, "fan_out": fan_out, "kept": kept, "rejected": rejected}
+        if rows_in + fan_out != kept + rejected:
+            raise ContractError(
+                f"stage {self.name} lost or made rows: {rows_in} in + {fan_out} fan-out != {kept} kept + {rejected} rejected; "
+                "this is a bug in the stage: its tables are written, the pipeline stops here"
+            )
+
+    def run_row(self, seconds: float, mlflow_run_id: str) -> dict[str, Any]:
+        """This execution as a RUN row."""
+        return {
+            "run_id": self.run_id,
+            "stage": self.name,
+            "finished_at": datetime.now(UTC),
+            "seconds": seconds,
+            **self.rows,
+            "rejected_by_rule": self.rejected_by_rule,
+            **self.usage.counts,
+            "generation_seconds": self.usage.generation_seconds,
+            "idle_tail_share": self.usage.idle_tail_share,
+            "inputs": self.inputs,
+            "outputs": {t: w.version for t, w in self.outputs.items()},
+            "hashes": {t: w.hash for t, w in self.outputs.items()},
+            "code_revision": code_revision(),
+            "conf_hash": self.config.identity_hash,
+            "mlflow_run_id": mlflow_run_id,
+        }
+
+
+@contextmanager
+def stage_run(
+    spark: SparkSession, config: Config, name: str, run_id: str, connect: Connect | None = None
+) -> Iterator[StageRun]:
+    """Run one stage inside an MLflow child run; at the end write its row of the `run` table."""
+    warehouse = Warehouse(spark, config.warehouse, config.generation.ledger)
+    stage = StageRun(spark, config, name, run_id, warehouse, connect)
+    began = time.monotonic()
+    failed_gate = None
+    with stage_mlflow_run(name) as mlflow_run_id:
+        try:
+            yield stage
+        except GateFailed as error:  # a verdict is a result: it is recorded like any other
+            failed_gate = error
+        finally:
+            if stage.usage.engine_tasks:  # paid for, also by a stage that failed afterwards
+                tasks = spark.createDataFrame(stage.usage.engine_tasks, ENGINE_TASK.schema)
+                warehouse.append("engine_task", tasks)
+        if failed_gate and not stage.rows:
+            raise failed_gate
+        if not stage.rows:
+            raise ContractError(f"stage {name} checked no balance of its rows; this is a bug in jobs/")
+        row = stage.run_row(time.monotonic() - began, mlflow_run_id)
+        warehouse.append("run", spark.createDataFrame([row], RUN.schema))
+        log_stage(row, [task["tokens_per_second"] for task in stage.usage.engine_tasks])
+        if failed_gate:
+            raise failed_gate

@@ -1,0 +1,110 @@
+"""Every closed set of words that tables, conf and code share, with the meaning of each word."""
+
+from enum import StrEnum
+
+from udfs.engines.messages import UNUSABLE, FinishReason
+
+__all__ = [
+    "CAUSES", "DRAFT_LETTERS", "FINISH_REASONS", "FORMATS", "GRADES", "HIGH_GRADES", "OPTION_LETTERS", "PROBE_METHODS",
+    "STAGES", "STEM_BROAD_FIELDS", "STRATEGIES", "UNUSABLE", "AnswerStatus", "Cause", "FinishReason", "Format", "ItemTable", "Kind",
+    "MatchedField", "Rewrite", "Strategy",
+]  # fmt: skip
+
+STAGES = ("seed", "annotate", "probe", "plan", "synthesize", "refine", "clean", "gate", "mix")
+
+# Education stages: primary, lower secondary, upper secondary, undergraduate, graduate or competition. `grade` is what a
+# request aims at, `difficulty` what the annotator measured.
+GRADES = ("H1", "H2", "H3", "H4", "H5")
+HIGH_GRADES = ("H4", "H5")
+STEM_BROAD_FIELDS = ("05", "06", "07")  # of ISCED-F 2013: the first two digits of a discipline
+
+OPTION_LETTERS = "ABCDEFGHIJ"  # of the options of a multiple-choice item, in order
+DRAFT_LETTERS = OPTION_LETTERS[:4]  # of the options of a synthesized multiple-choice question
+
+
+class Kind(StrEnum):
+    """What a source holds."""
+
+    DOCUMENT = "document"
+    QA = "qa"
+
+
+class Strategy(StrEnum):
+    """How a question is asked for."""
+
+    MULTI_GRADE = "multi_grade"
+    HIGH_DIFFICULTY = "high_difficulty"
+
+
+class Format(StrEnum):
+    """What a question looks like."""
+
+    MULTIPLE_CHOICE = "multiple_choice"
+    SHORT_ANSWER = "short_answer"
+    CALCULATION = "calculation"
+    PROOF = "proof"
+    EXPLANATION = "explanation"
+    PROGRAMMING = "programming"
+
+
+class ItemTable(StrEnum):
+    """What an annotated item is."""
+
+    SEED = "seed"
+    DRAFT = "draft"
+    PROBE_ITEM = "probe_item"
+
+
+class AnswerStatus(StrEnum):
+    """What the blind attempts did to a draft's answer."""
+
+    AGREED = "agreed"
+    CORRECTED = "corrected"
+
+
+class Rewrite(StrEnum):
+    """What became of the rewritten solution."""
+
+    USED = "rewritten"
+    CHANGED_ANSWER = "kept: the rewrite changed the answer"
+    NONE = "kept: no rewrite"
+
+
+class MatchedField(StrEnum):
+    """The part of an item in which a benchmark's text was found."""
+
+    QUESTION = "question"
+    CHOICES = "choices"
+    ANSWER = "answer"
+    PASSAGE = "passage"
+
+
+class Cause(StrEnum):
+    """Where a generated token went. A rule of a stage names its own (stages/rejects.py)."""
+
+    KEPT = "kept"
+    THINKING = "thinking"
+    TRUNCATION = "truncation"
+    LABEL = "label"  # the price of measuring
+    VOTE = "vote"  # the price of checking: blind answers and judgements
+    REWRITE_UNUSED = "rewrite_unused"
+    PARSE_FAILURE = "parse_failure"
+    DEGRADATION = "degradation"
+    UNLABELLED = "unlabelled"
+    DISPUTE = "dispute"
+    DUPLICATE = "duplicate"
+    CONTAMINATION = "contamination"
+    RULE = "rule"  # a named rule of clean
+    OVER_BUDGET = "over_budget"
+    GATE = "gate"
+    NOT_SCORED = "not_scored"
+    GENERATION_FAILED = "generation_failed"
+    UNFINISHED = "unfinished"  # no reject, not in the mix, and no gate has stopped the run
+    UNKNOWN_TEMPLATE = "unknown_template"  # of a prompt of another release
+    RETRY = "retry"  # taken along by dead engines, or of requests answered twice
+
+
+STRATEGIES, FORMATS, CAUSES, FINISH_REASONS = (
+    tuple(map(str, words)) for words in (Strategy, Format, Cause, FinishReason)
+)
+PROBE_METHODS = ("letter", "cloze")

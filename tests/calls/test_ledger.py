@@ -1,0 +1,99 @@
+"""ledger: which of several completions counts, what is asked again, and when a part file may go."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from boostqa.calls.ledger import earliest, later_answers, look_up, merge_staged_parts, staging_folder
+from boostqa.schemas import COMPLETION
+from tests.calls.conftest import completion, write_part
+from tests.rows import frame
+
+
+def rows_of(requests, *prompts):
+    """REQUEST rows by prompt."""
+    return {r["prompt"]: r.asDict() for r in requests(*prompts).collect()}
+
+
+def test_earliest_completion_of_a_request_counts(spark):
+    staged = [
+        {"request_id": "a", "text": "second", "run_id": "r2"},
+        {"request_id": "a", "text": "first", "run_id": "r1"},
+        {"request_id": "b", "text": "only"},
+    ]
+    found = earliest(frame(spark, COMPLETION, *staged)).collect()
+    assert {(r["request_id"], r["text"]) for r in found} == {("a", "first"), ("b", "only")}
+
+
+def test_later_answers_are_told_from_the_same_completion_met_again(spark, requests):
+    asked = rows_of(requests, *"abcdef")
+    held = [
+        completion(asked["a"], 0, text="x"),
+        completion(asked["b"], 0, text="x"),
+        completion(asked["c"], 0, text="x"),
+    ]
+    scored = {"finish_reason": "scored", "text": ""}
+    staged = [
+        completion(asked["a"], 0, text="x"),  # met again: its driver died before it removed the part
+        completion(asked["b"], 1, text="x"),
+        completion(asked["c"], 1, text="y"),
+        completion(asked["d"], 0, text="x"),
+        completion(asked["d"], 1, text="y"),
+        completion(asked["e"], 0, logprob=-1.01, **scored),  # likelihoods depend on the batch a little
+        completion(asked["e"], 1, logprob=-1.02, **scored),
+        completion(asked["f"], 0, text="x"),
+    ]
+    later = later_answers(frame(spark, COMPLETION, *staged), frame(spark, COMPLETION, *held))
+    assert {(r["prompt"], r["differs"]) for r in later.collect()} == {
+        ("b", False),
+        ("c", True),
+        ("d", True),
+        ("e", False),
+    }
+
+
+def test_look_up_tells_held_failed_and_unknown_requests_apart(spark, requests):
+    asked = rows_of(requests, *"abcd")
+    ledger = [
+        completion(asked["a"]),
+        completion(asked["b"], finish_reason="failed"),
+        completion(asked["c"], finish_reason="refused"),
+    ]
+    found = look_up(requests(*"abcd"), frame(spark, COMPLETION, *ledger))
+    assert {r["prompt"]: r["held"] for r in found.collect()} == {"a": True, "b": False, "c": True, "d": None}
+
+
+def test_merge_keeps_the_first_answer_reports_others_and_leaves_a_part_that_is_not_whole_until_it_is_stale(
+    stage, requests, capsys
+):
+    asked = rows_of(requests, *"abc")
+    stage.warehouse.create("completion")
+    write_part(stage, [completion(asked["a"], text="first"), completion(asked["b"], text="same")])
+    merge_staged_parts(stage, staging_folder(stage))
+    write_part(stage, [completion(asked["a"], text="first")])  # a driver died before it removed the part
+    write_part(stage, [completion(asked["a"], 1, text="second"), completion(asked["b"], 1, text="same")])
+    write_part(stage, [completion(asked["a"], 2, text="third")])
+    cut = write_part(stage, [completion(asked["c"], text="cut")], cut=20)
+    merge_staged_parts(stage, staging_folder(stage))
+    ledger = {r["prompt"]: r["text"] for r in stage.warehouse.read("completion").collect()}
+    assert ledger == {"a": "first", "b": "same"}
+    assert sorted(r["text"] for r in stage.warehouse.read("conflict").collect()) == ["second", "third"]
+    counts = stage.usage.counts
+    assert (counts["conflicts"], counts["retry_tokens"]) == (2, 15)  # three later ones of 5 tokens
+    assert "2 request(s) were answered twice" in capsys.readouterr().err
+    assert list(Path(staging_folder(stage)).glob("part-*")) == [cut]
+    os.utime(cut, (0, 0))
+    merge_staged_parts(stage, staging_folder(stage))
+    assert not cut.exists()
+
+
+def test_two_drivers_that_merge_the_same_parts_leave_each_request_once(new_stage, spark, requests):
+    asked = rows_of(requests, *"abcd")
+    stage, other = new_stage(), new_stage(run_id="run2", session=spark.newSession())
+    stage.warehouse.create("completion")
+    for request in asked.values():
+        write_part(stage, [completion(request)])
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda s: merge_staged_parts(s, staging_folder(s)), [stage, other]))
+    written, keys = stage.warehouse.measure("completion")
+    assert (written.rows, keys) == (4, 4)

@@ -1,0 +1,88 @@
+"""The conf: every mistake at once, with its line."""
+
+from pathlib import Path
+
+import pytest
+
+from boostqa import config
+from boostqa.errors import ConfigError
+from tests.processes import DEMO
+
+
+def test_load_two_mistakes_reports_both_with_key_and_line(tmp_path):
+    text = Path(DEMO).read_text(encoding="utf-8").replace("  tokens: 5000\n", "  tokens: -1\n  tokenz: 5\n")
+    file = tmp_path / "bad.yaml"
+    file.write_text(text, encoding="utf-8")
+    line = text.split("\n").index("  tokens: -1") + 1
+    with pytest.raises(ConfigError) as error:
+        config.load(str(file))
+    message = str(error.value)
+    assert message.startswith("2 mistake(s)")
+    assert f"{file}:{line}: plan.tokens: Input should be greater than 0, got -1" in message
+    assert f"{file}:{line + 1}: plan.tokenz: is not a known key" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [("- a\n- b\n", "expected sections"), ("a: [1, 2\n", "not valid YAML"), ("warehouse: w\n", "seed: is required")],
+)
+def test_load_unusable_file_says_why(tmp_path, text, part):
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=part):
+        config.load(str(file))
+
+
+def test_load_missing_file_names_it():
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot read"):
+        config.load("nowhere.yaml")
+
+
+def test_set_overrides_nested_value_and_accepts_a_model_name():
+    loaded = config.load(DEMO, ["plan.tokens=123", "model.refiner=owner/name"])
+    assert loaded.plan.tokens == 123
+    assert loaded.role("refiner").id == "owner/name"
+    assert loaded.role("annotator") == loaded.model.generator
+
+
+def test_set_without_equals_says_how():
+    with pytest.raises(ConfigError, match="key=value"):
+        config.load(DEMO, ["plan.tokens"])
+
+
+def test_identity_hash_ignores_execution_and_sees_thresholds():
+    base = config.load(DEMO).identity_hash
+    assert config.load(DEMO, ["warehouse=elsewhere", "generation.engines=7"]).identity_hash == base
+    assert config.load(DEMO, ["clean.ngram_words=12"]).identity_hash != base
+
+
+def test_engine_of_a_model_overrides_the_shared_section():
+    loaded = config.load(DEMO, ["model.refiner={id: owner/big, engine: {tensor_parallel_size: 8}}"])
+    assert loaded.engine_for(loaded.role("refiner")).tensor_parallel_size == 8
+    assert loaded.engine_for(loaded.role("generator")).tensor_parallel_size == 1
+
+
+def test_sources_with_one_name_are_refused():
+    with pytest.raises(ConfigError, match="each name once, got demo_benchmark"):
+        source = "{name: demo_benchmark, path: x}"
+        config.load(DEMO, [f"clean.benchmarks=[{source}, {source}]"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("generation.env={HF_TOKEN: hf_secret}", "HF_TOKEN is a secret"),
+        ("model.annotator={id: m, endpoint: {url: 'https://me:hf_secret@host/v1'}}", "by the name of a variable"),
+    ],
+)
+def test_secrets_in_the_conf_are_refused_and_not_repeated(setting, says):
+    with pytest.raises(ConfigError, match=says) as error:
+        config.load(DEMO, [setting])
+    assert "hf_secret" not in str(error.value)
+
+
+def test_served_generator_needs_checkpoints_to_probe():
+    served = "model.generator={id: m, endpoint: {url: 'http://host/v1', key_env: KEY}}"
+    with pytest.raises(ConfigError, match=r"probe\.checkpoints: is required"):
+        config.load(DEMO, [served])
+    assert config.load(DEMO, [served, "probe.checkpoints=[owner/checkpoint]"]).model.generator.endpoint.key_env == "KEY"

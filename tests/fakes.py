@@ -1,0 +1,212 @@
+"""The fakes of all tests: an engine that answers at once, one in vLLM's place inside the real host, and an HTTP server."""
+
+import hashlib
+import json
+import re
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from udfs.engines.messages import EngineDied
+
+SUM_EN, SUM_ZH = r"What is (\d+) plus (\d+)", r"计算(\d+)加(\d+)的和"
+
+
+def capitals(request):
+    """Answers with the prompt in capitals."""
+    return {"text": request["prompt"].upper(), "finish_reason": "stop", "prompt_tokens": 2, "generated_tokens": 3}
+
+
+class EchoEngine:
+    """Answers newest first, one a poll; can log what it was asked, refuse to start, and die after some answers."""
+
+    started = True
+    progress = 0
+    in_flight_tokens = 7
+
+    def __init__(self, answer=capitals, log=None, starts=True, dies_after=None, poison=None):
+        if not starts:
+            raise EngineDied("vLLM did not start: no such model")
+        self.answer, self.log, self.dies_after, self.poison = answer, log, dies_after, poison
+        self.in_flight, self.most, self.answered, self.killed = [], 0, 0, False
+
+    def submit(self, request):
+        if self.log:
+            with open(self.log, "a") as log:
+                log.write(request["prompt"] + "\n")
+        if request["prompt"] == self.poison:
+            self.dies_after = self.answered
+        self.in_flight.append(request)
+        self.most = max(self.most, len(self.in_flight))
+
+    def poll(self, timeout):
+        if self.dies_after is not None and self.answered >= self.dies_after:
+            raise EngineDied("engine host ended: killed")
+        if not self.in_flight:
+            return []
+        request = self.in_flight.pop()
+        self.answered += 1
+        return [{"request_id": request["request_id"], **self.answer(request)}]
+
+    def kill(self):
+        self.killed = True
+
+    def close(self):
+        pass
+
+
+def _number(*parts, below):
+    return int(hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest(), 16) % below
+
+
+def scholar(request):
+    """Answers what any stage asks: labels and likelihoods by hash, sums as questions, and the right sum as answer.
+
+    Deterministic. About one text in twelve is cut off, one blind answer in six is wrong.
+    """
+    prompt, structured = request["prompt"], request.get("structured") or {}
+    usage = {"prompt_tokens": len(prompt) // 4, "generated_tokens": 8}
+    if request.get("continuation") is not None:
+        score = -1.0 - _number(prompt, request["continuation"], below=100) / 25
+        return {"finish_reason": "scored", "logprob": score * len(request["continuation"])}
+    if "letters" in structured:
+        scores = {x.strip(): -_number(prompt, x, below=1000) / 100 for x in structured["letters"]}
+        return {"finish_reason": "scored", "choice_logprobs": scores}
+    if "choice" in structured:
+        choices = structured["choice"]
+        return usage | {"text": choices[_number(prompt, below=len(choices))], "finish_reason": "stop", "logprob": -0.5}
+    identity = (prompt, request["request_id"])
+    reply = json.dumps(_reply(prompt, structured["json"]["properties"], identity), ensure_ascii=False)
+    if _number("cut", *identity, below=12) == 0:
+        return usage | {"text": reply[:20], "finish_reason": "length"}
+    return usage | {"text": reply, "finish_reason": "stop"}
+
+
+def _reply(prompt, fields, identity):
+    stated = re.search(SUM_EN, prompt) or re.search(SUM_ZH, prompt)
+    if "question" in fields:
+        return _question(fields, chinese="source text" not in prompt.casefold(), identity=identity)
+    total = sum(map(int, stated.groups())) if stated else 0
+    wrong = _number("wrong", *identity, below=6) == 0
+    if "enum" in fields["answer"]:
+        options = dict(re.findall(r"^([A-D])\. (-?\d+)$", prompt, re.MULTILINE))
+        letter = next((x for x, value in options.items() if value == str(total)), "A")
+        answer = "ABCD"[("ABCD".index(letter) + wrong) % 4]
+    else:
+        answer = str(total + wrong)
+    return {"solution": f"Adding the two numbers gives {total}.", "answer": answer}
+
+
+def _question(fields, chinese, identity):
+    a, b = _number("a", *identity, below=900), _number("b", *identity, below=900)
+    digest = hashlib.sha256("|".join(identity).encode()).hexdigest()
+    scene = " ".join(digest[i : i + 4] for i in range(0, 40, 4))
+    question = (
+        f"计算{a}加{b}的和等于多少，已知情形为{scene}？" if chinese else f"What is {a} plus {b} when {scene} holds?"
+    )
+    reply = {"question": question, "solution": f"{a} + {b} = {a + b}, which is the sum."}
+    if "choices" not in fields:
+        return reply | {"answer": str(a + b)}
+    place = _number("place", *identity, below=4)
+    return reply | {"choices": [str(a + b + i - place) for i in range(4)], "answer": "ABCD"[place]}
+
+
+# What a sitecustomize module puts in vLLM's place inside the real host; it has a child process as vLLM has one.
+FAKE_VLLM = """
+import multiprocessing, sys, time, types
+import asyncio
+
+class VllmEngine:
+    def __init__(self, model, revision, engine):
+        time.sleep(engine.get("load", 0))
+        if engine.get("broken"):
+            raise RuntimeError("no memory left on the card")
+        self.core = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,))
+        self.core.start()
+
+    async def complete(self, request, report):
+        for token in range(request["sampling"]["max_tokens"]):
+            await asyncio.sleep(0.01)
+            report(token + 1)
+            if not self.core.is_alive():
+                raise RuntimeError("the core is dead")
+        return {"text": request["prompt"], "finish_reason": "stop", "generated_tokens": token + 1}
+
+module = types.ModuleType("udfs.engines.vllm_engine")
+module.VllmEngine = VllmEngine
+sys.modules["udfs.engines.vllm_engine"] = module
+"""
+
+
+class _Listener(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # of 5, the default, a burst of connections waits a second
+
+    def handle_error(self, *_):
+        pass  # a client that leaves in the middle is part of the tests
+
+
+class ScriptedServer:
+    """An OpenAI-compatible server on loopback.
+
+    Answers the n-th try of a prompt with what `script(prompt, n)` returns: (status, headers, body[, seconds]).
+    """
+
+    def __init__(self, script):
+        self.script, self.tries, self.at_once, self.most = script, [], 0, 0  # tries: (time, prompt, path, body, key)
+        self.lock = threading.Lock()
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                server.serve(self)
+
+            def log_message(self, *_):
+                pass
+
+        self.http = _Listener(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}/v1"
+        threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def serve(self, handler):
+        body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
+        prompt = body["prompt"] if "prompt" in body else body["messages"][0]["content"]
+        with self.lock:
+            number = sum(t[1] == prompt for t in self.tries) + 1
+            self.tries.append((time.monotonic(), prompt, handler.path, body, handler.headers["Authorization"]))
+            self.at_once += 1
+            self.most = max(self.most, self.at_once)
+        status, headers, content, *seconds = self.script(prompt, number)
+        time.sleep(sum(seconds))
+        with self.lock:
+            self.at_once -= 1
+        raw = content if isinstance(content, bytes) else json.dumps(content).encode()
+        try:
+            handler.send_response(status)
+            for name, value in {"Content-Length": str(len(raw)), **headers}.items():
+                handler.send_header(name, value)
+            handler.end_headers()
+            handler.wfile.write(raw)
+        except OSError:
+            handler.close_connection = True  # the client waits no longer
+
+    def times(self, prompt):
+        return [t[0] for t in self.tries if t[1] == prompt]
+
+    def end(self):
+        self.http.shutdown()
+        self.http.server_close()
+
+
+def chat_answer(text="yes", finish_reason="stop", usage=None, **message):
+    """A chat completion as a server gives it."""
+    usual = {"prompt_tokens": 7, "completion_tokens": 10}
+    choice = {"message": {"role": "assistant", "content": text, **message}, "finish_reason": finish_reason}
+    return 200, {}, {"choices": [choice], "usage": usual | (usage or {})}
+
+
+def failure(status, message="busy", **headers):
+    """An error response; `retry_after="1"` is the header Retry-After."""
+    return status, {name.replace("_", "-"): value for name, value in headers.items()}, {"error": {"message": message}}

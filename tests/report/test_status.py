@@ -1,0 +1,58 @@
+"""status: token usage is written from the tables there are and shown as shares of 100%."""
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from boostqa import prompts
+from boostqa.report.status import collect, show
+from boostqa.report.token_usage import write_token_usage
+from boostqa.schemas import TABLES
+from boostqa.storage.warehouse import Warehouse
+from tests.rows import frame
+
+
+@pytest.fixture
+def warehouse(spark, tmp_path):
+    return Warehouse(spark, str(tmp_path / "warehouse"))
+
+
+def write(warehouse, name, *changes):
+    warehouse.write(name, frame(warehouse.spark, TABLES[name], *changes))
+
+
+def asked(request_id, tokens, **changes):
+    template = prompts.load("multi_grade").sha256
+    row = {"request_id": request_id, "stage": "synthesize", "template": template, "finish_reason": "stop"}
+    return row | {"generated_tokens": tokens, "run_id": "r1"} | changes
+
+
+def test_token_usage_without_any_generation_is_not_written(warehouse):
+    assert write_token_usage(warehouse, "r1") == {} and not warehouse.exists("token_usage")
+
+
+def test_token_usage_is_written_from_the_tables_there_are_and_shown_with_what_is_outside(warehouse):
+    write(warehouse, "completion", asked("a", 60, thinking_tokens=20), asked("b", 30), asked("of another conf", 7))
+    write(warehouse, "draft", {"draft_id": "a", "request_id": "a"}, {"draft_id": "b", "request_id": "b"})
+    write(warehouse, "clean", {"draft_id": "b"})
+    write(warehouse, "run", {"run_id": "r1", "stage": "synthesize", "retry_tokens": 10})
+    failed = {"table": "clean", "gate": "min_rows", "success": False}
+    write(warehouse, "verdict", failed | {"version": warehouse.version("clean")})
+    tokens = {"thinking": 20, "unfinished": 40, "gate": 30, "retry": 10}
+    assert write_token_usage(warehouse, "r1") == tokens
+    facts = collect(warehouse)
+    assert facts["token_usage"]["outside"] == {"completions": 1, "tokens": 7}
+    assert [(r["cause"], r["share"]) for r in facts["token_usage"]["causes"]] == [
+        ("unfinished", 0.4), ("gate", 0.3), ("thinking", 0.2), ("retry", 0.1)
+    ]  # fmt: skip
+    shown = StringIO()
+    show(facts, Console(file=shown, width=160))
+    lines = [line.replace("│", " ").split() for line in shown.getvalue().splitlines()]
+    assert ["unfinished", "1", "40", "40.0%"] in lines and ["all", "100", "100.0%"] in lines
+    assert "not in it: 7 tokens of 1 completions" in shown.getvalue()
+    write(warehouse, "clean", {"draft_id": "b"})  # a version the gate has not judged
+    assert write_token_usage(warehouse, "r2") == {"thinking": 20, "unfinished": 70, "retry": 10}
+    write(warehouse, "verdict", failed | {"version": warehouse.version("clean")})
+    assert write_token_usage(warehouse, "r3") == tokens
+    assert warehouse.measure("token_usage")[0].hash == facts["tables"]["token_usage"]["hash"]

@@ -1,0 +1,77 @@
+"""The warehouse: contracts both ways, content hashes, nothing half-written."""
+
+import pytest
+
+from boostqa.errors import ConfigError, ContractError
+from boostqa.schemas import REJECT
+from boostqa.storage.warehouse import Warehouse
+
+
+@pytest.fixture
+def warehouse(spark, tmp_path):
+    return Warehouse(spark, str(tmp_path / "warehouse"))
+
+
+def rejects(spark, *rows):
+    return spark.createDataFrame([(*row, None, "run") for row in rows], REJECT.schema)
+
+
+def test_write_then_read_gives_the_rows_and_their_count(spark, warehouse):
+    written = warehouse.write("reject", rejects(spark, ("seed", "a", "r", "e"), ("seed", "b", "r", "e")))
+    assert written.rows == 2
+    assert {r["key"] for r in warehouse.read("reject").collect()} == {"a", "b"}
+
+
+def test_content_hash_ignores_order_layout_and_volatile_columns(spark, warehouse):
+    rows = [("seed", str(i), "r", "e") for i in range(6)]
+    first = warehouse.write("reject", rejects(spark, *rows).repartition(3))
+    other = spark.createDataFrame([(*row, None, "another run") for row in reversed(rows)], REJECT.schema)
+    assert warehouse.write("reject", other.coalesce(1)).hash == first.hash
+    assert warehouse.write("reject", rejects(spark, *rows[:5])).hash != first.hash
+
+
+def test_write_where_replaces_only_matching_rows(spark, warehouse):
+    warehouse.write("reject", rejects(spark, ("seed", "a", "r", "e"), ("clean", "b", "r", "e")))
+    warehouse.write("reject", rejects(spark, ("seed", "c", "r", "e")), "stage = 'seed'")
+    assert {r["key"] for r in warehouse.read("reject").collect()} == {"b", "c"}
+
+
+def test_write_repeated_key_is_refused_and_previous_version_stays(spark, warehouse):
+    warehouse.write("reject", rejects(spark, ("seed", "a", "r", "e")))
+    with pytest.raises(ContractError, match=r"1 rows repeat a key \(stage, key, rule\)"):
+        warehouse.write("reject", rejects(spark, ("seed", "x", "r", "1"), ("seed", "x", "r", "2")))
+    assert [r["key"] for r in warehouse.read("reject").collect()] == ["a"]
+
+
+def test_write_null_in_required_column_is_refused_and_nothing_is_written(spark, warehouse):
+    nullable = spark.createDataFrame(
+        [("seed", "k", None, "e", None, "run")],
+        "stage string, key string, rule string, evidence string, request_ids array<string>, run_id string",
+    )
+    with pytest.raises(ContractError, match="required column rule is null"):
+        warehouse.write("reject", nullable)
+    assert warehouse.read("reject").count() == 0
+
+
+def test_write_wrong_columns_lists_missing_unknown_and_type(spark, warehouse):
+    df = spark.createDataFrame([("seed", 1, "x")], "stage string, key int, other string")
+    with pytest.raises(ContractError) as error:
+        warehouse.write("reject", df)
+    for part in ("missing column rule (string)", "unknown column other", "column key: got int, expected string"):
+        assert part in str(error.value)
+
+
+def test_read_missing_table_says_which_stage_to_run(warehouse):
+    with pytest.raises(ContractError, match="table seed not found"):
+        warehouse.read("seed")
+
+
+def test_read_foreign_table_breaks_the_contract(spark, warehouse):
+    spark.range(1).write.format("delta").save(warehouse.path("seed"))
+    with pytest.raises(ContractError, match="missing column seed_id"):
+        warehouse.read("seed")
+
+
+def test_write_unwritable_place_is_a_config_error(spark):
+    with pytest.raises(ConfigError, match="cannot create table reject"):
+        Warehouse(spark, "/proc/nowhere").write("reject", rejects(spark, ("seed", "a", "r", "e")))

@@ -1,0 +1,201 @@
+"""The whole pipeline with an engine that answers at once, in the session of the tests; and what stops it early."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from runpy import run_path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from boostqa import cli, config, pipeline
+from boostqa.errors import ConfigError, GateFailed
+from boostqa.report.status import collect
+from boostqa.schemas import TABLES
+from boostqa.storage.warehouse import Warehouse
+from boostqa.vocabulary import STAGES
+from tests.conftest import FAST
+from tests.fakes import EchoEngine, scholar
+from tests.processes import DEMO, ROOT
+
+
+def connect(settings):
+    return EchoEngine(scholar)
+
+
+def settings(folder):
+    return ["plan.tokens=3000", f"warehouse={folder}/warehouse", f"output={folder}/output"]
+
+
+def facts(spark, folder):
+    return collect(Warehouse(spark, f"{folder}/warehouse"))
+
+
+@pytest.fixture(scope="module")
+def done(spark, tmp_path_factory):
+    """The folder of a pipeline that ran once over the demo's input."""
+    if not Path(config.load(DEMO).tokenizer).exists():
+        pytest.skip("no tokenizer of the demo's model: make setup")
+    folder = tmp_path_factory.mktemp("pipeline")
+    pipeline.run(config.load(DEMO, settings(folder)), STAGES, connect)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(spark, done):
+    """What the tables say after the first run."""
+    return facts(spark, done)
+
+
+@pytest.fixture
+def adaptive(spark):
+    """Adaptive execution, which the tests leave out for speed: the content of tables must not depend on it."""
+    spark.conf.set("spark.sql.adaptive.enabled", "true")
+    yield
+    spark.conf.set("spark.sql.adaptive.enabled", FAST["spark.sql.adaptive.enabled"])
+
+
+def test_all_stages_run_rows_balance_and_the_mix_is_readable(done, first):
+    found = first
+    assert [s["stage"] for s in found["stages"]] == list(STAGES)
+    for row in found["stages"]:
+        assert row["rows_in"] + row["fan_out"] == row["kept"] + row["rejected"], row["stage"]
+    rejected = {s["stage"]: s["rejected_by_rule"] for s in found["stages"]}
+    for rule in ("malformed", "licence_not_allowed", "licence_missing", "duplicate", "figure_only", "contaminated"):
+        assert rejected["seed"][rule] >= 1
+    assert rejected["synthesize"]["truncated"] >= 1
+    manifest = json.loads((done / "output" / "mix" / "manifest.json").read_text())
+    mix = pd.read_parquet(done / "output" / "mix" / "parquet")
+    assert len(mix) == manifest["rows"] == found["tables"]["mix"]["rows"] >= 10
+    assert mix["text"].str.contains("Answer: |答案：").all()
+    assert set(mix["lang"]) == {"en", "zh"}
+    page = (done / "output" / "quality" / "verdicts.html").read_text()
+    assert "http://" not in page and "https://" not in page
+    causes = {r["cause"]: r["tokens"] for r in found["token_usage"]["causes"]}
+    assert causes["kept"] > 0 and causes["label"] > 0 and causes["vote"] > 0
+    assert found["token_usage"]["outside"] == {"completions": 0, "tokens": 0}
+
+
+def test_jobs_say_what_they_read_and_write(first):
+    for row in first["stages"]:
+        [file] = (ROOT / "jobs").glob(f"*_{row['stage']}.py")
+        job = run_path(str(file))
+        inputs = set(row["inputs"]) - ({"completion"} if row["requests"] else set())  # the ledger of its model calls
+        assert inputs == set(job["READS"]) & set(TABLES), file.name
+        assert set(row["outputs"]) == set(job["WRITES"]) & set(TABLES), file.name
+
+
+def command(done, *words):
+    """A command in this process, on the warehouse in `done`."""
+    options = [x for setting in settings(done) for x in ("--set", setting)]
+    return CliRunner().invoke(cli.app, [words[0], "--config", DEMO, *options, *words[1:]])
+
+
+def test_status_as_json_is_what_the_tables_say(done, first):
+    ended = command(done, "status", "--json")
+    assert ended.exit_code == 0
+    assert json.loads(ended.stdout)["tables"] == first["tables"]
+
+
+def test_explain_tells_the_story_of_an_exported_item(done):
+    item = pd.read_parquet(done / "output" / "mix" / "parquet")["draft_id"].iloc[0]
+    ended = command(done, "explain", item[:16])
+    assert ended.exit_code == 0
+    story = json.loads(ended.stdout)
+    assert story["draft"]["draft_id"] == story["mix"][0]["draft_id"] == item
+    assert story["seed"][0]["seed_id"] == story["draft"]["seed_id"] and story["reject"] == []
+    assert story["completion"][0]["prompt"] and story["plan"][0]["grade"] == story["draft"]["grade"]
+
+
+def test_second_run_asks_nothing_changes_no_table_and_a_failing_gate_stops_it(spark, done, first, adaptive):
+    before = first["tables"]
+    shutil.rmtree(done / "output" / "mix")
+    strict = config.load(DEMO, [*settings(done), "gate.min_rows=100000"])
+    with pytest.raises(GateFailed, match=r"1 of .* gates fail[\s\S]*clean: min_rows: observed") as error:
+        pipeline.run(strict, STAGES, connect)
+    assert error.value.exit_code == 4 and not (done / "output" / "mix").exists()
+    after = facts(spark, done)
+    asking = [s for s in after["stages"] if s["requests"]]
+    assert [s["stage"] for s in asking] == ["annotate", "probe", "synthesize", "refine"]
+    assert sum(s["requests"] - s["reused"] + s["generated_tokens"] + s["engine_starts"] for s in asking) == 0
+    changed = {t for t, x in after["tables"].items() if x["hash"] != before[t]["hash"]}
+    assert changed == {"verdict"}
+    ended = command(done, "run", "--from", "mix")
+    assert ended.exit_code == 4
+    assert "GateFailed: 1 gates fail" in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_command_line_in_a_process_of_its_own_says_what_is_missing(tmp_path):
+    """What a user types: a JVM with conf/spark.conf, one message on standard error, an exit code."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    words = ["status", "--config", DEMO, "--set", f"warehouse={tmp_path}"]
+    command = [sys.executable, "-c", "from boostqa.cli import main; main()", *words]
+    ended = subprocess.run(command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 2, ended.stderr
+    assert "ConfigError: no run in warehouse" in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_model_folder_that_does_not_exist_is_named_before_anything_starts(tmp_path):
+    conf = config.load(DEMO, ["model.generator=./nowhere", "tokenizer=/also/nowhere", f"warehouse={tmp_path}"])
+    with pytest.raises(ConfigError) as error:
+        pipeline.preflight(conf)
+    assert "model.generator: no folder ./nowhere" in str(error.value)
+    assert "tokenizer: no folder /also/nowhere" in str(error.value)
+
+
+def test_full_disk_is_named_before_anything_starts(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 1024))
+    conf = config.load(DEMO, ["model.generator=owner/name", "tokenizer=owner/name", f"warehouse={tmp_path}"])
+    with pytest.raises(ConfigError, match="warehouse: 0 MiB free"):
+        pipeline.preflight(conf)
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["run", "--config", "nowhere.yaml"], "nowhere.yaml: cannot read the conf"),
+        (["run", "--config", DEMO, "--set", "sed.x=1", "--set", "plan.tokens=no"], "2 mistake(s) in the conf"),
+        (["run", "--config", DEMO, "--from", "sed"], "no stage 'sed'; the stages are seed, annotate"),
+        (["run", "--config", DEMO, "--from", "mix", "--to", "seed"], "--from mix comes after --to seed"),
+    ],
+)
+def test_command_line_mistake_is_one_message_and_exit_code_2(words, part):
+    ended = CliRunner().invoke(cli.app, words)
+    assert ended.exit_code == 2
+    assert part in ended.stderr and "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("error", [GateFailed("min_rows"), None])
+def test_token_usage_is_written_after_the_stages_and_never_hides_why_they_stopped(spark, tmp_path, monkeypatch, error):
+    def stages(*_):
+        if error:
+            raise error
+
+    def usage(tables, run_id):
+        written.append(run_id)
+        if error:
+            raise RuntimeError("no usage")
+        return {}
+
+    written = []
+    monkeypatch.setattr(pipeline, "preflight", lambda config: None)
+    monkeypatch.setattr(pipeline, "spark_session", lambda *_: spark)
+    monkeypatch.setattr(pipeline, "pipeline_mlflow_run", lambda *_: nullcontext("nowhere"))
+    monkeypatch.setattr(pipeline, "log_token_usage", lambda tokens: None)
+    monkeypatch.setattr(pipeline, "_run_stages", stages)
+    monkeypatch.setattr(pipeline, "write_token_usage", usage)
+    conf = config.load(DEMO, [f"warehouse={tmp_path}/w", f"output={tmp_path}/o"])
+    with pytest.raises(GateFailed, match="min_rows") if error else nullcontext():
+        pipeline.run(conf, ["gate"])
+    assert len(written) == 1
+
+
+def test_unexpected_error_shows_a_sentence_and_keeps_the_trace_in_a_file(capsys):
+    assert pipeline.report_errors(lambda: 1 / 0) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith("unexpected ZeroDivisionError: division by zero") and "Traceback" not in shown

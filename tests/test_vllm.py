@@ -1,0 +1,116 @@
+"""The demo's model in a real engine: odd requests, a killed core, then every kind of request on the same engine host."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from functools import reduce
+
+import pytest
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from boostqa.calls.generation import complete
+from boostqa.calls.models import model_of_role
+from boostqa.calls.requests import REQUEST_COLUMNS, with_request
+from boostqa.prompts import Prompt
+from boostqa.schemas import PLAN
+from boostqa.stages import annotate, probe, synthesize
+from boostqa.vocabulary import ItemTable
+from tests.processes import MODEL, alive, family, hosts, wait_until
+from tests.rows import frame
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture(scope="module", autouse=True)
+def model():
+    if not (MODEL / "config.json").exists():
+        pytest.skip(f"no demo model in {MODEL}: make setup")
+
+
+SAMPLING = {"chat": False, "max_tokens": 400, "ignore_eos": True}
+ODD = {  # name -> prompt, what is added to SAMPLING, constraint
+    "too long": ("word " * 3000, {}, None),
+    "control": ("control \x00\x07\x1b characters", {}, None),
+    "empty": ("", {}, None),
+    "schema": ("schema", {}, '{"json": {"type": "no such type"}}'),
+    "parameter": ("parameter", {"no_such_parameter": 1}, None),
+    "temperature": ("temperature", {"temperature": -1}, None),
+}
+
+
+def test_odd_requests_fail_alone_and_a_killed_core_costs_one_attempt(spark, new_stage, worker_folder):
+    usual = {f"usual {i}": (f"Count to ten, please, for the {i}th time: one,", {}, None) for i in range(6)}
+    rows = [(name, words, json.dumps(SAMPLING | more), c) for name, (words, more, c) in {**ODD, **usual}.items()]
+    frame = spark.createDataFrame(rows, "name string, words string, settings string, constraint string")
+    stage = new_stage(run_id="odd")
+    spec, template = model_of_role(stage.config, "generator"), Prompt("t", {"en": "x"})
+    requests = with_request(frame, "synthesize", spec, template, F.col("words"), structured=F.col("constraint"))
+    requests = requests.withColumn("sampling", F.col("settings"))
+    with ThreadPoolExecutor() as pool:
+        killed = pool.submit(_kill_core_at_work, worker_folder)
+        completions = complete(stage, requests, spec)
+        assert killed.result()
+    answers = completions.select("request_id", "finish_reason", "error", "attempts")
+    found = {r["name"]: r for r in requests.select("name", "request_id").join(answers, "request_id").collect()}
+    assert found["too long"]["error"].startswith("prompt_too_long")
+    for name in ("too long", "empty", "schema", "parameter", "temperature"):
+        assert found[name]["finish_reason"] == "refused", found[name]
+    assert found["control"]["finish_reason"] in ("stop", "length")
+    done = [row for name, row in found.items() if name.startswith("usual")]
+    assert len(done) == 6 and {row["finish_reason"] for row in done} == {"length"}
+    assert stage.usage.counts["engine_starts"] == 2 and max(row["attempts"] for row in done) == 2
+
+
+def _kill_core_at_work(folder):
+    """Kill the engine's core as soon as its host says in its log that it generates; whether there was one to kill."""
+    wait_until(lambda: any("at work" in log.read_text(errors="replace") for log in folder.glob("boostqa-*/*.log")))
+    cores = [process for process in family(folder) if "EngineCore" in " ".join(process.cmdline())]
+    for core in cores:
+        core.kill()
+    return len(cores) == 1
+
+
+ITEM = (
+    "item_id string, lang string, text string, question string, choices array<string>, answer string, discipline string,"
+    " difficulty string"
+)
+
+
+def test_labels_likelihoods_and_drafts_come_from_the_same_engine(spark, new_stage):
+    stage = new_stage(run_id="kinds")
+    spec, conf = model_of_role(stage.config, "generator"), stage.config
+    question, options = "Which force keeps the planets on their paths?", ["friction", "gravity", "magnetism", "wind"]
+    row = ("i", "en", "Gravity pulls every mass towards every other.", question, options, "B", "0533", "H2")
+    items = spark.createDataFrame([row], ITEM)
+    plan = [
+        {"plan_id": format, "seed_id": "i", "format": format, "strategy": strategy, "grade": "H4", "discipline": "0533"}
+        | {"lever": "several_steps" if strategy == "high_difficulty" else None}
+        for format, strategy in (("multiple_choice", "multi_grade"), ("calculation", "high_difficulty"))
+    ]
+    seeds = items.select(F.col("item_id").alias("seed_id"), "text")
+    labels = annotate.requests(items, "annotate", spec, conf.annotate)
+    letters, cloze = probe.letter_requests(items, spec), probe.cloze_requests(items, spec)
+    drafts = synthesize.requests(frame(spark, PLAN, *plan), seeds, spec, conf.synthesize)
+    requests = [r.select(*REQUEST_COLUMNS) for r in (labels, letters, cloze, drafts)]
+    completions = complete(stage, reduce(DataFrame.unionByName, requests), spec).cache()
+    assert stage.usage.counts["engine_starts"] == 0  # found by its socket
+    assert (stage.usage.counts["requests"], stage.usage.counts["failed"]) == (2 + 1 + 4 + 2, 0)
+    kept, rejects = annotate.parse(labels, completions, ItemTable.SEED, "annotate")
+    assert kept.count() + rejects.count() == 1  # a label out of the constraint, or "cannot tell"
+    for picks in (probe.letter_picks(letters, completions), probe.cloze_picks(cloze, completions)):
+        assert picks.first()["pick"] in ("A", "B", "C", "D")
+    parsed, unusable = synthesize.parse(drafts, completions)
+    assert parsed.count() + unusable.count() == 2
+    reasons = {r["rule"] for r in unusable.collect()}
+    assert reasons <= {"truncated", "choices_invalid", "unparsable", "invalid_text", "refusal"}  # never its grammar
+    asked = completions.where(f"run_id = '{stage.run_id}'")
+    assert {r["finish_reason"] for r in asked.collect()} <= {"stop", "length", "scored"}
+    assert asked.where("finish_reason = 'stop' and structured like '%choice%' and not logprob <= 0").count() == 0
+
+
+def test_killed_host_leaves_no_process_of_vllm(worker_folder):
+    [host] = hosts(worker_folder)
+    processes = family(worker_folder)
+    assert len(processes) >= 3  # host, core, worker
+    host.kill()
+    wait_until(lambda: not alive(processes))

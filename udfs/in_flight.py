@@ -1,0 +1,167 @@
+"""The requests of a task that are with its engine: sent, taken back as they finish, sent again when the engine dies."""
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, cast
+
+from udfs.engines.messages import (
+    EMPTY_RESULT,
+    UNUSABLE,
+    CallSettings,
+    Engine,
+    EngineDied,
+    EngineRequest,
+    EngineResult,
+    EngineUnusable,
+    FinishReason,
+)  # fmt: skip
+from udfs.staging import Staging
+
+TASK_COUNTS = (
+    "engine_starts", "completed", "failed", "prompt_tokens", "cached_tokens", "generated_tokens", "thinking_tokens",
+    "retry_tokens",
+)  # fmt: skip
+CHARACTERS_PER_TOKEN = 3  # for predictions only; the engine counts exactly before it accepts
+LEARNED_FROM = 32  # finished requests from which on their length is trusted instead of max_tokens
+DEFAULT_SEQUENCES = 256  # of vLLM's max_num_seqs, for the idle tail only
+
+
+class InFlightRequest(NamedTuple):
+    """A request on its way: its REQUEST row, its message, predicted prompt tokens, output limit, attempts begun."""
+
+    row: dict[str, Any]
+    message: EngineRequest
+    prompt_tokens: int
+    max_tokens: int
+    attempts: int
+
+
+def _in_flight_request(row: dict[str, Any]) -> InFlightRequest:
+    sampling = json.loads(row["sampling"])
+    message: EngineRequest = {"request_id": row["request_id"], "prompt": row["prompt"], "sampling": sampling}
+    if row["structured"]:
+        message["structured"] = json.loads(row["structured"])
+    if row["continuation"] is not None:
+        message["continuation"] = row["continuation"]
+    return InFlightRequest(row, message, len(row["prompt"]) // CHARACTERS_PER_TOKEN, int(sampling["max_tokens"]), 0)
+
+
+class InFlight:
+    """Requests in flight on one engine at a time, bounded by predicted tokens (`tokens_in_flight`).
+
+    Predicted are prompts by their characters, outputs by their limit times the share of it that finished requests used.
+    A request whose `max_attempts`-th attempt is due is sent alone: if the engine dies once more, it is the cause and
+    fails; its neighbours of earlier deaths do not.
+    """
+
+    def __init__(self, connect: Callable[[], Engine], staging: Staging, settings: CallSettings) -> None:
+        self.connect, self.staging, self.settings = connect, staging, settings
+        self.engine: Engine | None = None
+        self.requests: dict[str, InFlightRequest] = {}
+        self.unsent: deque[str] = deque()
+        self.prompt_tokens = self.max_tokens = 0  # of `requests`
+        self.finished = self.finished_tokens = self.finished_max_tokens = 0
+        self.progress, self.progressed = 0, time.monotonic()
+        self.counts = dict.fromkeys(TASK_COUNTS, 0)
+        self.idle_seconds = 0.0
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Send a REQUEST row, first waiting until its predicted tokens fit."""
+        new = _in_flight_request(row)
+        while self.requests and self._predicted_tokens(new) > self.settings["tokens_in_flight"]:
+            self.take(1.0)
+        self.requests[row["request_id"]] = new
+        self.unsent.append(row["request_id"])
+        self.prompt_tokens += new.prompt_tokens
+        self.max_tokens += new.max_tokens
+        self._exchange()
+
+    def drain(self) -> None:
+        """Take all that is in flight; counts as idle the share of the engine that has nothing to do any more."""
+        sequences = int(self.settings["engine"].get("args", {}).get("max_num_seqs", DEFAULT_SEQUENCES))
+        width = max(1, min(len(self.requests), sequences))
+        while self.requests:
+            began, busy = time.monotonic(), min(1.0, len(self.requests) / width)
+            self.take(1.0)
+            self.idle_seconds += (1 - busy) * (time.monotonic() - began)
+
+    def take(self, timeout: float) -> None:
+        """Move what finished within `timeout` seconds into staging."""
+        for result in self._exchange(timeout):
+            if result["request_id"] in self.requests:
+                self._finish(result["request_id"], result)
+        self.staging.flush()
+
+    def _predicted_tokens(self, new: InFlightRequest) -> float:
+        used_share = 1.0
+        if self.finished >= LEARNED_FROM:
+            used_share = self.finished_tokens / max(1, self.finished_max_tokens)
+        return self.prompt_tokens + new.prompt_tokens + used_share * (self.max_tokens + new.max_tokens)
+
+    def _send(self, engine: Engine) -> None:
+        last = self.settings["max_attempts"] - 1
+        while self.unsent:
+            request = self.requests[self.unsent[0]]
+            alone = 0 < request.attempts >= last
+            others_with_engine = len(self.requests) > len(self.unsent)
+            if alone and others_with_engine:
+                return
+            self.requests[self.unsent.popleft()] = request._replace(attempts=request.attempts + 1)
+            engine.submit(request.message)
+            if alone:
+                return
+
+    def _exchange(self, timeout: float | None = None) -> list[EngineResult]:
+        """Send what is unsent, then wait up to `timeout` seconds for results; none when the engine died.
+
+        Raises EngineDied when no engine can be started, or none would do.
+        """
+        if self.engine is None:
+            self.engine = self.connect()
+            self.counts["engine_starts"] += self.engine.started
+            self.progressed = time.monotonic()
+        try:
+            self._send(self.engine)
+            results = self.engine.poll(timeout) if timeout is not None else []
+            if results or not self.requests or self.engine.progress != self.progress:
+                self.progress, self.progressed = self.engine.progress, time.monotonic()
+            elif timeout is not None and time.monotonic() - self.progressed > self.settings["stall_seconds"]:
+                self.engine.kill()
+                raise EngineDied(f"no token for {self.settings['stall_seconds']:.0f} s")
+            return results
+        except EngineUnusable:
+            raise
+        except EngineDied as error:
+            self._give_up_engine(str(error))
+            return []
+
+    def _give_up_engine(self, cause: str) -> None:
+        """Count what a dead engine took along, fail requests without another attempt, and queue the rest anew."""
+        assert self.engine is not None
+        self.counts["retry_tokens"] += self.engine.in_flight_tokens
+        self.engine.close()
+        self.engine = None
+        unsent = set(self.unsent)
+        for request_id in [r for r in self.requests if r not in unsent]:
+            if self.requests[request_id].attempts >= self.settings["max_attempts"]:
+                self._finish(request_id, {"finish_reason": FinishReason.FAILED, "error": f"engine_died: {cause}"})
+        self.unsent = deque(self.requests)
+
+    def _finish(self, request_id: str, result: EngineResult) -> None:
+        request = self.requests.pop(request_id)
+        self.prompt_tokens -= request.prompt_tokens
+        self.max_tokens -= request.max_tokens
+        attempt = {"attempts": request.attempts, "run_id": self.settings["run_id"], "finished_at": datetime.now(UTC)}
+        completion = request.row | EMPTY_RESULT | cast(dict[str, Any], result) | attempt
+        # A served model may send half a surrogate pair, which no table holds.
+        completion["text"] = completion["text"].encode("utf-8", "replace").decode("utf-8")
+        self.staging.add(completion)
+        self.finished += 1
+        self.finished_tokens += completion["generated_tokens"]
+        self.finished_max_tokens += request.max_tokens
+        self.counts["failed" if completion["finish_reason"] in UNUSABLE else "completed"] += 1
+        for name in ("prompt_tokens", "cached_tokens", "generated_tokens", "thinking_tokens"):
+            self.counts[name] += completion[name]
