@@ -46,7 +46,8 @@ def preflight(config: conf.Config) -> None:
         # A Hugging Face id is `name` or `owner/name`; anything else is a folder and must be there.
         if (name.startswith((".", "/", "~")) or name.count("/") > 1) and not Path(name).expanduser().exists():
             wrong.append(
-                f"  {key}: no folder {name}: give a Hugging Face id or an existing folder (the demo's is made by `make setup`)"
+                f"  {key}: no folder {name}: give a Hugging Face id or an existing folder "
+                "(the demo's is made by `make setup`)"
             )
     if "://" not in config.warehouse and not is_catalog(config.warehouse):
         folder = Path(config.warehouse).resolve()
@@ -57,12 +58,14 @@ def preflight(config: conf.Config) -> None:
             free = shutil.disk_usage(folder).free
         except OSError as error:
             wrong.append(
-                f"  warehouse: cannot write to {folder} ({error.strerror}): change the rights or set another `warehouse:`"
+                f"  warehouse: cannot write to {folder} ({error.strerror}): "
+                "change the rights or set another `warehouse:`"
             )
         else:
             if free < SMALLEST_FREE:
                 wrong.append(
-                    f"  warehouse: {free >> 20} MiB free in {folder}, too little for any table: free space or set another `warehouse:`"
+                    f"  warehouse: {free >> 20} MiB free in {folder}, too little for any table: "
+                    "free space or set another `warehouse:`"
                 )
     if wrong:
         raise ConfigError("the conf names what is not there:\n" + "\n".join(wrong))

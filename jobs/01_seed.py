@@ -26,7 +26,7 @@ def main(stage: StageRun) -> None:
     benchmarks = reduce(DataFrame.unionByName, (read_items(stage.spark, s) for s in conf.clean.benchmarks), held_out)
     benchmarks = benchmarks.persist()
     judged = seed.judged(records, held_out.select("question"), conf.seed, target_tokenizer(conf)).persist()
-    leaks = decontaminate.leaked_seeds(judged.where("broken is null"), benchmarks, conf.clean).persist()
+    leaks = decontaminate.leaked_seeds(judged.where("broken_rule is null"), benchmarks, conf.clean).persist()
     seeds, rejects = seed.split_kept_and_rejected(seed.without_leaks(judged, leaks))
     kept = stage.write("seed", seeds)
     rejected = stage.reject(rejects)

@@ -37,7 +37,8 @@ def probe_items(stage: StageRun) -> DataFrame:
 
 
 def labelled(stage: StageRun, items: DataFrame) -> tuple[DataFrame, DataFrame]:
-    """Probe items with discipline and difficulty: given by the item, else by its subject's name, else by the annotator."""
+    """Probe items with discipline and difficulty: given by the item, else by its subject's name, else by the
+    annotator."""
     items = probe_labels.label_by_subject(items).persist()
     unlabelled = items.where(F.col("discipline").isNull() | F.col("difficulty").isNull())
     annotator = model_of_role(stage.config, "annotator")

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
-# One number with at most a unit behind it: thousands separators, decimals, an exponent; letters, degree and per-cent signs.
+# One number with at most a unit behind it: thousands separators, decimals, an exponent; letters, degree and per-cent
+# signs.
 _QUANTITY = re.compile(
     r"(?P<number>[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d+)?)"
     r"\s*(?P<unit>(?:[°%]|[°%]?[A-Za-zµμΩÅ]+(?:\^?-?\d)?(?:[ /·*][A-Za-zµμΩ]+(?:\^?-?\d)?)*)?)"
@@ -17,8 +18,8 @@ SCHEMA = "draft_id string, equal array<boolean>, leader array<int>"
 
 
 def plain(answer: str) -> str:
-    """Folded for comparison: half-width, without dollar signs, repeated spaces and punctuation at the end; case stays, it
-    tells MW from mW, and so do superscripts."""
+    """Folded for comparison: half-width, without dollar signs, repeated spaces and punctuation at the end; case stays,
+    it tells MW from mW, and so do superscripts."""
     text = unicodedata.normalize("NFC", answer).translate(_FULL_WIDTH).replace("$", " ")
     return " ".join(text.split()).strip().rstrip(".,;:。，；： ")
 
@@ -32,8 +33,8 @@ def _quantity(text: str) -> tuple[float, str] | None:
 
 
 def _symbolic(first: str, second: str) -> bool | None:
-    """math-verify on LaTeX and expressions, each step cut off after its 5 s default; None unless they are equal: a failed
-    proof of equality is not a proof of difference."""
+    """math-verify on LaTeX and expressions, each step cut off after its 5 s default; None unless they are equal: a
+    failed proof of equality is not a proof of difference."""
     from math_verify import parse, verify
 
     sides = [parse(text if "$" in text else f"${text}$", raise_on_error=False) for text in (first, second)]

@@ -1,7 +1,7 @@
 """REQUEST rows -> part files of completions, whatever the engine: the function that mapInPandas runs.
 
-Requests stay in flight across Arrow batches (in_flight.py); finished rows are flushed from inside the task (staging.py).
-The task itself returns one row of figures.
+Requests stay in flight across Arrow batches (in_flight.py); finished rows are flushed from inside the task
+(staging.py). The task itself returns one row of figures.
 """
 
 import socket
@@ -38,8 +38,8 @@ def generate(
 ) -> Iterator[pd.DataFrame]:
     """Complete every request of the partition; yields one row of TASK_SCHEMA (times in seconds since the epoch).
 
-    `batches`: REQUEST columns (boostqa/calls/requests.py). `connect` replaces the engine that `settings` describe. Raises
-    EngineDied when no engine can be started.
+    `batches`: REQUEST columns (boostqa/calls/requests.py). `connect` replaces the engine that `settings` describe.
+    Raises EngineDied when no engine can be started.
     """
     make = connect or _connect
     context = TaskContext.get()

@@ -45,8 +45,9 @@ def earliest(staged: DataFrame) -> DataFrame:
 def later_answers(staged: DataFrame, ledger: DataFrame) -> DataFrame:
     """COMPLETION rows of requests that the `ledger` (unique by request_id) or an earlier staged row answers already.
 
-    Adds `differs`: whether the content is another one. Likelihoods are compared to one decimal: they depend on the batch
-    a little. The same completion met again (its driver died between the ledger and the removal of the part) is none.
+    Adds `differs`: whether the content is another one. Likelihoods are compared to one decimal: they depend on the
+    batch a little. The same completion met again (its driver died between the ledger and the removal of the part) is
+    none.
     """
     scores = F.transform_values("choice_logprobs", lambda _, p: F.round(p, 1))
     likelihoods = F.struct(F.round("logprob", 1), F.map_entries(scores))
@@ -81,8 +82,8 @@ def _record_later_answers(stage: StageRun, staged: DataFrame) -> None:
 def merge_staged_parts(stage: StageRun, folder: str) -> None:
     """Merge complete part files into the ledger, each request once, then delete those that are wholly in it.
 
-    A request that the ledger holds already, or that stands twice in the parts, keeps its first completion; what the later
-    ones cost counts as `retry_tokens`.
+    A request that the ledger holds already, or that stands twice in the parts, keeps its first completion; what the
+    later ones cost counts as `retry_tokens`.
     """
     filesystem, parts = staged_parts(folder)
     if not parts:

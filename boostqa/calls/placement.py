@@ -1,10 +1,10 @@
 """Where engines run: whole GPUs for each generation task, asked for by the stage or by the cluster's conf.
 
-Two ways. With `generation.executors` a stage asks for executors of its own through a ResourceProfile (YARN, Kubernetes and
-standalone with dynamic allocation), which come when it starts and go after it. Without, its tasks ask for their GPUs on
-the executors there are (standalone, YARN, Kubernetes without dynamic allocation), so that other stages still use every
-core; or `spark.task.resource.gpu.amount` says it for all tasks. A request that no executor can serve would wait forever
-without a word: it is refused here.
+Two ways. With `generation.executors` a stage asks for executors of its own through a ResourceProfile (YARN, Kubernetes
+and standalone with dynamic allocation), which come when it starts and go after it. Without, its tasks ask for their
+GPUs on the executors there are (standalone, YARN, Kubernetes without dynamic allocation), so that other stages still
+use every core; or `spark.task.resource.gpu.amount` says it for all tasks. A request that no executor can serve would
+wait forever without a word: it is refused here.
 """
 
 from pyspark.resource import ExecutorResourceRequests, ResourceProfile, ResourceProfileBuilder, TaskResourceRequests

@@ -1,4 +1,5 @@
-"""Progress of a model call: rows, tokens, rate, failures and time left, from the names of the run's part files alone."""
+"""Progress of a model call: rows, tokens, rate, failures and time left, from the names of the run's part files
+alone."""
 
 import threading
 import time

@@ -1,8 +1,8 @@
 """rows -> REQUEST: the one place that composes a model request and its identity.
 
-request_id = sha256 of (model, revision, engine settings that change output, sampling, constraint, template hash, rendered
-prompt, continuation, sample index): the same ingredients are the same request, whoever asks; any other ingredient is a
-new one.
+request_id = sha256 of (model, revision, engine settings that change output, sampling, constraint, template hash,
+rendered prompt, continuation, sample index): the same ingredients are the same request, whoever asks; any other
+ingredient is a new one.
 """
 
 from pyspark.sql import Column, DataFrame

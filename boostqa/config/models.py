@@ -14,8 +14,8 @@ def _model(value: Any) -> Any:
 class EngineSettings(Section):
     """Settings of one vLLM engine; `args` passes any other vLLM engine argument through.
 
-    `dtype` auto is the model's own on a GPU; on a CPU bfloat16 where it has instructions for it (AVX-512 BF16, AMX), else
-    float32. A request's identity holds the word of the conf, not what an executor makes of it.
+    `dtype` auto is the model's own on a GPU; on a CPU bfloat16 where it has instructions for it (AVX-512 BF16, AMX),
+    else float32. A request's identity holds the word of the conf, not what an executor makes of it.
     """
 
     max_model_len: Positive = 4096
@@ -26,7 +26,8 @@ class EngineSettings(Section):
 
 
 class Endpoint(Section):
-    """An OpenAI-compatible server, for models too large for one node. Its key comes from the environment of the executors."""
+    """An OpenAI-compatible server, for models too large for one node. Its key comes from the environment of the
+    executors."""
 
     url: str  # up to and including /v1
     key_env: str | None = None  # name of the environment variable that holds the key

@@ -86,7 +86,8 @@ class Refine(Section):
 
 
 class MinHash(Section):
-    """Near duplicates: `bands` x `rows` permutations over shingles of `words`, or of `characters` in Chinese and Japanese."""
+    """Near duplicates: `bands` x `rows` permutations over shingles of `words`, or of `characters` in Chinese and
+    Japanese."""
 
     bands: Positive = 14
     rows: Positive = 8

@@ -12,7 +12,8 @@ MANIFEST = "manifest.json"
 
 
 def export(mix: DataFrame, folder: str, formats: list[str], shards: int) -> list[dict[str, Any]]:
-    """Write MIX rows as `parquet/part-00003-of-00008.parquet` and/or `jsonl/...jsonl.zst`, zstd-compressed, one task per shard.
+    """Write MIX rows as `parquet/part-00003-of-00008.parquet` and/or `jsonl/...jsonl.zst`, zstd-compressed, one task
+    per shard.
 
     `folder` is a local path or a URI pyarrow knows (s3, gs, abfss, hdfs) that every executor reaches; `formats` are of
     parquet and jsonl; `shards` is the total in the names (conf mix.shards). Returns shard, format, file, rows, tokens,

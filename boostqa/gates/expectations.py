@@ -1,7 +1,7 @@
 """Great Expectations: a suite for each table, run in one file context that keeps validation results and Data Docs.
 
-What Delta and the warehouse enforce at a write is not paid for twice. A not-null expectation could never fail: Spark folds
-it to "0 nulls" because the stored schema says NOT NULL. The uniqueness of a key (a shuffle, by far the dearest
+What Delta and the warehouse enforce at a write is not paid for twice. A not-null expectation could never fail: Spark
+folds it to "0 nulls" because the stored schema says NOT NULL. The uniqueness of a key (a shuffle, by far the dearest
 expectation) is asked only of the ledger, which is appended to. A suite, however long, is two queries over its table
 because no example values are asked for; only expectations that fail are run again, with examples. Two column-pruned
 queries cost no more than caching a table of long texts, so nothing is persisted here.
@@ -179,8 +179,8 @@ def validate(
     verdicts = []
     for name, frame in frames.items():
         results = run(name, suites[name], frame, examples=0)
-        if broken := [copy(e) for e in suites[name] if not results[_gate_name(e.configuration)].success]:
-            results |= run(f"{name} failures", broken, frame, EXAMPLES)
+        if failed := [copy(e) for e in suites[name] if not results[_gate_name(e.configuration)].success]:
+            results |= run(f"{name} failures", failed, frame, EXAMPLES)
         for gate, result in results.items():
             expected = _expected(result.expectation_config.kwargs)
             verdicts.append(verdict(name, gate, versions[name], result.success, _observed(result), expected))

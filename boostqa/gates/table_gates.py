@@ -46,7 +46,8 @@ def _rejected(reject: DataFrame, stage: str, *rules: Rule, key: str = "draft_id"
 
 
 def table_gates(frames: dict[str, DataFrame], gate: Gate, seed: Seed) -> dict[str, tuple[DataFrame, list[TableGate]]]:
-    """Table -> (its rows, gates). Drafts that synthesize dropped for being easier than their aim count as degraded, too."""
+    """Table -> (its rows, gates). Drafts that synthesize dropped for being easier than their aim count as degraded,
+    too."""
     draft, refined, clean, reject = (frames[t] for t in ("draft", "refined", "clean", "reject"))
     below_aim = _rejected(reject, "synthesize", BELOW_AIM)
     degraded = draft.select("draft_id", (F.col("difficulty") < F.col("grade")).alias("degraded"))

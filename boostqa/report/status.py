@@ -15,7 +15,8 @@ from boostqa.vocabulary import STAGES, Cause
 
 def collect(warehouse: Warehouse) -> dict[str, Any]:
     """{"stages": last execution of each stage in order, "tables": version, rows and content hash, "gates":
-    verdicts, "kept_tokens": tokens of the mix under the target tokenizer, "token_usage": where generated tokens went, if written}.
+    verdicts, "kept_tokens": tokens of the mix under the target tokenizer, "token_usage": where generated tokens went,
+    if written}.
 
     Raises ConfigError when nothing was run into this warehouse.
     """
@@ -44,8 +45,9 @@ def collect(warehouse: Warehouse) -> dict[str, Any]:
 
 
 def _token_usage(warehouse: Warehouse) -> dict[str, Any] | None:
-    """{"causes": [cause, completions, tokens, share], most tokens first; "outside": completions and tokens of the ledger
-    that it does not hold: of earlier confs, of other recipes, or asked after it was written}; None where not written."""
+    """{"causes": [cause, completions, tokens, share], most tokens first; "outside": completions and tokens of the
+    ledger that it does not hold: of earlier confs, of other recipes, or asked after it was written}; None where not
+    written."""
     if not warehouse.exists("token_usage"):
         return None
     sums = (F.sum(c).alias(c) for c in ("completions", "tokens", "share"))

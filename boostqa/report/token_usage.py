@@ -2,12 +2,13 @@
 
 Every generated token of a completion that the current tables refer to is kept or lost to one named cause, so the shares
 add up to 1. A completion that several rows refer to counts once, and as kept when one of them is. Thinking is split off
-first; for the rest the first that applies: truncated; a label (the price of measuring) or a vote (the price of checking);
-a rewrite that was not used; else what became of the item. A rule or a template of another release is a cause of its own
-name.
+first; for the rest the first that applies: truncated; a label (the price of measuring) or a vote (the price of
+checking); a rewrite that was not used; else what became of the item. A rule or a template of another release is a
+cause of its own name.
 
-What is not here: completions of earlier confs and of other recipes in the same ledger, scored prompts (no token generated),
-prompt tokens. It does not know why an item without reject is not in the mix unless a gate stopped the run: `unfinished`.
+What is not here: completions of earlier confs and of other recipes in the same ledger, scored prompts (no token
+generated), prompt tokens. It does not know why an item without reject is not in the mix unless a gate stopped the run:
+`unfinished`.
 """
 
 from collections import Counter
@@ -147,7 +148,8 @@ def _fates(frames: dict[str, DataFrame], rejects: DataFrame, gate_failed: bool) 
 
 
 def write_token_usage(warehouse: Warehouse, run_id: str) -> dict[str, int]:
-    """Write table `token_usage` from the tables as they are now; returns its tokens by cause ({} when no model was asked)."""
+    """Write table `token_usage` from the tables as they are now; returns its tokens by cause ({} when no model was
+    asked)."""
     if not warehouse.exists("completion"):
         return {}
     frames = {

@@ -1,4 +1,5 @@
-"""Tables of items, in the order in which the pipeline makes them: seed, annotation, plan, draft, refined, clean, mix."""
+"""Tables of items, in the order in which the pipeline makes them: seed, annotation, plan, draft, refined, clean,
+mix."""
 
 from boostqa.schemas.table import (
     ATTRIBUTION,

@@ -1,4 +1,5 @@
-"""The mapping of a source's fields to our columns: held against the conf and the input, and read from JSON or a table."""
+"""The mapping of a source's fields to our columns: held against the conf and the input, and read from JSON or a
+table."""
 
 import json
 from functools import reduce

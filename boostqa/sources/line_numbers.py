@@ -13,8 +13,8 @@ def file_name(path: Column) -> Column:
 
 
 def _first_lines(scan: DataFrame) -> DataFrame:
-    """Grain: a block of a file, key (_path, _start). Adds `file` and `_number_of_id`: what to add to a row's `_id` in the
-    scan to get its 1-based number in the file, from the rows of the file's earlier blocks."""
+    """Grain: a block of a file, key (_path, _start). Adds `file` and `_number_of_id`: what to add to a row's `_id` in
+    the scan to get its 1-based number in the file, from the rows of the file's earlier blocks."""
     blocks = scan.groupBy("_path", "_start").agg(F.min("_id").alias("lowest_id"), F.count("*").alias("rows"))
     earlier = Window.partitionBy("_path").orderBy("_start").rowsBetween(Window.unboundedPreceding, -1)
     rows_before = F.coalesce(F.sum("rows").over(earlier), F.lit(0))
@@ -27,8 +27,9 @@ def _first_lines(scan: DataFrame) -> DataFrame:
 def numbered(df: DataFrame, columns: dict[str, Column]) -> DataFrame:
     """file, exact 1-based line and `columns` of a scan, at the cost of counting the rows of each block of each file.
 
-    Inside its block a row's place is its monotonically_increasing_id less the lowest one of the block: the rows of a block
-    are consecutive in their task. Both scans stand in one plan and are cut into the same tasks, as neither filters.
+    Inside its block a row's place is its monotonically_increasing_id less the lowest one of the block: the rows of a
+    block are consecutive in their task. Both scans stand in one plan and are cut into the same tasks, as neither
+    filters.
     """
     path, start = F.col("_metadata.file_path").alias("_path"), F.col("_metadata.file_block_start").alias("_start")
     scan_id = F.monotonically_increasing_id().alias("_id")

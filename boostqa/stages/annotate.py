@@ -2,8 +2,9 @@
 
 Two requests an item, discipline and difficulty, each answered by constrained decoding, so that every completion is a
 label and its probability is known. The disciplines are not listed in the prompt: the constraint holds them, the list
-would cost 600 tokens an item, and the demo's model labelled 13 of 44 English probe items right without it against 3 with
-it (26 against 8 in the broad field). What may disappear: items the annotator cannot tell, items whose request failed.
+would cost 600 tokens an item, and the demo's model labelled 13 of 44 English probe items right without it against 3
+with it (26 against 8 in the broad field). What may disappear: items the annotator cannot tell, items whose request
+failed.
 """
 
 import json
@@ -54,7 +55,8 @@ def requests(items: DataFrame, stage: str, spec: ModelSpec, conf: Annotate) -> D
 
 
 def _by_item(requests: DataFrame, completions: DataFrame) -> DataFrame:
-    """Requests and the ledger -> one row an item: code and probability of each label, `failure`, `request_ids`, `annotator`."""
+    """Requests and the ledger -> one row an item: code and probability of each label, `failure`, `request_ids`,
+    `annotator`."""
     codes = {d.name[key]: d.code for d in disciplines() for key in d.name} | {g: g for g in GRADES}
     code_of_name = F.create_map(*(F.lit(x) for pair in codes.items() for x in pair))
     answers = completions.select("request_id", "text", "logprob", "finish_reason", "error")
@@ -88,8 +90,8 @@ def parse(
         Check(DISCIPLINE_CANNOT_TELL, F.col("discipline_code").isNull(), cannot_tell),
         Check(DIFFICULTY_CANNOT_TELL, F.col("difficulty_code").isNull(), cannot_tell),
     )
-    judged = _by_item(requests, completions).withColumn("broken", first_broken(checks))
-    kept = judged.where("broken is null").withColumns(
+    judged = _by_item(requests, completions).withColumn("broken_rule", first_broken(checks))
+    kept = judged.where("broken_rule is null").withColumns(
         {
             "item_table": F.lit(item_table),
             "discipline": F.col("discipline_code"),

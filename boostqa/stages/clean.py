@@ -137,7 +137,7 @@ def rejects_of_unfit(refined: DataFrame, conf: Clean) -> DataFrame:
     `placeholder`.
     """
     repetition = F.greatest(_repetition(F.col("question")), _repetition(F.col("solution")))
-    judged = refined.withColumn("repetition", repetition).withColumn("broken", first_broken(_checks(conf)))
+    judged = refined.withColumn("repetition", repetition).withColumn("broken_rule", first_broken(_checks(conf)))
     return _rejects(judged)
 
 
@@ -152,8 +152,8 @@ def _comparable() -> Column:
 
 
 def rejects_with_duplicates(refined: DataFrame, unfit: DataFrame, seeds: DataFrame, conf: Clean) -> DataFrame:
-    """REFINED rows, rejects of `rejects_of_unfit`, SEED rows -> the rejects so far: `unfit`, then `exact_duplicate` among drafts,
-    then `near_duplicate` and `near_duplicate_of_seed`, whose evidence is the keeper's id.
+    """REFINED rows, rejects of `rejects_of_unfit`, SEED rows -> the rejects so far: `unfit`, then `exact_duplicate`
+    among drafts, then `near_duplicate` and `near_duplicate_of_seed`, whose evidence is the keeper's id.
 
     Drafts are compared by question and options, with seeds by theirs, or by the text of a seed without a question.
     The caller persists `unfit` before, which is read six times here, and the result after.
@@ -165,8 +165,8 @@ def rejects_with_duplicates(refined: DataFrame, unfit: DataFrame, seeds: DataFra
     known = seeds.select(F.col("seed_id").alias("item_id"), text.alias("text"), F.lit(True).alias("is_seed"))
     singles = drafts.join(twins, on="item_id", how="left_anti")  # twins: unique by item_id
     near = deduplicate.near(singles.unionByName(known), conf.minhash)
-    broken = F.struct("rule", F.col("keeper_id").alias("evidence")).alias("broken")
-    duplicates = twins.unionByName(near).select(F.col("item_id").alias("draft_id"), broken)
+    broken_rule = F.struct("rule", F.col("keeper_id").alias("evidence")).alias("broken_rule")
+    duplicates = twins.unionByName(near).select(F.col("item_id").alias("draft_id"), broken_rule)
     return unfit.unionByName(_rejects(duplicates))
 
 
@@ -190,15 +190,16 @@ def contaminate(
 def clean(
     refined: DataFrame, rejected: DataFrame, contamination: DataFrame, seeds: DataFrame
 ) -> tuple[DataFrame, DataFrame]:
-    """REFINED rows less those `rejected` (result of `rejects_with_duplicates`) and those of `contamination` (CONTAMINATION rows) ->
-    (CLEAN rows, rejects `contaminated`); all rejects of the stage are `rejected` and these.
+    """REFINED rows less those `rejected` (result of `rejects_with_duplicates`) and those of `contamination`
+    (CONTAMINATION rows) -> (CLEAN rows, rejects `contaminated`); all rejects of the stage are `rejected` and these.
 
-    Source, licence and attribution come from the seed; a seed_id without seed leaves them null, which the contract refuses.
+    Source, licence and attribution come from the seed; a seed_id without seed leaves them null, which the contract
+    refuses.
     """
     leaks = contamination.groupBy("draft_id").agg(F.min(decontaminate.evidence()).alias("leak"))
     left = _without(refined, rejected).join(leaks, on="draft_id", how="left")  # leaks: unique by draft_id
     leak = F.col("leak")
-    left = left.withColumn("broken", F.when(leak.isNotNull(), breaks_rule(CONTAMINATED, leak)))
+    left = left.withColumn("broken_rule", F.when(leak.isNotNull(), breaks_rule(CONTAMINATED, leak)))
     origin = seeds.select("seed_id", "source", "licence", "attribution")
-    rows = left.where("broken is null").join(origin, on="seed_id", how="left")  # seeds: unique by seed_id
+    rows = left.where("broken_rule is null").join(origin, on="seed_id", how="left")  # seeds: unique by seed_id
     return rows.select(*CLEAN.schema.names), _rejects(left)

@@ -35,12 +35,13 @@ def exact(items: DataFrame) -> DataFrame:
 
 
 def near(items: DataFrame, conf: MinHash) -> DataFrame:
-    """[item_id, text, is_seed] -> [item_id, keeper_id, rule]: items of a cluster of near duplicates, all but one keeper.
+    """[item_id, text, is_seed] -> [item_id, keeper_id, rule]: items of a cluster of near duplicates, all but one
+    keeper.
 
     Clusters are the connected components of the items that share a MinHash band key (udfs/minhash.py), over shingles of
     `conf.words` words or `conf.characters` Chinese or Japanese characters. A seed is the keeper before any other item,
-    then the smallest hash of the id counts; a seed is never dropped. `rule` is `near_duplicate_of_seed` where the keeper
-    is a seed, else `near_duplicate`. Items without text have no duplicates.
+    then the smallest hash of the id counts; a seed is never dropped. `rule` is `near_duplicate_of_seed` where the
+    keeper is a seed, else `near_duplicate`. Items without text have no duplicates.
     Edges carry the 64-bit hash of the id instead of the id: 10^8 items confuse two of them with probability 0.03%.
     """
     nodes = items.select("item_id", "is_seed", "text", F.xxhash64("item_id").alias("node"))

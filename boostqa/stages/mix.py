@@ -56,7 +56,8 @@ def _cell_shares(budget: DataFrame, tokens: int) -> DataFrame:
 
 
 def _within_share(rendered: DataFrame, shares: DataFrame) -> DataFrame:
-    """Grain: an item. [draft_id, cell, tokens, rank, budget, in_share]: in hash order, as long as its cell's share lasts."""
+    """Grain: an item. [draft_id, cell, tokens, rank, budget, in_share]: in hash order, as long as its cell's share
+    lasts."""
     rank = F.sha2(F.concat(F.lit(SALT), "draft_id"), 256)
     items = rendered.select("draft_id", *CELL, "tokens", rank.alias("rank"))
     so_far = F.sum("tokens").over(Window.partitionBy(*CELL).orderBy("rank", "draft_id"))
@@ -65,8 +66,8 @@ def _within_share(rendered: DataFrame, shares: DataFrame) -> DataFrame:
 
 
 def _with_filled(rows: DataFrame) -> DataFrame:
-    """Grain: an item. Adds `filled`, the tokens of the rest (not in_share) up to the item in hash order, and `all_taken`,
-    those of all that is in_share.
+    """Grain: an item. Adds `filled`, the tokens of the rest (not in_share) up to the item in hash order, and
+    `all_taken`, those of all that is in_share.
 
     A running sum over a whole table would run in one task: this one runs inside hash buckets, on top of the sum of the
     buckets before.
@@ -86,8 +87,8 @@ def _with_filled(rows: DataFrame) -> DataFrame:
 def choose(rendered: DataFrame, budget: DataFrame, conf: Mix) -> tuple[DataFrame, DataFrame]:
     """`render`'s rows and BUDGET -> (MIX rows of at most `conf.tokens` tokens, rejects `over_budget`).
 
-    A cell's share is conf.tokens x its budget / all budgets; a cell without a budget has none. What the cells leave over
-    is filled from all the rest in hash order.
+    A cell's share is conf.tokens x its budget / all budgets; a cell without a budget has none. What the cells leave
+    over is filled from all the rest in hash order.
     """
     rows = _with_filled(_within_share(rendered, _cell_shares(budget, conf.tokens)))
     left_over = F.lit(conf.tokens) - F.col("all_taken")
@@ -96,8 +97,8 @@ def choose(rendered: DataFrame, budget: DataFrame, conf: Mix) -> tuple[DataFrame
         "cell %s %s budget %d tokens, item %d tokens, total %d tokens",
         *CELL, F.coalesce("budget", F.lit(0)), "tokens", F.lit(conf.tokens),
     )  # fmt: skip
-    judged = rows.select("draft_id", F.when(~kept, breaks_rule(OVER_BUDGET, evidence)).alias("broken"))
-    chosen = judged.where("broken is null").select("draft_id")  # unique
+    judged = rows.select("draft_id", F.when(~kept, breaks_rule(OVER_BUDGET, evidence)).alias("broken_rule"))
+    chosen = judged.where("broken_rule is null").select("draft_id")  # unique
     shard = F.pmod(F.xxhash64("draft_id"), F.lit(conf.shards)).cast("int")
     mixed = rendered.join(chosen, on="draft_id", how="inner").withColumn("shard", shard)
     return mixed.select(*MIX.schema.names), reject_rows(judged, "mix", "draft_id")

@@ -1,8 +1,9 @@
-"""seed, annotation, probe -> budget, plan. Grains: one cell; one synthesis request. Keys: (discipline, difficulty); plan_id.
+"""seed, annotation, probe -> budget, plan. Grains: one cell; one synthesis request. Keys: (discipline, difficulty);
+plan_id.
 
-Turns deficits into tokens per cell and tokens into requests. Deterministic: every choice is a hash. A cell exists where a
-strategy serves it: multi_grade serves STEM disciplines at every grade, high_difficulty every discipline at H4 and H5. The
-cells of a discipline without seeds do not appear.
+Turns deficits into tokens per cell and tokens into requests. Deterministic: every choice is a hash. A cell exists
+where a strategy serves it: multi_grade serves STEM disciplines at every grade, high_difficulty every discipline at H4
+and H5. The cells of a discipline without seeds do not appear.
 """
 
 from pyspark.sql import Column, DataFrame, Window
@@ -46,8 +47,8 @@ def _with_accuracy(cells: DataFrame, probe: DataFrame, enough: int) -> DataFrame
 def budget(labelled: DataFrame, probe: DataFrame, conf: Plan) -> DataFrame:
     """Annotated seeds [seed_id, discipline] and the PROBE rows of one checkpoint -> BUDGET rows.
 
-    deficit = 1 - (accuracy - chance) / (1 - chance), clipped to 0..1, and 1 where nothing was probed; weight = deficit x
-    stem_factor x supply_factor inside each side of high difficulty. The floor lifts, the capacity (seeds x
+    deficit = 1 - (accuracy - chance) / (1 - chance), clipped to 0..1, and 1 where nothing was probed; weight = deficit
+    x stem_factor x supply_factor inside each side of high difficulty. The floor lifts, the capacity (seeds x
     max_requests_per_seed x kept_tokens_per_request) caps; tokens over the capacity are not moved to other cells.
     """
     supply = labelled.groupBy("discipline").agg(F.count("*").alias("seeds"))

@@ -33,8 +33,8 @@ def usable(items: DataFrame) -> tuple[DataFrame, DataFrame]:
     seen = F.format_string(
         "%s options, answer %s", F.coalesce(options, F.lit(0)).cast("string"), F.coalesce("answer", F.lit("null"))
     )
-    judged = judged.withColumn("broken", F.when(~F.col("valid"), breaks_rule(NOT_MULTIPLE_CHOICE, seen)))
-    return judged.where("valid").drop("valid", "broken"), reject_rows(judged, "probe", "item_id")
+    judged = judged.withColumn("broken_rule", F.when(~F.col("valid"), breaks_rule(NOT_MULTIPLE_CHOICE, seen)))
+    return judged.where("valid").drop("valid", "broken_rule"), reject_rows(judged, "probe", "item_id")
 
 
 def _space(lang: Column) -> Column:
@@ -99,7 +99,7 @@ def unscored(picks: DataFrame) -> DataFrame:
     """Rejects for items without a pick; `picks` is [item_id, pick, request_ids, method, checkpoint]."""
     evidence = F.lit("a request of the item was refused or failed: see completion.error of stage probe")
     missing = picks.where(F.col("pick").isNull()).withColumns(
-        {"key": F.concat_ws("#", "item_id", "method", "checkpoint"), "broken": breaks_rule(NOT_SCORED, evidence)}
+        {"key": F.concat_ws("#", "item_id", "method", "checkpoint"), "broken_rule": breaks_rule(NOT_SCORED, evidence)}
     )
     return reject_rows(missing, "probe", "key", F.col("request_ids"))
 

@@ -32,7 +32,8 @@ def label_by_subject(items: DataFrame) -> DataFrame:
 
 
 def with_annotations(items: DataFrame, labels: DataFrame) -> DataFrame:
-    """Items and the annotator's ANNOTATION rows (unique by item_id) -> items that have both labels, with ANNOTATION columns."""
+    """Items and the annotator's ANNOTATION rows (unique by item_id) -> items that have both labels, with ANNOTATION
+    columns."""
     measured = labels.select(
         "item_id", "annotator", "request_ids", "discipline_probability", "difficulty_probability",
         F.col("discipline").alias("measured_discipline"), F.col("difficulty").alias("measured_difficulty"),

@@ -67,8 +67,8 @@ def blind_requests(drafts: DataFrame, spec: ModelSpec, conf: Refine) -> DataFram
 
 
 def votes(drafts: DataFrame, requests: DataFrame, completions: DataFrame) -> DataFrame:
-    """Grain: a draft. DRAFT columns, `refiner`, `attempts` (struct of attempt, answer, solution, request_id), `blind` (those
-    of them with an answer), `equal` and `leader` (udfs.answers.compare, by position in `blind`).
+    """Grain: a draft. DRAFT columns, `refiner`, `attempts` (struct of attempt, answer, solution, request_id), `blind`
+    (those of them with an answer), `equal` and `leader` (udfs.answers.compare, by position in `blind`).
 
     An attempt that failed or was truncated is no vote.
     """
@@ -86,7 +86,8 @@ def votes(drafts: DataFrame, requests: DataFrame, completions: DataFrame) -> Dat
 
 
 def judge_requests(votes: DataFrame, spec: ModelSpec) -> DataFrame:
-    """One request for each blind answer that the matcher could not decide, each different answer once; adds `position`."""
+    """One request for each blind answer that the matcher could not decide, each different answer once; adds
+    `position`."""
     lang, template = F.col("lang"), prompts.load("judge")
     pair = F.arrays_zip("equal", "leader", F.col("blind.answer").alias("other"))
     pairs = votes.select("draft_id", "lang", "question", "answer", F.posexplode(pair).alias("position", "pair"))
@@ -110,8 +111,8 @@ def _with_judgements(votes: DataFrame, requests: DataFrame, completions: DataFra
 
 
 def _with_counts(rows: DataFrame) -> DataFrame:
-    """Grain: a draft. Adds `agreeing` (attempts that confirm the draft's answer), `winner` (the blind attempt whose answer
-    most attempts gave; the first of equals) and `winner_votes`.
+    """Grain: a draft. Adds `agreeing` (attempts that confirm the draft's answer), `winner` (the blind attempt whose
+    answer most attempts gave; the first of equals) and `winner_votes`.
 
     A judged answer speaks for all that the matcher found equal to it: `leader` is the first of these.
     """
@@ -128,8 +129,8 @@ def _with_counts(rows: DataFrame) -> DataFrame:
 def decide(votes: DataFrame, requests: DataFrame, completions: DataFrame) -> tuple[DataFrame, DataFrame]:
     """Votes and judgements -> (decided rows, rejects `no_blind_answer` or `disputed` with key draft_id).
 
-    A majority is one of attempts, not of answers. Decided rows are DRAFT columns with the final answer and solution, and
-    draft_answer, status, blind_answers, votes, refiner, request_ids.
+    A majority is one of attempts, not of answers. Decided rows are DRAFT columns with the final answer and solution,
+    and draft_answer, status, blind_answers, votes, refiner, request_ids.
     """
     rows = _with_counts(_with_judgements(votes, requests, completions))
     attempts = F.size("attempts")
@@ -141,7 +142,7 @@ def decide(votes: DataFrame, requests: DataFrame, completions: DataFrame) -> tup
     no_majority = F.when(F.size("blind") == 0, breaks_rule(NO_BLIND_ANSWER, evidence)).otherwise(
         breaks_rule(DISPUTED, evidence)
     )
-    rows = rows.withColumn("status", status).withColumn("broken", F.when(F.col("status").isNull(), no_majority))
+    rows = rows.withColumn("status", status).withColumn("broken_rule", F.when(F.col("status").isNull(), no_majority))
     corrected = F.col("status") == AnswerStatus.CORRECTED
     decided = rows.where(F.col("status").isNotNull()).withColumns(
         {

@@ -1,7 +1,8 @@
 """Rules and the rows they drop: the one place where a reject is made.
 
-A rule is declared once, with its name in `reject.rule` and the cause to which the tokens of a dropped row are lost (table
-`token_usage`). A stage lists its rules as RULES; where a row may break several, the first in the stage's order counts.
+A rule is declared once, with its name in `reject.rule` and the cause to which the tokens of a dropped row are lost
+(table `token_usage`). A stage lists its rules as RULES; where a row may break several, the first in the stage's order
+counts.
 """
 
 from collections.abc import Iterable
@@ -44,15 +45,15 @@ def first_broken(checks: Iterable[Check], characters: int | None = None) -> Colu
 
 
 def reject_rows(rows: DataFrame, stage: str, key: str, request_ids: Column | None = None) -> DataFrame:
-    """REJECT columns (without run_id) of the rows whose column `broken` (struct of rule and evidence) is not null.
+    """REJECT columns (without run_id) of the rows whose column `broken_rule` (struct of rule and evidence) is not null.
 
     `key` is the column that identifies the row; `request_ids` the ledger rows it had cost, null where none.
     """
     cost = F.lit(None).cast(STRINGS) if request_ids is None else request_ids
-    return rows.where(F.col("broken").isNotNull()).select(
+    return rows.where(F.col("broken_rule").isNotNull()).select(
         F.lit(stage).alias("stage"),
         F.col(key).alias("key"),
-        F.col("broken.rule").alias("rule"),
-        F.col("broken.evidence").alias("evidence"),
+        F.col("broken_rule.rule").alias("rule"),
+        F.col("broken_rule.evidence").alias("evidence"),
         cost.alias("request_ids"),
     )

@@ -1,8 +1,9 @@
 """Records -> seeds, rejects: normalise, identify the language, drop by named rules, split documents.
 
 Grain: one seed per document chunk or QA item, key seed_id. A record ends as at least one seed or at least one reject:
-the rules of `_record_checks` drop it whole, then `too_short` (documents) and `duplicate` drop single chunks. Reject keys
-are source:file:line, with #chunk where a chunk is meant. Does not know near duplicates, nor leaks beyond an equal question.
+the rules of `_record_checks` drop it whole, then `too_short` (documents) and `duplicate` drop single chunks. Reject
+keys are source:file:line, with #chunk where a chunk is meant. Does not know near duplicates, nor leaks beyond an equal
+question.
 """
 
 import pandas as pd
@@ -62,19 +63,19 @@ _EVIDENCE_CHARACTERS = 200
 
 def split_kept_and_rejected(rows: DataFrame) -> tuple[DataFrame, DataFrame]:
     """(SEED rows, rejects with key source:file:line) of `judged` rows."""
-    return rows.where("broken is null").select(*SEED.schema.names), reject_rows(rows, "seed", "key")
+    return rows.where("broken_rule is null").select(*SEED.schema.names), reject_rows(rows, "seed", "key")
 
 
 def without_leaks(rows: DataFrame, leaks: DataFrame) -> DataFrame:
     """`judged` rows, broken by `contaminated` where `leaks` [seed_id, evidence] (unique by seed_id) has the seed."""
     found = leaks.select("seed_id", F.col("evidence").alias("leak"))
     leaked = F.when(F.col("leak").isNotNull(), breaks_rule(CONTAMINATED, F.col("leak")))
-    return rows.join(found, "seed_id", "left").withColumn("broken", F.coalesce("broken", leaked)).drop("leak")
+    return rows.join(found, "seed_id", "left").withColumn("broken_rule", F.coalesce("broken_rule", leaked)).drop("leak")
 
 
 def judged(records: DataFrame, held_out: DataFrame, conf: Seed, tokenizer_json: str) -> DataFrame:
-    """RECORD rows (boostqa/sources) -> one row per chunk of a record that passed the record rules, and per record that did
-    not: SEED columns, `key`, and `broken` (struct of rule and evidence), null in a kept row.
+    """RECORD rows (boostqa/sources) -> one row per chunk of a record that passed the record rules, and per record that
+    did not: SEED columns, `key`, and `broken_rule` (struct of rule and evidence), null in a kept row.
 
     held_out: `question` of every probe item, normalised as read_items gives it. tokenizer_json: content of the target
     tokenizer's tokenizer.json. `split_kept_and_rejected` parts the rows, which the caller persists.
@@ -146,7 +147,8 @@ def _symbol_ratio(text: Column) -> Column:
 
 
 def _repetition(lines: Column) -> Column:
-    """Share of characters in repeated lines: the duplicate line character fraction of Gopher (Rae et al. 2021, table A1).
+    """Share of characters in repeated lines: the duplicate line character fraction of Gopher (Rae et al. 2021, table
+    A1).
 
     A share of lines would condemn "$$" formulas.
     """
@@ -155,7 +157,8 @@ def _repetition(lines: Column) -> Column:
 
 
 def _record_checks(conf: Seed) -> tuple[Check, ...]:
-    """The rules of a record in order. Needs the columns of `_normalised` and `probe` (the equal probe item, or null)."""
+    """The rules of a record in order. Needs the columns of `_normalised` and `probe` (the equal probe item, or
+    null)."""
     text, licence, raw, probe = F.col("text"), F.col("licence"), F.col("raw"), F.col("probe")
     lines = F.filter(F.split(text, "\n"), lambda line: line.rlike(r"\S"))
     missing, symbol_ratio, repetition = _missing_field(), _symbol_ratio(text), _repetition(lines)
@@ -221,4 +224,4 @@ def _with_chunk_verdict(chunks: DataFrame, min_characters: int) -> DataFrame:
     twins = Window.partitionBy(group).orderBy("source", "file", "line", "chunk")
     placed = keyed.withColumns({"place": F.row_number().over(twins), "keeper": F.first("seed_id").over(twins)})
     twin = F.when(F.col("place") > 1, breaks_rule(DUPLICATE, F.col("keeper"), _EVIDENCE_CHARACTERS))
-    return placed.select(*SEED.schema.names, "key", F.coalesce("broken_alone", twin).alias("broken"))
+    return placed.select(*SEED.schema.names, "key", F.coalesce("broken_alone", twin).alias("broken_rule"))

@@ -1,8 +1,8 @@
 """plan, seed -> draft, rejects. Grain: one synthesis request that gave a question. Key: draft_id.
 
 A draft is parsed from JSON that the engine's structured output enforces, then measured by the same annotator as the
-seeds. What may disappear: requests that failed, were truncated or cannot be parsed, drafts the annotator cannot place, and
-(by conf) high_difficulty drafts measured below their aim.
+seeds. What may disappear: requests that failed, were truncated or cannot be parsed, drafts the annotator cannot place,
+and (by conf) high_difficulty drafts measured below their aim.
 """
 
 from pyspark.sql import Column, DataFrame
@@ -65,7 +65,8 @@ def _word_values(strategy: Strategy) -> dict[str, Column]:
 
 
 def requests(plan: DataFrame, seeds: DataFrame, spec: ModelSpec, conf: Synthesize) -> DataFrame:
-    """PLAN rows with their seed's text (seeds unique by seed_id) -> PLAN and REQUEST columns, one request a plan row."""
+    """PLAN rows with their seed's text (seeds unique by seed_id) -> PLAN and REQUEST columns, one request a plan
+    row."""
     rows = plan.join(seeds.select("seed_id", "text"), "seed_id", "inner")
     structured = F.when(is_multiple_choice(), _constraint(True)).otherwise(_constraint(False))
     parts = []
@@ -120,12 +121,12 @@ def parse(requests: DataFrame, completions: DataFrame) -> tuple[DataFrame, DataF
     """
     rows = _with_fields(requests, completions).withColumns(
         {
-            "broken": first_broken(_draft_checks()),
+            "broken_rule": first_broken(_draft_checks()),
             "draft_id": F.sha2(F.concat_ws("|", "plan_id", "request_id"), 256),
         }
     )
     names = [c for c in DRAFT.schema.names if c != "difficulty"]
-    return rows.where("broken is null").select(*names), _rejects(rows, "plan_id")
+    return rows.where("broken_rule is null").select(*names), _rejects(rows, "plan_id")
 
 
 def _rejects(rows: DataFrame, key: str) -> DataFrame:
@@ -133,7 +134,8 @@ def _rejects(rows: DataFrame, key: str) -> DataFrame:
 
 
 def as_items(drafts: DataFrame) -> DataFrame:
-    """[item_id, lang, text] of parsed drafts for the annotator: question, options, solution and answer, as a seed shows them."""
+    """[item_id, lang, text] of parsed drafts for the annotator: question, options, solution and answer, as a seed
+    shows them."""
     text = F.concat_ws("\n", "question", lettered(F.col("choices")), "solution", "answer")
     return drafts.select(F.col("draft_id").alias("item_id"), "lang", text.alias("text"))
 
@@ -141,16 +143,17 @@ def as_items(drafts: DataFrame) -> DataFrame:
 def with_difficulty(
     drafts: DataFrame, labels: DataFrame, unlabelled: DataFrame, conf: Synthesize
 ) -> tuple[DataFrame, DataFrame]:
-    """Parsed drafts, their ANNOTATION rows (unique by item_id) and the rejects of those without a label (unique by key) ->
-    (DRAFT rows, rejects with key draft_id: `below_aim`, and the unlabelled ones with the draft's own request added).
+    """Parsed drafts, their ANNOTATION rows (unique by item_id) and the rejects of those without a label (unique by
+    key) -> (DRAFT rows, rejects with key draft_id: `below_aim`, and the unlabelled ones with the draft's own request
+    added).
     """
     labels = labels.select(F.col("item_id").alias("draft_id"), "difficulty")
     rows = drafts.join(labels, "draft_id", "inner")
     hard = F.col("strategy") == Strategy.HIGH_DIFFICULTY
     below = hard & (F.col("difficulty") < F.col("grade")) & F.lit(conf.below_aim == "reject")
     evidence = F.format_string("aimed at %s, measured %s", "grade", "difficulty")
-    judged = rows.withColumn("broken", F.when(below, breaks_rule(BELOW_AIM, evidence)))
+    judged = rows.withColumn("broken_rule", F.when(below, breaks_rule(BELOW_AIM, evidence)))
     own = drafts.select(F.col("draft_id").alias("key"), F.array("request_id").alias("own"))
     unplaced = unlabelled.join(own, "key", "inner").withColumn("request_ids", F.concat("own", "request_ids"))
     rejects = _rejects(judged, "draft_id").unionByName(unplaced.drop("own"))
-    return judged.where("broken is null").select(*DRAFT.schema.names), rejects
+    return judged.where("broken_rule is null").select(*DRAFT.schema.names), rejects

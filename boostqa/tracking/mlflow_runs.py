@@ -1,4 +1,5 @@
-"""MLflow: a parent run for each run of the pipeline, a child run for each stage, figures as metrics, lineage as parameters."""
+"""MLflow: a parent run for each run of the pipeline, a child run for each stage, figures as metrics, lineage as
+parameters."""
 
 import os
 import time

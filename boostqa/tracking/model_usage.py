@@ -1,4 +1,5 @@
-"""What the model calls of one stage cost: counts of requests and tokens, times, and a row for each task on an engine."""
+"""What the model calls of one stage cost: counts of requests and tokens, times, and a row for each task on an
+engine."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -70,7 +70,8 @@ class StageRun:
         if required and df.isEmpty():
             raise ContractError(
                 f"stage {self.name}: table {name} is empty, so there is nothing to do\n"
-                f"  see why its rows were rejected: boostqa status --config ..., or the reject table in {self.warehouse.location}"
+                "  see why its rows were rejected: boostqa status --config ..., "
+                f"or the reject table in {self.warehouse.location}"
             )
         return df
 
@@ -103,7 +104,8 @@ class StageRun:
         self.rows = {"rows_in": rows_in, "fan_out": fan_out, "kept": kept, "rejected": rejected}
         if rows_in + fan_out != kept + rejected:
             raise ContractError(
-                f"stage {self.name} lost or made rows: {rows_in} in + {fan_out} fan-out != {kept} kept + {rejected} rejected; "
+                f"stage {self.name} lost or made rows: {rows_in} in + {fan_out} fan-out != "
+                f"{kept} kept + {rejected} rejected; "
                 "this is a bug in the stage: its tables are written, the pipeline stops here"
             )
 

@@ -139,7 +139,7 @@ def test_seeds_every_record_ends_as_seed_or_reject(staged):
 
 def test_seed_that_shares_text_with_a_benchmark_is_rejected_with_the_match(spark):
     question = "A train leaves the station at noon and travels ninety kilometres in every hour; how far is it at four?"
-    columns = "seed_id string, source string, question string, choices array<string>, text string, broken struct<rule string, evidence string>"
+    columns = "seed_id string, source string, question string, choices array<string>, text string, broken_rule struct<rule string, evidence string>"
     rows = spark.createDataFrame(
         [
             ("leak", "s", question.upper(), None, question.upper(), None),
@@ -153,7 +153,7 @@ def test_seed_that_shares_text_with_a_benchmark_is_rejected_with_the_match(spark
         [item], "benchmark string, item_id string, question string, choices array<string>, answer string"
     )
     conf = Clean(benchmarks=[])
-    leaks = decontaminate.leaked_seeds(rows.where("broken is null"), benchmarks, conf)
-    got = {r["seed_id"]: r["broken"] for r in seed.without_leaks(rows, leaks).collect()}
+    leaks = decontaminate.leaked_seeds(rows.where("broken_rule is null"), benchmarks, conf)
+    got = {r["seed_id"]: r["broken_rule"] for r in seed.without_leaks(rows, leaks).collect()}
     assert got["fine"] is None and tuple(got["gone"]) == ("licence_missing", "no licence")
     assert got["leak"][0] == "contaminated" and got["leak"][1].startswith("b/7 passage: a train leaves the station")

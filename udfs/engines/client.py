@@ -53,8 +53,8 @@ def _digest(identity: list[Any]) -> str:
 
 
 def _folder() -> Path:
-    """Where hosts keep socket, pid and log: the temporary folder, or /tmp where its path is too long for a socket's name
-    (107 bytes, unix(7)), as in YARN's containers. Executors that share it differ by their JVM."""
+    """Where hosts keep socket, pid and log: the temporary folder, or /tmp where its path is too long for a socket's
+    name (107 bytes, unix(7)), as in YARN's containers. Executors that share it differ by their JVM."""
     base = tempfile.gettempdir()
     folder = Path(base if len(base.encode()) <= LONGEST_BASE else "/tmp") / f"boostqa-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -79,8 +79,8 @@ def _check_gpus(gpus: list[str], engine: dict[str, Any]) -> None:
 def living_host(pid_file: Path) -> psutil.Process | None:
     """The host that `pid_file` names; None when it is gone or its number went to another process.
 
-    It is told by its start time or its command line: the time shifts when the clock is set, and between fork and the end
-    of exec, which takes a while on a busy machine, a process has no command line yet.
+    It is told by its start time or its command line: the time shifts when the clock is set, and between fork and the
+    end of exec, which takes a while on a busy machine, a process has no command line yet.
     """
     try:
         pid, started = pid_file.read_text().split()
@@ -107,8 +107,8 @@ def _end_host(pid_file: Path) -> None:
 class HostClient:
     """A connection to an engine host of this executor and its GPUs, for one model and its settings.
 
-    At most `resident_engines` hosts stay on the same executor and GPUs: asking for one model more ends the host that was
-    used longest ago, since two engines do not fit a GPU unless the conf gives each a part of its memory.
+    At most `resident_engines` hosts stay on the same executor and GPUs: asking for one model more ends the host that
+    was used longest ago, since two engines do not fit a GPU unless the conf gives each a part of its memory.
     `progress` grows while the engine generates, `in_flight_tokens` is what this client's unfinished requests have.
     """
 

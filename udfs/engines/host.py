@@ -2,8 +2,8 @@
 
 Spark ends an idle Python worker after one minute, and an engine inside it would be loaded again for the next stage. So
 the worker that needs an engine first starts this process; later workers of the same executor find it by its socket. It
-ends when the executor's JVM ends, when no worker was connected for `idle_seconds`, or when its engine fails; the engine's
-own child processes end with it.
+ends when the executor's JVM ends, when no worker was connected for `idle_seconds`, or when its engine fails; the
+engine's own child processes end with it.
 
 What goes over the socket is in messages.py. Usage: python -m udfs.engines.host, with a HostStart on standard input.
 """

@@ -76,7 +76,8 @@ class HostStart(TypedDict):
 
 
 class CallSettings(TypedDict):
-    """One model call, as the driver hands it to the tasks: who is asked, where results go, and the limits of the conf."""
+    """One model call, as the driver hands it to the tasks: who is asked, where results go, and the limits of the
+    conf."""
 
     model: str
     revision: str | None

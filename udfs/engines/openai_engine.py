@@ -1,10 +1,11 @@
-"""A served endpoint: EngineRequest -> EngineResult over any OpenAI-compatible HTTP API, for models too large for a node.
+"""A served endpoint: EngineRequest -> EngineResult over any OpenAI-compatible HTTP API, for models too large for a
+node.
 
 Messages are those of messages.py, except that nothing is scored here (`continuation`, `letters`).
-`reply_start`, `choice` and sampling parameters beyond OpenAI's need a vLLM server. It answers as the embedded engine does
-when started with `--generation-config vllm` (else the model's own top_k and the like fill in what a request does not say),
-`--structured-outputs-config '{"backend": "xgrammar", "disable_any_whitespace": true}'` and, for cached_tokens,
-`--enable-prompt-tokens-details`.
+`reply_start`, `choice` and sampling parameters beyond OpenAI's need a vLLM server. It answers as the embedded engine
+does when started with `--generation-config vllm` (else the model's own top_k and the like fill in what a request does
+not say), `--structured-outputs-config '{"backend": "xgrammar", "disable_any_whitespace": true}'` and, for
+cached_tokens, `--enable-prompt-tokens-details`.
 """
 
 import asyncio

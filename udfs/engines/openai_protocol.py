@@ -88,7 +88,8 @@ def server_message(response: httpx2.Response) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds the server asks to wait: `retry-after-ms`, or `Retry-After` in seconds or as a date (RFC 9110, 10.2.3)."""
+    """Seconds the server asks to wait: `retry-after-ms`, or `Retry-After` in seconds or as a date (RFC 9110,
+    10.2.3)."""
     for name, seconds in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             return max(0.0, float(headers[name]) * seconds)
