@@ -20,7 +20,7 @@ demo: setup  ## run all nine stages on the embedded input (conf/demo.yaml) with 
 test: setup lint  ## lint, types, import contracts and all tests, a vLLM engine's included (under 8 minutes)
 	@$(BIN)/python -m pytest
 
-test-fast: setup lint  ## the same without vLLM (about 5 minutes)
+test-fast: setup lint  ## the same without vLLM (about 6 minutes)
 	@$(BIN)/python -m pytest -m "not engine and not cluster"
 
 test-cluster: setup  ## real engines on a standalone Spark cluster and in a server, a job under spark-submit (2 minutes)
