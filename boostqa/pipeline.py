@@ -18,7 +18,7 @@ from boostqa.errors import BoostQAError, ConfigError
 from boostqa.report import status
 from boostqa.report.token_usage import write_token_usage
 from boostqa.session import ROOT, spark_session
-from boostqa.storage.warehouse import Warehouse, is_catalog
+from boostqa.storage.warehouse import Warehouse, is_local
 from boostqa.tracking.mlflow_runs import log_token_usage, pipeline_mlflow_run
 from boostqa.tracking.stage_run import StageRun, code_revision, new_run_id, stage_run
 from boostqa.vocabulary import STAGES
@@ -49,7 +49,7 @@ def preflight(config: conf.Config) -> None:
                 f"  {key}: no folder {name}: give a Hugging Face id or an existing folder "
                 "(the demo's is made by `make setup`)"
             )
-    if "://" not in config.warehouse and not is_catalog(config.warehouse):
+    if is_local(config.warehouse):
         folder = Path(config.warehouse).resolve()
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -2,13 +2,7 @@
 
 from enum import StrEnum
 
-from udfs.engines.messages import UNUSABLE, FinishReason
-
-__all__ = [
-    "CAUSES", "DRAFT_LETTERS", "FINISH_REASONS", "FORMATS", "GRADES", "HIGH_GRADES", "OPTION_LETTERS", "PROBE_METHODS",
-    "STAGES", "STEM_BROAD_FIELDS", "STRATEGIES", "UNUSABLE", "AnswerStatus", "Cause", "FinishReason", "Format", "ItemTable", "Kind",
-    "MatchedField", "Rewrite", "Strategy",
-]  # fmt: skip
+from udfs.engines.messages import UNUSABLE, FinishReason  # noqa: F401  the driver's code finds them here
 
 STAGES = ("seed", "annotate", "probe", "plan", "synthesize", "refine", "clean", "gate", "mix")
 
@@ -45,6 +39,13 @@ class Format(StrEnum):
     PROOF = "proof"
     EXPLANATION = "explanation"
     PROGRAMMING = "programming"
+
+
+class ProbeMethod(StrEnum):
+    """How a checkpoint is scored on an item."""
+
+    LETTER = "letter"  # likelihood of the option letter
+    CLOZE = "cloze"  # length-normalised likelihood of the option text
 
 
 class ItemTable(StrEnum):
@@ -107,4 +108,3 @@ class Cause(StrEnum):
 STRATEGIES, FORMATS, CAUSES, FINISH_REASONS = (
     tuple(map(str, words)) for words in (Strategy, Format, Cause, FinishReason)
 )
-PROBE_METHODS = ("letter", "cloze")

@@ -14,14 +14,14 @@ from boostqa.schemas import ANNOTATION
 from boostqa.sources import read_items
 from boostqa.stages import annotate, probe, probe_labels
 from boostqa.tracking.stage_run import StageRun
-from boostqa.vocabulary import ItemTable
+from boostqa.vocabulary import ItemTable, ProbeMethod
 
 READS = ("probe items",)
 WRITES = ("probe", "annotation", "reject")
 # method -> (requests of labelled items, the pick of each item from their completions)
 METHODS = {
-    "letter": (probe.letter_requests, probe.letter_picks),
-    "cloze": (probe.cloze_requests, probe.cloze_picks),
+    ProbeMethod.LETTER: (probe.letter_requests, probe.letter_picks),
+    ProbeMethod.CLOZE: (probe.cloze_requests, probe.cloze_picks),
 }
 
 
@@ -54,9 +54,8 @@ def picks(stage: StageRun, items: DataFrame, checkpoint: ModelSpec) -> list[Data
     requests = {name: build(items, checkpoint) for name, (build, _) in methods.items()}
     merged = reduce(lambda a, b: a.unionByName(b, allowMissingColumns=True), requests.values())
     completions = complete(stage, merged, checkpoint)
-    about = {"checkpoint": F.lit(checkpoint.model.id)}
     return [
-        pick(requests[name], completions).withColumns({"method": F.lit(name), **about})
+        pick(requests[name], completions).withColumns({"method": F.lit(name), "checkpoint": F.lit(checkpoint.model.id)})
         for name, (_, pick) in methods.items()
     ]
 

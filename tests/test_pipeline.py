@@ -61,24 +61,23 @@ def adaptive(spark):
 
 
 def test_all_stages_run_rows_balance_and_the_mix_is_readable(done, first):
-    found = first
-    assert [s["stage"] for s in found["stages"]] == list(STAGES)
-    for row in found["stages"]:
+    assert [s["stage"] for s in first["stages"]] == list(STAGES)
+    for row in first["stages"]:
         assert row["rows_in"] + row["fan_out"] == row["kept"] + row["rejected"], row["stage"]
-    rejected = {s["stage"]: s["rejected_by_rule"] for s in found["stages"]}
+    rejected = {s["stage"]: s["rejected_by_rule"] for s in first["stages"]}
     for rule in ("malformed", "licence_not_allowed", "licence_missing", "duplicate", "figure_only", "contaminated"):
         assert rejected["seed"][rule] >= 1
     assert rejected["synthesize"]["truncated"] >= 1
     manifest = json.loads((done / "output" / "mix" / "manifest.json").read_text())
     mix = pd.read_parquet(done / "output" / "mix" / "parquet")
-    assert len(mix) == manifest["rows"] == found["tables"]["mix"]["rows"] >= 10
+    assert len(mix) == manifest["rows"] == first["tables"]["mix"]["rows"] >= 10
     assert mix["text"].str.contains("Answer: |答案：").all()
     assert set(mix["lang"]) == {"en", "zh"}
     page = (done / "output" / "quality" / "verdicts.html").read_text()
     assert "http://" not in page and "https://" not in page
-    causes = {r["cause"]: r["tokens"] for r in found["token_usage"]["causes"]}
+    causes = {r["cause"]: r["tokens"] for r in first["token_usage"]["causes"]}
     assert causes["kept"] > 0 and causes["label"] > 0 and causes["vote"] > 0
-    assert found["token_usage"]["outside"] == {"completions": 0, "tokens": 0}
+    assert first["token_usage"]["outside"] == {"completions": 0, "tokens": 0}
 
 
 def test_jobs_say_what_they_read_and_write(first):

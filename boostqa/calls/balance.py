@@ -20,7 +20,7 @@ _KIND = ("model", "template", "structured")
 
 
 def _predicted(requests: DataFrame, ledger: DataFrame) -> DataFrame:
-    """Grain: a request. Adds `output` and `tokens` (predicted), `size_class`, `prefix` and `bucket`."""
+    """Grain: a request. Adds `output` and `tokens` (predicted), `size_class` and `prefix`."""
     limit = F.get_json_object("sampling", "$.max_tokens").cast("double")
     used = ledger.groupBy(*_KIND).agg((F.sum("generated_tokens") / F.sum(limit)).alias("used_share"))
     same_kind = [F.col(f"request.{c}").eqNullSafe(F.col(f"used.{c}")) for c in _KIND]
@@ -31,14 +31,15 @@ def _predicted(requests: DataFrame, ledger: DataFrame) -> DataFrame:
             "tokens": F.length("prompt") / CHARACTERS_PER_TOKEN + F.col("output"),
             "size_class": F.floor(F.log2(F.greatest("output", F.lit(1.0)))),
             "prefix": F.xxhash64(F.substring("prompt", 1, PREFIX_CHARACTERS)),
-            "bucket": F.pmod(F.xxhash64(F.substring("prompt", 1, PREFIX_CHARACTERS)), F.lit(BUCKETS)),
         }
     )
 
 
 def _with_position(rows: DataFrame, engines: int) -> DataFrame:
-    """Grain: a request. Adds `position`, the share 0..1 of all predicted tokens that stand before it, and `slices`."""
+    """Grain: a request. Adds `bucket`, `position`, the share 0..1 of all predicted tokens that stand before it, and
+    `slices`."""
     bucket = ["size_class", "bucket"]
+    rows = rows.withColumn("bucket", F.pmod("prefix", F.lit(BUCKETS)))
     longest_first = Window.orderBy(F.desc("size_class"), "bucket")  # a row a bucket
     sums = rows.groupBy(*bucket).agg(F.sum("tokens").alias("bucket_tokens"), F.count("*").alias("bucket_rows"))
     earlier_buckets = F.sum("bucket_tokens").over(longest_first.rowsBetween(Window.unboundedPreceding, -1))

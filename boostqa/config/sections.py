@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from boostqa.config.base import NotNegative, Positive, Section, Share
-from boostqa.vocabulary import Format, Kind
+from boostqa.vocabulary import Format, Kind, ProbeMethod
 
 
 class Source(Section):
@@ -46,7 +46,7 @@ class Probe(Section):
 
     items: Annotated[list[Source], Field(min_length=1)]
     checkpoints: list[str] = []  # in order of training; empty: the generator itself
-    methods: Annotated[list[Literal["letter", "cloze"]], Field(min_length=1, max_length=2)] = ["letter", "cloze"]
+    methods: Annotated[list[ProbeMethod], Field(min_length=1, max_length=2)] = list(ProbeMethod)
 
 
 class Plan(Section):

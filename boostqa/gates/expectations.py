@@ -27,13 +27,13 @@ from boostqa.vocabulary import (
     FINISH_REASONS,
     FORMATS,
     GRADES,
-    PROBE_METHODS,
     STAGES,
     STRATEGIES,
     AnswerStatus,
     ItemTable,
     Kind,
     MatchedField,
+    ProbeMethod,
 )  # fmt: skip
 
 SHA256, FIELD = "^[0-9a-f]{64}$", "^[0-9]{4}$"
@@ -89,7 +89,7 @@ def value_expectations(seed: Seed, clean: Clean) -> dict[str, list[Expectation]]
         ],
         "probe": [
             *_cell(),
-            _one_of("method", PROBE_METHODS),
+            _one_of("method", ProbeMethod),
             _between("items", 1),
             *(_between(c, 0, 1) for c in ("accuracy", "wilson_low", "wilson_high", "chance")),
         ],

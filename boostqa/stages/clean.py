@@ -196,9 +196,9 @@ def clean(
     Source, licence and attribution come from the seed; a seed_id without seed leaves them null, which the contract
     refuses.
     """
-    leaks = contamination.groupBy("draft_id").agg(F.min(decontaminate.evidence()).alias("leak"))
-    left = _without(refined, rejected).join(leaks, on="draft_id", how="left")  # leaks: unique by draft_id
-    leak = F.col("leak")
+    leaks = decontaminate.evidence(contamination)  # unique by draft_id
+    left = _without(refined, rejected).join(leaks, on="draft_id", how="left")
+    leak = F.col("evidence")
     left = left.withColumn("broken_rule", F.when(leak.isNotNull(), breaks_rule(CONTAMINATED, leak)))
     origin = seeds.select("seed_id", "source", "licence", "attribution")
     rows = left.where("broken_rule is null").join(origin, on="seed_id", how="left")  # seeds: unique by seed_id

@@ -75,9 +75,11 @@ def _benchmark_keys(benchmarks: DataFrame, conf: Clean) -> DataFrame:
     return every.withColumn("stock", stock).where(~F.col("stock")).select("benchmark", "benchmark_item", "key")
 
 
-def evidence() -> Column:
-    """A CONTAMINATION row in words: "benchmark/benchmark item field: match"."""
-    return F.concat(F.concat_ws("/", "benchmark", "benchmark_item"), F.lit(" "), "field", F.lit(": "), "match")
+def evidence(contamination: DataFrame) -> DataFrame:
+    """CONTAMINATION rows -> [draft_id, evidence], unique by draft_id: the first match of each item in words,
+    "benchmark/benchmark item field: match"."""
+    words = F.concat(F.concat_ws("/", "benchmark", "benchmark_item"), F.lit(" "), "field", F.lit(": "), "match")
+    return contamination.groupBy("draft_id").agg(F.min(words).alias("evidence"))
 
 
 def matches(items: DataFrame, benchmarks: DataFrame, conf: Clean) -> DataFrame:
@@ -113,5 +115,4 @@ def leaked_seeds(seeds: DataFrame, benchmarks: DataFrame, conf: Clean) -> DataFr
         F.col("seed_id").alias("draft_id"), "source", F.lit("").alias("generator"),
         "question", "choices", no.alias("answer"), F.col("text").alias("passage"),
     )  # fmt: skip
-    found = matches(items, benchmarks, conf).groupBy(F.col("draft_id").alias("seed_id"))
-    return found.agg(F.min(evidence()).alias("evidence"))
+    return evidence(matches(items, benchmarks, conf)).withColumnRenamed("draft_id", "seed_id")

@@ -1,5 +1,6 @@
-"""probe item -> labelled probe item. Grain and key: one item, item_id. Items without both labels
-disappear here; they are the annotator's rejects.
+"""probe item -> labelled probe item. Grain and key: one item, item_id.
+
+Items without both labels disappear here; they are the annotator's rejects.
 
 Labels come, in this order, from the item itself, from its benchmark's subject (boostqa/taxonomy), from the annotator.
 """
@@ -9,6 +10,7 @@ from pyspark.sql import functions as F
 
 from boostqa.schemas.table import STRINGS
 from boostqa.taxonomy import subjects
+from boostqa.vocabulary import ItemTable
 
 
 def label_by_subject(items: DataFrame) -> DataFrame:
@@ -50,7 +52,7 @@ def with_annotations(items: DataFrame, labels: DataFrame) -> DataFrame:
         "difficulty": F.coalesce("difficulty", "measured_difficulty"),
         "annotator": F.coalesce("annotator", F.lit("given")),
         "request_ids": F.coalesce("request_ids", F.array().cast(STRINGS)),
-        "item_table": F.lit("probe_item"),
+        "item_table": F.lit(ItemTable.PROBE_ITEM),
     }
     whole = joined.withColumns(given).where(F.col("discipline").isNotNull() & F.col("difficulty").isNotNull())
     return whole.drop("measured_discipline", "measured_difficulty")

@@ -56,8 +56,13 @@ def is_catalog(location: str) -> bool:
     return bool(re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){1,2}", location))
 
 
+def is_local(location: str) -> bool:
+    """Whether a warehouse or ledger is a folder, and neither a URI nor in a catalog."""
+    return "://" not in location and not is_catalog(location)
+
+
 def _absolute(location: str) -> str:
-    return location if "://" in location or is_catalog(location) else str(Path(location).resolve())
+    return str(Path(location).resolve()) if is_local(location) else location
 
 
 class Warehouse:

@@ -10,7 +10,7 @@ from typing import Any
 
 from boostqa import prompts
 from boostqa.config import Config
-from boostqa.storage.warehouse import is_catalog
+from boostqa.storage.warehouse import is_local
 from boostqa.tracking.model_usage import USAGE_COUNTS
 
 METRICS_PER_CALL = 1000  # that MLflow takes at most
@@ -30,8 +30,7 @@ def pipeline_mlflow_run(config: Config, run_id: str, code_revision: str) -> Iter
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     import mlflow
 
-    local = "://" not in config.warehouse and not is_catalog(config.warehouse)
-    folder = Path(config.warehouse if local else ".").resolve()
+    folder = Path(config.warehouse if is_local(config.warehouse) else ".").resolve()
     uri = _tracking_uri(config, folder)
     if uri:
         mlflow.set_tracking_uri(uri)

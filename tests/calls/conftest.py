@@ -1,10 +1,8 @@
 """Requests, and part files as a killed task leaves them."""
 
-import uuid
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
@@ -16,6 +14,7 @@ from boostqa.config import EngineSettings, Model
 from boostqa.prompts import Prompt
 from boostqa.schemas import COMPLETION
 from tests.rows import row
+from udfs.staging import Staging, part_prefix
 
 SPEC = ModelSpec(Model(id="m"), EngineSettings())
 
@@ -40,11 +39,15 @@ def completion(request, second=0, run_id="r0", **changes):
 
 
 def write_part(stage, rows, cut=0):
-    """Leave COMPLETION rows as a part file; with `cut` it lacks its last bytes."""
+    """Leave COMPLETION rows as a part file, as a task does; with `cut` it lacks its last bytes."""
     folder = Path(staging_folder(stage))
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"part-r0-0-{uuid.uuid4().hex}-r{len(rows)}-t0-f0.parquet"
-    pq.write_table(pa.Table.from_pylist(rows, schema=to_arrow_schema(COMPLETION.schema)), path)
+    before = set(folder.glob("part-*"))
+    schema = to_arrow_schema(COMPLETION.schema)
+    staging = Staging(str(folder), part_prefix("r0", 0), schema, flush_rows=len(rows) + 1, flush_seconds=1e9)
+    for each in rows:
+        staging.add(each)
+    staging.flush(force=True)
+    [path] = set(folder.glob("part-*")) - before
     if cut:
         path.write_bytes(path.read_bytes()[:-cut])
     return path

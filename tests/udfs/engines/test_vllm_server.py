@@ -5,32 +5,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 
 import pytest
 
 from tests.processes import HANG, MODEL, free_port, wait_until
+from tests.udfs.engines.conftest import KEY, KEY_ENV, collect, request
 from udfs.engines.messages import EngineDied
 from udfs.engines.openai_engine import OpenAIEngine
 from udfs.engines.vllm_engine import cpu_dtype
-
-KEY = "sk-test-5f0e9c7b1a2d4e6f"
-KEY_ENV = "BOOSTQA_TEST_KEY"
-
-
-def request(prompt="hi", structured=None, **sampling):
-    usual = {"chat": True, "temperature": 0.7, "top_p": 0.95, "max_tokens": 32}
-    return {"request_id": f"id-{prompt}", "prompt": prompt, "sampling": usual | sampling, "structured": structured}
-
-
-def collect(engine, count, seconds=HANG):
-    """The next `count` results by prompt."""
-    results, end = [], time.monotonic() + seconds
-    while len(results) < count and time.monotonic() < end:
-        results += engine.poll(0.2)
-    assert len(results) == count, results
-    return {r["request_id"].removeprefix("id-"): r for r in results}
 
 
 @pytest.fixture(scope="module")

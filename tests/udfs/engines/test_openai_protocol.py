@@ -1,0 +1,117 @@
+"""openai_protocol: what an endpoint is sent and what its responses mean, seen through the engine."""
+
+from boostqa.schemas import COMPLETION
+from tests.fakes import chat_answer
+from tests.udfs.engines.conftest import KEY, ask, request
+
+
+def test_completion_has_the_text_the_counts_and_only_columns_of_the_ledger(connect):
+    usage = {"prompt_tokens_details": {"cached_tokens": 4}, "completion_tokens_details": None}
+    engine, server = connect(lambda *_: chat_answer("Paris", usage=usage))
+    assert engine.started is False
+    result = ask(engine, request())["hi"]
+    assert result.pop("engine_seconds") > 0
+    assert result == {
+        "request_id": "id-hi", "text": "Paris", "finish_reason": "stop", "error": None, "logprob": None,
+        "prompt_tokens": 7, "generated_tokens": 10, "thinking_tokens": 0, "cached_tokens": 4,
+    }  # fmt: skip
+    assert set(result) <= set(COMPLETION.schema.names)
+    assert server.tries[0][2] == "/v1/chat/completions" and server.tries[0][4] == f"Bearer {KEY}"
+
+
+def test_body_carries_sampling_reply_start_and_constraint(connect):
+    engine, server = connect(lambda *_: chat_answer())
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    ask(
+        engine,
+        request("chat", top_k=5),
+        request("start", reply_start="The level is ", structured={"choice": ["A", "B"]}),
+        request("schema", structured={"json": schema}),
+        request("plain", chat=False),
+        request("plain choice", chat=False, structured={"choice": ["A"]}),
+    )
+    bodies = {t[1]: t[3] for t in server.tries}
+    sampling = {"model": "teacher", "temperature": 0.7, "top_p": 0.95, "max_tokens": 32}
+    assert bodies["chat"] == sampling | {"top_k": 5, "messages": [{"role": "user", "content": "chat"}]}
+    assert bodies["start"] == sampling | {
+        "messages": [{"role": "user", "content": "start"}, {"role": "assistant", "content": "The level is "}],
+        "add_generation_prompt": False,
+        "continue_final_message": True,
+        "structured_outputs": {"choice": ["A", "B"]},
+        "logprobs": True,
+    }
+    assert bodies["schema"]["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {"name": "answer", "schema": schema, "strict": True},
+    }
+    assert bodies["plain"] == sampling | {"prompt": "plain"}
+    assert bodies["plain choice"]["logprobs"] == 0
+    assert {t[2] for t in server.tries if t[1].startswith("plain")} == {"/v1/completions"}
+
+
+def test_logprob_is_the_sum_over_generated_tokens_of_either_api(connect):
+    def script(prompt, _):
+        if prompt == "chat":
+            logprobs = {"content": [{"token": "A", "logprob": -0.5}, {"token": "B", "logprob": -0.25}]}
+            choice = {"message": {"content": "AB"}, "finish_reason": "stop", "logprobs": logprobs}
+        else:
+            choice = {"text": "AB", "finish_reason": "length", "logprobs": {"token_logprobs": [-1.0, -0.5]}}
+        return 200, {}, {"choices": [choice]}  # and no usage
+
+    results = ask(connect(script)[0], request("chat"), request("plain", chat=False))
+    assert (results["chat"]["logprob"], results["plain"]["logprob"]) == (-0.75, -1.5)
+    assert (results["plain"]["text"], results["plain"]["finish_reason"]) == ("AB", "length")
+    assert results["chat"]["generated_tokens"] == 0
+
+
+def test_finish_reasons_other_than_stop_and_length_are_no_completion(connect):
+    def script(prompt, _):
+        return (
+            chat_answer("I cannot", refusal="no")
+            if prompt == "refusal"
+            else chat_answer("half an", finish_reason=prompt)
+        )
+
+    reasons = ("stop", "length", "content_filter", "abort", "refusal")
+    results = ask(connect(script)[0], *(request(r) for r in reasons))
+    found = {r: (results[r]["finish_reason"], results[r]["error"], results[r]["text"]) for r in reasons}
+    assert found == {
+        "stop": ("stop", None, "half an"),
+        "length": ("length", None, "half an"),
+        "content_filter": ("refused", "content_filter", ""),
+        "abort": ("failed", "abort", ""),
+        "refusal": ("refused", "refusal", ""),
+    }
+
+
+def test_thinking_is_kept_apart_from_the_answer_and_counted_or_estimated(connect):
+    counted = {"completion_tokens_details": {"reasoning_tokens": 6}}
+    script = {
+        "tags": chat_answer("<think>" + "a" * 23 + "</think>\n\n" + "b" * 10),  # 30 of 40 characters
+        "cut off": chat_answer("<think>and so", finish_reason="length"),
+        "set apart": chat_answer("\nb", reasoning="a" * 9),
+        "older name": chat_answer("b", reasoning_content="a" * 4),
+        "counted": chat_answer("b", usage=counted, reasoning="a"),
+        "counted tags": chat_answer("a</think>b", usage=counted),
+        "null": chat_answer(None, reasoning="a", finish_reason="length"),
+    }
+    results = ask(connect(lambda prompt, _: script[prompt])[0], *(request(p) for p in script))
+    assert {p: (r["text"], r["thinking_tokens"]) for p, r in results.items()} == {
+        "tags": ("b" * 10, 8),  # round(7.5)
+        "cut off": ("", 10),
+        "set apart": ("b", 9),
+        "older name": ("b", 8),
+        "counted": ("b", 6),
+        "counted tags": ("b", 6),
+        "null": ("", 10),
+    }
+
+
+def test_scoring_and_text_that_is_no_unicode_are_refused_without_asking(connect):
+    engine, server = connect(lambda *_: chat_answer())
+    score = request("score") | {"continuation": " Paris"}
+    results = ask(engine, score, request("letters", structured={"letters": [" A"]}), request("\ud800"))
+    assert {r["finish_reason"] for r in results.values()} == {"refused"}
+    assert results["score"]["error"].startswith("not_supported_by_endpoint")
+    assert results["letters"]["error"].startswith("not_supported_by_endpoint")
+    assert server.tries == []
