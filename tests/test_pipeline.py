@@ -80,6 +80,33 @@ def test_all_stages_run_rows_balance_and_the_mix_is_readable(done, first):
     assert first["token_usage"]["outside"] == {"completions": 0, "tokens": 0}
 
 
+@pytest.mark.engine
+def test_every_constraint_lets_a_model_write_what_stem_text_needs(spark, done, first):
+    """Compiled as vLLM compiles it with disable_any_whitespace (vllm/v1/structured_output/backend_xgrammar.py)."""
+    xgrammar, testing = pytest.importorskip("xgrammar"), pytest.importorskip("xgrammar.testing")
+    utils = pytest.importorskip("vllm.v1.structured_output.utils")
+    sent = Warehouse(spark, f"{done}/warehouse").read("completion").select("structured").distinct().collect()
+    constraints = [json.loads(row["structured"]) for row in sent if row["structured"]]
+    schemas = [c["json"] for c in constraints if "json" in c]
+    assert len(schemas) == 4 and {key for c in constraints for key in c} == {"json", "choice", "letters"}
+    text = 'Is \\frac{1}{2} \\neq \\rho "so"?\n\ttherefore 中文 ≤ é'
+    for schema in schemas:
+        compact = {"any_whitespace": False, "separators": (",", ":")}
+        grammar = xgrammar.Grammar.from_json_schema(json.dumps(schema), **compact)
+        values = {name: field.get("enum", [text])[-1] for name, field in schema["properties"].items()}
+        values |= {"choices": [text] * 4} if "choices" in values else {}
+        spelled = json.dumps(values, separators=(",", ":"))
+        for accepted in (spelled, json.dumps(values, ensure_ascii=False, separators=(",", ":"))):
+            assert testing._is_grammar_accept_string(grammar, accepted), (schema, accepted)
+        for raw in ("\n", "\t", "\x07", '"'):
+            assert not testing._is_grammar_accept_string(grammar, spelled.replace("therefore", f"there{raw}fore")), (
+                schema
+            )
+    for choice in (c["choice"] for c in constraints if "choice" in c):
+        grammar = xgrammar.Grammar.from_ebnf(utils.choice_as_grammar(choice))
+        assert all(testing._is_grammar_accept_string(grammar, word) for word in choice)
+
+
 def test_jobs_say_what_they_read_and_write(first):
     for row in first["stages"]:
         [file] = (ROOT / "jobs").glob(f"*_{row['stage']}.py")

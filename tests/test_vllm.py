@@ -102,10 +102,33 @@ def test_labels_likelihoods_and_drafts_come_from_the_same_engine(spark, new_stag
     parsed, unusable = synthesize.parse(drafts, completions)
     assert parsed.count() + unusable.count() == 2
     reasons = {r["rule"] for r in unusable.collect()}
-    assert reasons <= {"truncated", "choices_invalid", "unparsable", "invalid_text", "refusal"}  # never its grammar
+    assert reasons <= {"truncated", "choices_invalid", "unparsable", "broken_text", "refusal"}  # never its grammar
     asked = completions.where(f"run_id = '{stage.run_id}'")
     assert {r["finish_reason"] for r in asked.collect()} <= {"stop", "length", "scored"}
     assert asked.where("finish_reason = 'stop' and structured like '%choice%' and not logprob <= 0").count() == 0
+
+
+def test_a_model_writes_latex_in_a_constrained_field(spark, new_stage):
+    stage = new_stage(run_id="latex")
+    spec = model_of_role(stage.config, "generator")
+    example = {
+        "question": r"What is $\frac{1}{2} + \frac{1}{2}$?",
+        "solution": r"$\frac{1}{2} + \frac{1}{2} = 1$",
+        "answer": "1",
+    }
+    words = (json.dumps(example, separators=(",", ":")) + "\n") * 4
+    plan = frame(spark, PLAN, {"plan_id": "p", "seed_id": "s", "format": "short_answer", "strategy": "multi_grade"})
+    seeds = spark.createDataFrame([("s", "Sums.")], "seed_id string, text string")
+    drafts = synthesize.requests(plan, seeds, spec, stage.config.synthesize)
+    settings = F.lit(json.dumps({"chat": False, "max_tokens": 200, "temperature": 0}))
+    asked = with_request(drafts.select("plan_id", "structured"), "synthesize", spec, Prompt("t", {"en": "x"}), F.lit(words),
+                         structured=F.col("structured")).withColumn("sampling", settings)  # fmt: skip
+    [reply] = [
+        json.loads(row["text"])
+        for row in complete(stage, asked.select(*REQUEST_COLUMNS), spec).collect()
+        if row["text"]
+    ]
+    assert r"\frac{1}{2}" in reply["question"]
 
 
 def test_killed_host_leaves_no_process_of_vllm(worker_folder):

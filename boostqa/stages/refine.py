@@ -17,32 +17,35 @@ from boostqa.config import Refine, Sampling
 from boostqa.schemas import DRAFT, REFINED
 from boostqa.schemas.table import STRINGS
 from boostqa.stages.rejects import Rule, breaks_rule, reject_rows
-from boostqa.stages.wording import answer_shape, is_multiple_choice, json_constraint, question_with_options
+from boostqa.stages.replies import with_fields
+from boostqa.stages.wording import TEXT, answer_shape, is_multiple_choice, json_constraint, question_with_options
 from boostqa.vocabulary import DRAFT_LETTERS, AnswerStatus, Cause, FinishReason, Rewrite
 from udfs import answers
 
 NO_BLIND_ANSWER = Rule("no_blind_answer", Cause.DISPUTE)
 DISPUTED = Rule("disputed", Cause.DISPUTE)
 RULES = (NO_BLIND_ANSWER, DISPUTED)
-REPLY = "solution string, answer string"
 YES_NO = json.dumps({"choice": ["yes", "no"]})
 JUDGE = Sampling(temperature=0.0, top_p=1.0, max_tokens=8)
 
 
 def _reply_constraint() -> Column:
     """A reply of solution and answer; a multiple-choice answer is one of the item's letters."""
-    text = {"type": "string", "minLength": 1}
-    letters = json_constraint({"solution": text, "answer": {"enum": list(DRAFT_LETTERS)}})
-    return F.when(is_multiple_choice(), letters).otherwise(json_constraint({"solution": text, "answer": text}))
+    letters = json_constraint({"solution": TEXT, "answer": {"enum": list(DRAFT_LETTERS)}})
+    return F.when(is_multiple_choice(), letters).otherwise(json_constraint({"solution": TEXT, "answer": TEXT}))
 
 
 def _question() -> Column:
     return question_with_options(F.col("question"), F.col("choices"))
 
 
-def _reply_answer() -> Column:
-    """The answer in a reply's JSON (column `reply`); null where the attempt failed, was truncated, or left it blank."""
-    return F.when(F.col("finish_reason") == FinishReason.STOP, F.nullif(F.trim(F.col("reply")["answer"]), F.lit("")))
+def _with_reply(rows: DataFrame) -> DataFrame:
+    """Rows with `text` and `finish_reason` of a reply -> the same and `reply`: struct of solution, answer (null where the
+    attempt failed, was truncated or broken, or left it blank), and broken (what is no text, null where nothing is)."""
+    read = with_fields(rows.select("*", F.struct("*").alias("row")))
+    whole = (F.col("finish_reason") == FinishReason.STOP) & F.col("broken").isNull()
+    reply = F.struct(F.when(whole, F.col("answer")).alias("answer"), "solution", "broken")
+    return read.select("row.*", reply.alias("reply"))
 
 
 def _compare(rows: DataFrame, blind: Column) -> DataFrame:
@@ -67,18 +70,17 @@ def blind_requests(drafts: DataFrame, spec: ModelSpec, conf: Refine) -> DataFram
 
 
 def votes(drafts: DataFrame, requests: DataFrame, completions: DataFrame) -> DataFrame:
-    """Grain: a draft. DRAFT columns, `refiner`, `attempts` (struct of attempt, answer, solution, request_id), `blind`
+    """Grain: a draft. DRAFT columns, `refiner`, `attempts` (struct of attempt, answer, solution, broken, request_id), `blind`
     (those of them with an answer), `equal` and `leader` (udfs.answers.compare, by position in `blind`).
 
-    An attempt that failed or was truncated is no vote.
+    An attempt that failed, was truncated or is broken is no vote.
     """
     replies = requests.join(completions.select("request_id", "text", "finish_reason"), "request_id", "inner")
-    replies = replies.withColumn("reply", F.from_json("text", REPLY))
-    attempt = F.struct(
-        "attempt", _reply_answer().alias("answer"), F.col("reply.solution").alias("solution"), "request_id"
-    )
-    per_draft = replies.groupBy("draft_id").agg(
-        F.array_sort(F.collect_list(attempt)).alias("attempts"), F.max("model").alias("refiner")
+    attempt = F.struct("attempt", "reply.answer", "reply.solution", "reply.broken", "request_id")
+    per_draft = (
+        _with_reply(replies)
+        .groupBy("draft_id")
+        .agg(F.array_sort(F.collect_list(attempt)).alias("attempts"), F.max("model").alias("refiner"))
     )
     answered = F.filter("attempts", lambda a: a["answer"].isNotNull())
     rows = drafts.join(per_draft, "draft_id", "inner").withColumn("blind", answered)
@@ -136,8 +138,12 @@ def decide(votes: DataFrame, requests: DataFrame, completions: DataFrame) -> tup
     attempts = F.size("attempts")
     draft_confirmed, other_answer_wins = F.col("agreeing") * 2 > attempts, F.col("winner_votes") * 2 > attempts
     status = F.when(draft_confirmed, AnswerStatus.AGREED).when(other_answer_wins, AnswerStatus.CORRECTED)
+    broken = F.array_compact("attempts.broken")
     evidence = F.concat_ws(
-        " | ", F.concat(F.lit("draft: "), "answer"), F.concat(F.lit("blind: "), F.to_json("blind.answer"))
+        " | ",
+        F.concat(F.lit("draft: "), "answer"),
+        F.concat(F.lit("blind: "), F.to_json("blind.answer")),
+        F.when(F.size(broken) > 0, F.concat(F.lit("broken text: "), F.array_join(broken, ", "))),
     )
     no_majority = F.when(F.size("blind") == 0, breaks_rule(NO_BLIND_ANSWER, evidence)).otherwise(
         breaks_rule(DISPUTED, evidence)
@@ -170,14 +176,13 @@ def finish(decided: DataFrame, requests: DataFrame, completions: DataFrame) -> D
     """Decided rows and their rewrites -> REFINED rows; a rewrite that fails or changes the answer is not used."""
     answered = completions.select(F.col("request_id").alias("rewrite_id"), "text", "finish_reason")
     replies = requests.select("draft_id", F.col("request_id").alias("rewrite_id")).join(answered, "rewrite_id", "inner")
-    rows = decided.join(replies, "draft_id", "inner").withColumn("reply", F.from_json("text", REPLY))
-    rows = rows.withColumns(
-        {"new_answer": _reply_answer(), "new_solution": F.nullif(F.trim(F.col("reply")["solution"]), F.lit(""))}
-    )
+    rows = decided.join(_with_reply(replies).drop("text", "finish_reason"), "draft_id", "inner")
+    rows = rows.withColumns({"new_answer": F.col("reply.answer"), "new_solution": F.col("reply.solution")})
     compared = _compare(rows, F.array_compact(F.array("new_answer")))
     unchanged = compared.select("draft_id", F.get("equal", F.lit(0)).alias("unchanged"))
     usable = F.col("unchanged") & F.col("new_solution").isNotNull()
     outcome = F.when(usable, Rewrite.USED).when(F.col("new_answer").isNotNull(), Rewrite.CHANGED_ANSWER)
+    outcome = outcome.when(F.col("reply.broken").isNotNull(), Rewrite.BROKEN)
     rows = rows.join(unchanged, "draft_id", "inner").withColumns(  # both unique by draft_id
         {
             "rewrite": outcome.otherwise(Rewrite.NONE),

@@ -14,20 +14,20 @@ from boostqa.calls.requests import with_request
 from boostqa.config import Synthesize
 from boostqa.schemas import DRAFT, PLAN
 from boostqa.stages.rejects import Check, Rule, breaks_rule, first_broken, reject_rows
-from boostqa.stages.wording import answer_shape, is_multiple_choice, json_constraint, lettered
+from boostqa.stages.replies import with_fields
+from boostqa.stages.wording import TEXT, answer_shape, is_multiple_choice, json_constraint, lettered
 from boostqa.taxonomy import discipline_name
 from boostqa.vocabulary import DRAFT_LETTERS, UNUSABLE, Cause, FinishReason, Strategy
 
 GENERATION_FAILED = Rule("generation_failed", Cause.GENERATION_FAILED)
 TRUNCATED = Rule("truncated", Cause.TRUNCATION)
 EMPTY = Rule("empty", Cause.PARSE_FAILURE)
-INVALID_TEXT = Rule("invalid_text", Cause.PARSE_FAILURE)
+BROKEN_TEXT = Rule("broken_text", Cause.PARSE_FAILURE)
 REFUSAL = Rule("refusal", Cause.PARSE_FAILURE)
 UNPARSABLE = Rule("unparsable", Cause.PARSE_FAILURE)
 CHOICES_INVALID = Rule("choices_invalid", Cause.PARSE_FAILURE)
 BELOW_AIM = Rule("below_aim", Cause.DEGRADATION)
-RULES = (GENERATION_FAILED, TRUNCATED, EMPTY, INVALID_TEXT, REFUSAL, UNPARSABLE, CHOICES_INVALID, BELOW_AIM)
-ANSWER = "question string, choices array<string>, solution string, answer string"
+RULES = (GENERATION_FAILED, TRUNCATED, EMPTY, BROKEN_TEXT, REFUSAL, UNPARSABLE, CHOICES_INVALID, BELOW_AIM)
 
 # How a model begins that declines the task, in any of the fields.
 _REFUSAL = (
@@ -35,18 +35,15 @@ _REFUSAL = (
     r"(?:help|assist|comply|provide|create|write|generate|answer)|i apologi[sz]e|sorry, |as an ai\b)"
     r"|^\W*(?:很?抱歉|对不起|我(?:无法|不能)(?:回答|提供|生成|帮助|编写|协助)|作为(?:一[个名])?(?:AI|人工智能))"
 )
-# Control characters but tab and line ends, and what stands for bytes that are no UTF-8.
-_INVALID = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F\x{FFFD}]"
 
 
 def _constraint(multiple_choice: bool) -> str:
     """What a draft is made of; the solution stands before the answer, so that the model reasons first."""
-    text: dict = {"type": "string", "minLength": 1}
     if not multiple_choice:
-        return json_constraint({"question": text, "solution": text, "answer": text})
+        return json_constraint({"question": TEXT, "solution": TEXT, "answer": TEXT})
     options, letters = len(DRAFT_LETTERS), {"enum": list(DRAFT_LETTERS)}
-    choices = {"type": "array", "items": text, "minItems": options, "maxItems": options}
-    return json_constraint({"question": text, "choices": choices, "solution": text, "answer": letters})
+    choices = {"type": "array", "items": TEXT, "minItems": options, "maxItems": options}
+    return json_constraint({"question": TEXT, "choices": choices, "solution": TEXT, "answer": letters})
 
 
 def _word_values(strategy: Strategy) -> dict[str, Column]:
@@ -83,13 +80,11 @@ def requests(plan: DataFrame, seeds: DataFrame, spec: ModelSpec, conf: Synthesiz
 
 
 def _with_fields(requests: DataFrame, completions: DataFrame) -> DataFrame:
-    """PLAN columns, request_id, generator, `text`, `finish_reason`, `error`, and the JSON's fields (blank is null)."""
+    """PLAN columns, request_id, generator, `text`, `finish_reason`, `error`, and what replies.with_fields reads."""
     answers = completions.select("request_id", "text", "finish_reason", "error")
     rows = requests.select(*PLAN.schema.names, "request_id", F.col("model").alias("generator"))
-    rows = rows.join(answers, "request_id", "inner").withColumn("json", F.from_json("text", ANSWER))
-    field = {c: F.nullif(F.trim(F.col("json")[c]), F.lit("")) for c in ("question", "solution", "answer")}
-    choices = F.when(is_multiple_choice(), F.transform(F.col("json")["choices"], lambda c: F.trim(c)))
-    return rows.withColumns({**field, "choices": choices})
+    rows = with_fields(rows.join(answers, "request_id", "inner"))
+    return rows.withColumn("choices", F.when(is_multiple_choice(), F.col("choices")))
 
 
 def _draft_checks() -> tuple[Check, ...]:
@@ -106,7 +101,7 @@ def _draft_checks() -> tuple[Check, ...]:
         Check(GENERATION_FAILED, reason.isin(*UNUSABLE), F.coalesce("error", "finish_reason")),
         Check(TRUNCATED, reason == FinishReason.LENGTH, beginning),
         Check(EMPTY, ~F.col("text").rlike(r"\S"), beginning),
-        Check(INVALID_TEXT, any_like(_INVALID), beginning),
+        Check(BROKEN_TEXT, F.col("broken").isNotNull(), F.col("broken")),
         Check(REFUSAL, any_like(_REFUSAL), beginning),
         Check(UNPARSABLE, incomplete, beginning),
         Check(CHOICES_INVALID, wrong_options, F.coalesce(F.to_json("choices"), F.lit(""))),
@@ -116,7 +111,7 @@ def _draft_checks() -> tuple[Check, ...]:
 def parse(requests: DataFrame, completions: DataFrame) -> tuple[DataFrame, DataFrame]:
     """Requests and the ledger (unique by request_id) -> (DRAFT columns without difficulty, rejects).
 
-    Rules, key plan_id, the first that applies: `generation_failed`, `truncated`, `empty`, `invalid_text`, `refusal`,
+    Rules, key plan_id, the first that applies: `generation_failed`, `truncated`, `empty`, `broken_text`, `refusal`,
     `unparsable`, `choices_invalid`.
     """
     rows = _with_fields(requests, completions).withColumns(

@@ -8,6 +8,10 @@ from pyspark.sql import functions as F
 from boostqa.languages import in_language
 from boostqa.vocabulary import Format
 
+# A string in a constraint. No minLength: xgrammar makes a rule without escapes of it, and so none of LaTeX, quotation marks
+# and line breaks; the parser rejects what is blank.
+TEXT: dict = {"type": "string"}
+
 
 def lettered(choices: Column) -> Column:
     """array<string>: the options as "A. ...", "B. ..."; null for an open item."""

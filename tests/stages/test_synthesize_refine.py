@@ -52,8 +52,9 @@ BAD = [
     ("multiple_choice", CHOICE.replace('"5"', '"3"'), "stop", "choices_invalid"),
     ("short_answer", "", "refused", "generation_failed"),
     ("short_answer", " \n", "stop", "empty"),
-    ("short_answer", OPEN.replace("Add.", "Add \\u0007 \ufffd."), "stop", "invalid_text"),
-    ("short_answer", OPEN.replace("Add.", "Add \\u0000."), "stop", "invalid_text"),
+    ("short_answer", OPEN.replace("Add.", "Add \\u0007 \ufffd."), "stop", "broken_text"),
+    ("short_answer", OPEN.replace("Add.", "Add \\u0000."), "stop", "broken_text"),
+    ("short_answer", OPEN.replace("Add.", r"It is a \neq b, so 5 \times 3."), "stop", "broken_text"),
     ("short_answer", "I'm sorry, but I can't help with that.", "stop", "refusal"),
     ("short_answer", OPEN.replace("What is 2", "I cannot create a question. 2"), "stop", "refusal"),
     ("short_answer", OPEN.replace("What is 2 + 2?", "抱歉，我无法回答。"), "stop", "refusal"),
@@ -71,6 +72,16 @@ def test_synthesize_bad_completion_is_one_reject(spark):
     found = {r["key"]: (r["rule"], r["request_ids"]) for r in rejects.collect()}
     assert found == {f"p{i}": (rule, [ids[f"p{i}"]]) for i, (*_, rule) in enumerate(BAD)}
     assert drafts.count() == 0
+
+
+def test_synthesize_latex_that_json_damaged_is_restored(spark):
+    written = r"""{"question": "Is $\frac{1}{2} \neq \rho \times \beta$, \"yes\"?\nSay \alpha.", "solution": "Add\n
+        \underline{it}.", "answer": "5 \times 10^3"}"""
+    rows = asked(spark, "short_answer")
+    drafts, _ = synthesize.parse(rows, ledger(spark, [(rows.first()["request_id"], written, "stop", None)]))
+    [draft] = drafts.collect()
+    assert draft["question"] == 'Is $\\frac{1}{2} \\neq \\rho \\times \\beta$, "yes"?\nSay \\alpha.'
+    assert (draft["answer"], draft["solution"]) == (r"5 \times 10^3", "Add\n\n        \\underline{it}.")
 
 
 def test_synthesize_question_about_being_sorry_is_no_refusal(spark):
@@ -133,6 +144,11 @@ CASES = {
     "all truncated": Case("4", [None, None, None]),
     "judged": Case("because of gravity", ["gravity", "gravity", "magnets"], {0: "yes", 2: "no"}),
     "judged apart": Case("because of gravity", ["magnets", "gravity", "magnetism"], dict.fromkeys(range(3), "no")),
+    "broken rewrite": Case("4", ["4", "4", "4"], rewrite={"solution": "so 5 \times 3", "answer": "4"}),
+    "broken attempts": Case("4", ["a \bad word", "4", None]),
+    "restored": Case(
+        r"\frac{1}{2}", ["\frac{1}{2}", "$\frac12$", "1"], rewrite={"solution": "$\theta$", "answer": "0.5"}
+    ),
     "letters": Case("B", ["B", "B", "A"], rewrite={"solution": "Count.", "answer": "B"}, choices=["3", "4", "5", "6"]),
 }
 
@@ -200,6 +216,17 @@ def test_refine_no_majority_is_disputed_with_the_answers_as_evidence(refined):
 def test_refine_truncated_attempts_are_no_votes(refined):
     _, rejects = refined
     assert rejects["one of three"]["rule"] == "disputed" and rejects["all truncated"]["rule"] == "no_blind_answer"
+
+
+def test_refine_damaged_latex_is_restored_and_broken_text_neither_votes_nor_is_used(refined):
+    kept, rejects = refined
+    assert (kept["restored"]["votes"], kept["restored"]["solution"]) == (2, r"$\theta$")
+    assert kept["restored"]["blind_answers"] == [r"\frac{1}{2}", r"$\frac12$", "1"]
+    assert rejects["broken attempts"]["evidence"] == r"""draft: 4 | blind: ["4"] | broken text: '\x08ad word""" + "'"
+    assert (kept["broken rewrite"]["rewrite"], kept["broken rewrite"]["solution"]) == (
+        "kept: broken text in the rewrite",
+        "Add.",
+    )
 
 
 def test_refine_judge_decides_what_the_matcher_cannot(refined):
