@@ -84,7 +84,9 @@ def restore(text: str, formula: bool) -> tuple[str, str | None]:
     text = _CERTAIN.sub(_restored, text.replace("\r\n", "\n")).replace("\r", "\n")
     if formula and not _PARTS.search(text) and not _PROSE.search(text):
         text = _formula(text, display=False)[0]
-    out, broken, last = [], [], 0
+    out: list[str] = []
+    broken: list[str] = []
+    last = 0
     for part in _PARTS.finditer(text):
         out.append(_prose(text[last : part.start()], broken))
         if part.lastgroup == "code":
