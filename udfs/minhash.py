@@ -21,7 +21,7 @@ import xxhash
 
 Words = npt.NDArray[np.uint64]
 Positions = npt.NDArray[np.int64]
-SCHEMA = "node long, keys array<long>"
+SCHEMA = "node long, is_seed boolean, keys array<long>"
 _SHIFT = np.uint64(32)
 
 
@@ -76,7 +76,7 @@ def band_keys(units: pa.Array, window: int, bands: int, rows: int) -> Positions:
 
 
 def map_band_keys(batches: Iterator[pa.RecordBatch], bands: int, rows: int) -> Iterator[pa.RecordBatch]:
-    """Batches of [node long, units list<string>, window int] -> batches of SCHEMA, in the order of the windows."""
+    """Batches of [node long, is_seed boolean, units list<string>, window int] -> batches of SCHEMA, in the order of the windows."""
     for batch in batches:
         windows = batch.column("window").to_numpy()
         for window in np.unique(windows):
@@ -84,4 +84,5 @@ def map_band_keys(batches: Iterator[pa.RecordBatch], bands: int, rows: int) -> I
             keys = band_keys(part.column("units"), int(window), bands, rows)
             offsets = pa.array(np.arange(0, keys.size + 1, bands, dtype=np.int32))
             lists = pa.ListArray.from_arrays(offsets, pa.array(keys.ravel()))
-            yield pa.RecordBatch.from_arrays([part.column("node"), lists], names=["node", "keys"])
+            columns = [part.column("node"), part.column("is_seed"), lists]
+            yield pa.RecordBatch.from_arrays(columns, names=["node", "is_seed", "keys"])

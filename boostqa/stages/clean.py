@@ -19,7 +19,7 @@ from boostqa.matching_text import cjk_characters, folded, grams
 from boostqa.schemas import CLEAN
 from boostqa.stages import decontaminate, deduplicate
 from boostqa.stages.rejects import Check, Rule, breaks_rule, first_broken, reject_rows
-from boostqa.stages.wording import is_multiple_choice
+from boostqa.stages.wording import is_multiple_choice, separated
 from boostqa.vocabulary import DRAFT_LETTERS, Cause
 
 QUESTION_TOO_SHORT = Rule("question_too_short", Cause.RULE)
@@ -147,8 +147,9 @@ def _rejects(rows: DataFrame) -> DataFrame:
 
 
 def _comparable() -> Column:
-    """Question and options as one text; their order does not make another item."""
-    return F.concat_ws("\n", "question", F.array_sort("choices"))
+    """Question and options as one text; neither their order nor their letters make another item."""
+    item = separated(F.col("question"), F.col("choices"))
+    return F.concat_ws("\n", item["question"], F.array_sort(item["choices"]))
 
 
 def rejects_with_duplicates(refined: DataFrame, unfit: DataFrame, seeds: DataFrame, conf: Clean) -> DataFrame:

@@ -6,8 +6,9 @@ window that stand inside a longer one.
 
 Every field becomes keys, and equal keys are a match: each run of `ngram_words` words (13 as in Brown et al., "Language
 Models are Few-Shot Learners", 2020, appendix C), each window of `window_characters` characters where Chinese or
-Japanese dominates, a shorter text as a whole, and the set of options. Keys of a whole and of a set begin with a mark
-that no normalised text contains, so that they match their own kind only.
+Japanese dominates, a shorter text as a whole, the set of options, and question and options together. Keys of a whole, a
+set and an item begin with a mark of their own, so that they match their own kind only. Options are compared without
+their letters, wherever they stand (wording.separated).
 """
 
 from pyspark.sql import Column, DataFrame, Window
@@ -16,12 +17,16 @@ from pyspark.sql import functions as F
 from boostqa.config import Clean
 from boostqa.matching_text import cjk_characters, folded, grams, is_cjk
 from boostqa.schemas import CONTAMINATION
+from boostqa.stages.wording import separated
 from boostqa.vocabulary import MatchedField
 
-_WHOLE, _SET = "=", "|"
+_WHOLE, _SET, _ITEM = "\x01", "\x02", "\x03"  # no normalised text holds them
+_MARKS = f"[{_WHOLE}{_SET}{_ITEM}]"
 _MIN_WORDS, _MIN_CHARACTERS = 4, 8  # of a text that matches as a whole
 _MIN_OPTIONS, _MIN_OPTION_LETTERS = 3, 12  # of a set of options, together
-_STOCK_ITEMS = 10
+_MIN_ITEM_CHARACTERS = 16  # of question and options together
+_MANY_ITEMS = 10  # the limit of Brown et al. for windows that tell no leak
+_FEWEST_ITEMS, _STOCK_SHARE = 3, 0.2  # of a small benchmark: an instruction, not the items of one template
 _MATCH_CHARACTERS = 200
 
 
@@ -39,40 +44,59 @@ def _whole(text: Column) -> Column:
     return F.when(long_enough, F.array(F.concat(F.lit(_WHOLE), text))).otherwise(F.array())
 
 
-def _set(choices: Column) -> Column:
-    """The options in an order of their own; a few letters or numbers only would equal those of unrelated items."""
-    options = F.array_sort(F.array_distinct(F.transform(choices, lambda c: F.replace(folded(c), F.lit(" ")))))
-    joined = F.array_join(options, _SET)
-    letters = F.length(F.regexp_replace(joined, r"\P{L}+", ""))
-    enough = (F.size(options) >= _MIN_OPTIONS) & (letters >= _MIN_OPTION_LETTERS)
-    return F.when(enough, F.array(F.concat(F.lit(_SET), joined))).otherwise(F.array())
+def _options(choices: Column) -> Column:
+    """The options in an order of their own, as one text."""
+    folded_options = F.transform(choices, lambda c: F.replace(folded(c), F.lit(" ")))
+    return F.array_join(F.array_sort(F.array_distinct(folded_options)), "|")
+
+
+def _set(choices: Column, options: Column) -> Column:
+    """The options; a few letters or numbers only would equal those of unrelated items."""
+    letters = F.length(F.regexp_replace(options, r"\P{L}+", ""))
+    enough = (F.size(F.array_distinct(choices)) >= _MIN_OPTIONS) & (letters >= _MIN_OPTION_LETTERS)
+    return F.when(enough, F.array(F.concat(F.lit(_SET), options))).otherwise(F.array())
+
+
+def _item(question: Column, choices: Column, options: Column) -> Column:
+    """Question and options as one key: it tells a short question apart that others share."""
+    whole = (F.size(choices) > 1) & (F.length(question) + F.length(options) >= _MIN_ITEM_CHARACTERS)
+    return F.when(whole, F.array(F.concat(F.lit(_ITEM), question, F.lit("|"), options))).otherwise(F.array())
 
 
 def _keys(rows: DataFrame, conf: Clean, ids: list[str], fields: list[str]) -> DataFrame:
     """`rows` -> [*ids, field, position, key]; `choices` is one field, its options joined."""
+    parts = separated(F.col("question"), F.col("choices"))
+    rows = rows.withColumn("parts", parts).withColumns({c: F.col("parts")[c] for c in ("question", "choices")})
+    rows = rows.withColumn("options", _options(F.col("choices")))
     texts = {f: folded(F.array_join(f, " ") if f == "choices" else F.col(f)) for f in fields}
-    no_options = F.lit(None).cast("array<string>")
-    options = {f: F.col(f) if f == "choices" else no_options for f in fields}
-    parts = [F.struct(F.lit(f).alias("field"), texts[f].alias("text"), options[f].alias("options")) for f in fields]
-    each = rows.select(*ids, F.inline(F.array(*parts))).withColumn("windows", _windows(F.col("text"), conf))
+    none = F.lit(None).cast("array<string>")
+    own = {"choices": _set(F.col("choices"), F.col("options"))}
+    own |= {"question": _item(texts["question"], F.col("choices"), F.col("options"))}
+    structs = [F.struct(F.lit(f).alias("field"), texts[f].alias("text"), own.get(f, none).alias("own")) for f in fields]
+    each = rows.select(*ids, F.inline(F.array(*structs))).withColumn("windows", _windows(F.col("text"), conf))
     whole = F.when(F.size("windows") == 0, _whole(F.col("text"))).otherwise(F.array())
-    keys = F.concat("windows", whole, _set(F.col("options")))
+    keys = F.concat("windows", whole, F.coalesce("own", F.array()))
     return each.select(*ids, "field", F.posexplode(keys).alias("position", "key"))
 
 
 def _benchmark_keys(benchmarks: DataFrame, conf: Clean) -> DataFrame:
     """[benchmark, benchmark_item, key] without stock phrases ("Which of the following is true?"), which tell no leak.
 
-    A whole or a set is one when differing items of a benchmark share it, a window when more than 10 items do (the limit
-    of Brown et al.); so a window never matches more items than that.
+    A whole or a set is one when differing items of a benchmark share it; a window when more than _MANY_ITEMS do, so that
+    it never matches more items than that, or a substantial share of a small benchmark: a common instruction.
     """
     content = {"benchmark_item": F.col("item_id"), "item": F.xxhash64("question", "choices")}
-    every = _keys(benchmarks.withColumns(content), conf, ["benchmark", *content], ["question", "choices", "answer"])
+    items = benchmarks.withColumns(content)
+    sizes = items.groupBy("benchmark").agg(F.countDistinct("item").alias("size"))  # unique by benchmark
+    every = _keys(items, conf, ["benchmark", *content], ["question", "choices", "answer"])
     every = every.where(~F.col("key").startswith(_WHOLE) | (F.col("field") == "question"))
     sharing = Window.partitionBy("benchmark", "key")
-    differing = F.min("item").over(sharing) != F.max("item").over(sharing)
-    stock = (F.col("key").rlike("^[=|]") & differing) | (F.count("*").over(sharing) > _STOCK_ITEMS)
-    return every.withColumn("stock", stock).where(~F.col("stock")).select("benchmark", "benchmark_item", "key")
+    differing = F.size(F.collect_set("item").over(sharing))
+    shared = every.withColumn("sharing", differing).join(F.broadcast(sizes), on="benchmark", how="inner")
+    common = (F.col("sharing") >= _FEWEST_ITEMS) & (F.col("sharing") >= F.col("size") * _STOCK_SHARE)
+    window = ~F.col("key").rlike(f"^{_MARKS}")
+    stock = F.when(window, common | (F.col("sharing") > _MANY_ITEMS)).otherwise(F.col("sharing") > 1)
+    return shared.where(~stock).select("benchmark", "benchmark_item", "key")
 
 
 def evidence(contamination: DataFrame) -> DataFrame:
@@ -97,7 +121,7 @@ def matches(items: DataFrame, benchmarks: DataFrame, conf: Clean) -> DataFrame:
     hashes = theirs.select(F.xxhash64("key").alias("hash"))
     suspects = ours.withColumn("hash", F.xxhash64("key")).join(F.broadcast(hashes), on="hash", how="left_semi")
     found = suspects.join(theirs, on="key", how="inner")  # many to many: a window may stand in several items
-    first = F.regexp_replace(F.min_by("key", "position"), r"^[=|]", "")
+    first = F.regexp_replace(F.min_by("key", "position"), f"^{_MARKS}", "")
     return (
         found.groupBy("draft_id", "field", "benchmark", "benchmark_item", "source", "generator")
         .agg(F.substring(first, 1, _MATCH_CHARACTERS).alias("match"))

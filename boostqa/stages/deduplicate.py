@@ -13,7 +13,7 @@ from boostqa.config import MinHash
 from boostqa.matching_text import folded, is_cjk, units
 from boostqa.stages.rejects import Rule
 from boostqa.vocabulary import Cause
-from udfs import components, minhash
+from udfs import keepers, minhash
 
 EXACT_DUPLICATE = Rule("exact_duplicate", Cause.DUPLICATE)
 NEAR_DUPLICATE = Rule("near_duplicate", Cause.DUPLICATE)
@@ -35,23 +35,20 @@ def exact(items: DataFrame) -> DataFrame:
 
 
 def near(items: DataFrame, conf: MinHash) -> DataFrame:
-    """[item_id, text, is_seed] -> [item_id, keeper_id, rule]: items of a cluster of near duplicates, all but one
-    keeper.
+    """[item_id, text, is_seed] -> [item_id, keeper_id, rule]: items that nearly equal one that is kept.
 
-    Clusters are the connected components of the items that share a MinHash band key (udfs/minhash.py), over shingles of
-    `conf.words` words or `conf.characters` Chinese or Japanese characters. A seed is the keeper before any other item,
-    then the smallest hash of the id counts; a seed is never dropped. `rule` is `near_duplicate_of_seed` where the
-    keeper is a seed, else `near_duplicate`. Items without text have no duplicates.
-    Edges carry the 64-bit hash of the id instead of the id: 10^8 items confuse two of them with probability 0.03%.
+    Two are near duplicates that share a MinHash band key (udfs/minhash.py), over shingles of `conf.words` words or
+    `conf.characters` Chinese or Japanese characters. Kept is, in the order of seeds first and then of the hash of the
+    id, what shares no key with an item kept before; a seed is never dropped. `rule` is `near_duplicate_of_seed` where
+    the keeper is a seed, else `near_duplicate`. Items without text have no duplicates.
+    Keys carry the 64-bit hash of the id instead of the id: 10^8 items confuse two of them with probability 0.03%.
     """
     nodes = items.select("item_id", "is_seed", "text", F.xxhash64("item_id").alias("node"))
-    found = _edges(nodes, conf).groupBy().applyInPandas(components.components, components.SCHEMA)
-    preference = F.struct(~F.col("is_seed"), "node", "item_id", "is_seed")
-    keeper = F.min(preference).over(Window.partitionBy("component"))
-    members = nodes.join(found, on="node", how="inner").withColumn("keeper", keeper)  # found: unique by node
-    dropped = members.where(~F.col("is_seed") & (F.col("item_id") != F.col("keeper.item_id")))
-    rule = F.when(F.col("keeper.is_seed"), NEAR_DUPLICATE_OF_SEED.name).otherwise(NEAR_DUPLICATE.name)
-    return dropped.select("item_id", F.col("keeper.item_id").alias("keeper_id"), rule.alias("rule"))
+    found = _shared_keys(nodes, conf).groupBy().applyInPandas(keepers.keepers, keepers.SCHEMA)  # unique by node
+    dropped = nodes.where(~F.col("is_seed")).select("node", "item_id").join(found, on="node", how="inner")
+    kept = nodes.select(F.col("node").alias("keeper"), F.col("item_id").alias("keeper_id"), "is_seed")
+    rule = F.when(F.col("is_seed"), NEAR_DUPLICATE_OF_SEED.name).otherwise(NEAR_DUPLICATE.name)
+    return dropped.join(kept, on="keeper", how="inner").select("item_id", "keeper_id", rule.alias("rule"))
 
 
 def _shingle_units(text: Column, conf: MinHash) -> Column:
@@ -59,14 +56,13 @@ def _shingle_units(text: Column, conf: MinHash) -> Column:
     return F.when(is_cjk(text), conf.characters).otherwise(conf.words)
 
 
-def _edges(nodes: DataFrame, conf: MinHash) -> DataFrame:
-    """[node, text] -> [a, b], distinct: nodes that share a band key, each tied to the smallest node of its bucket only,
-    so that edges grow with the items, not with their pairs."""
-    texts = nodes.select("node", folded(F.col("text")).alias("folded")).where(F.col("folded") != "")
+def _shared_keys(nodes: DataFrame, conf: MinHash) -> DataFrame:
+    """[node, key, is_seed]: the band keys of each item that another item has too, and not seeds alone."""
+    texts = nodes.select("node", "is_seed", folded(F.col("text")).alias("folded")).where(F.col("folded") != "")
     window = _shingle_units(F.col("folded"), conf).alias("window")
-    shingled = texts.select("node", units(F.col("folded")).alias("units"), window)
+    shingled = texts.select("node", "is_seed", units(F.col("folded")).alias("units"), window)
     keys = shingled.mapInArrow(partial(minhash.map_band_keys, bands=conf.bands, rows=conf.rows), minhash.SCHEMA)
-    buckets = keys.select("node", F.explode("keys").alias("key"))
-    smallest = F.min("node").over(Window.partitionBy("key"))
-    edges = buckets.select(F.col("node").alias("a"), smallest.alias("b"))
-    return edges.where(F.col("a") != F.col("b")).distinct()
+    each = keys.select("node", "is_seed", F.explode("keys").alias("key"))
+    same = Window.partitionBy("key")
+    shared = (F.count("*").over(same) > 1) & ~F.min("is_seed").over(same)
+    return each.withColumn("shared", shared).where("shared").drop("shared")

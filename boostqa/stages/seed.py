@@ -11,10 +11,11 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from boostqa.config import Seed
+from boostqa.matching_text import folded
 from boostqa.schemas import SEED
 from boostqa.schemas.table import STRINGS
 from boostqa.stages.rejects import Check, Rule, breaks_rule, first_broken, reject_rows
-from boostqa.stages.wording import answer_line, lettered
+from boostqa.stages.wording import answer_line, lettered, separated
 from boostqa.vocabulary import Kind
 from udfs import text as text_udfs
 
@@ -113,15 +114,17 @@ def _normalised(records: DataFrame, languages: list[str]) -> DataFrame:
     )
 
 
-def _comparable(question: str) -> Column:
-    """A question without case, spaces and punctuation; symbols (+, =, ...) stay, they carry meaning."""
-    return F.lower(F.regexp_replace(question, r"[\s\p{Z}\p{P}]", ""))
+def _comparable(question: Column, choices: Column) -> Column:
+    """A question as it is compared with probe items: without options that stand in it."""
+    return folded(separated(question, choices)["question"])
 
 
 def _with_record_verdict(rows: DataFrame, held_out: DataFrame, conf: Seed) -> DataFrame:
     """rows with `broken_by_record`: the first record rule that applies, null when none does."""
-    probes = held_out.groupBy(_comparable("question").alias("comparable")).agg(F.min("question").alias("probe"))
-    compared = rows.select("*", F.when(_is(Kind.QA), _comparable("text")).alias("comparable"))
+    asked = held_out.select("question", _comparable(F.col("question"), F.lit(None).cast(STRINGS)).alias("comparable"))
+    probes = asked.groupBy("comparable").agg(F.min("question").alias("probe"))
+    comparable = _comparable(F.col("text"), F.col("choices"))
+    compared = rows.select("*", F.when(_is(Kind.QA), comparable).alias("comparable"))
     joined = compared.join(F.broadcast(probes), on="comparable", how="left")  # unique on the right: grouped
     broken = first_broken(_record_checks(conf), _EVIDENCE_CHARACTERS)
     return joined.select(*rows.columns, broken.alias("broken_by_record"))

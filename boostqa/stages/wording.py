@@ -8,6 +8,11 @@ from pyspark.sql import functions as F
 from boostqa.languages import in_language
 from boostqa.vocabulary import Format
 
+# The letter of an option: "A. ", "(A) ", "A) ", "A、"; inside a question it stands after a space, a line end or a stop.
+_AFTER = r"\s*[.)）\]】、．:：]\s*"
+_LABEL = rf"^\s*[(（\[【]?([A-Ja-j]){_AFTER}"
+_LABEL_INSIDE = rf"(?:(?<=[\s.。；;,，?？!！)）])|^)[(（\[【]?[A-J]{_AFTER}"
+_OPTIONS_INSIDE = "(?s)" + ".+?".join(_LABEL_INSIDE.replace("[A-J]", letter) for letter in "ABC")
 # A string in a constraint. No minLength: xgrammar makes a rule without escapes of it, and so none of LaTeX, quotation marks
 # and line breaks; the parser rejects what is blank.
 TEXT: dict = {"type": "string"}
@@ -16,6 +21,28 @@ TEXT: dict = {"type": "string"}
 def lettered(choices: Column) -> Column:
     """array<string>: the options as "A. ...", "B. ..."; null for an open item."""
     return F.transform(choices, lambda option, i: F.concat(F.char(F.lit(ord("A")) + i), F.lit(". "), option))
+
+
+def bare_options(choices: Column) -> Column:
+    """The options without the letters that a source wrote before them ("A. four", "(b) five"), where each has its own;
+    else as they are."""
+    own = F.transform(
+        choices, lambda option, i: F.upper(F.regexp_extract(option, _LABEL, 1)) == F.char(F.lit(ord("A")) + i)
+    )
+    bare = F.transform(choices, lambda option: F.regexp_replace(option, _LABEL, ""))
+    return F.when((F.size(choices) > 1) & F.forall(own, lambda is_own: is_own), bare).otherwise(choices)
+
+
+def separated(question: Column, choices: Column) -> Column:
+    """struct(question, choices): the options bare, and out of the question where they stand in it ("... A. four B. five
+    C. six") and the item has no others."""
+    inside = (F.size(F.coalesce(choices, F.array())) == 0) & question.rlike(_OPTIONS_INSIDE)
+    parts = F.split(question, _LABEL_INSIDE)
+    options = F.transform(F.slice(parts, 2, F.size(parts)), lambda option: F.trim(option))
+    return F.struct(
+        F.when(inside, parts[0]).otherwise(question).alias("question"),
+        F.when(inside, options).otherwise(bare_options(choices)).alias("choices"),
+    )
 
 
 def question_with_options(question: Column, choices: Column) -> Column:

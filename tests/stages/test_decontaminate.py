@@ -83,3 +83,29 @@ def test_matches_window_of_more_than_ten_items_is_a_stock_phrase(spark):
     benchmark = [(str(i), f"{LONG} number{i}", None, None) for i in range(11)]
     items = [{"draft_id": "stock", "question": LONG}, {"draft_id": "leak", "question": f"{LONG} number3"}]
     assert {(d, i) for d, _, i, _ in found(spark, items, benchmark)} == {("leak", "3")}
+
+
+def test_matches_options_wherever_they_stand_and_however_they_are_lettered(spark):
+    question, options = "Which gas is most of the air?", ["argon", "nitrogen", "oxygen", "helium"]
+    inside = f"{question} A. helium B. argon C. oxygen D. nitrogen"
+    items = [
+        {"draft_id": "bare", "question": question, "choices": options[::-1]},
+        {"draft_id": "lettered", "question": question, "choices": [f"{c}. {o}" for c, o in zip("ABCD", options, strict=True)]},
+        {"draft_id": "inside", "question": inside},
+        {"draft_id": "lines", "question": f"{question}\n(A) argon\n(B) nitrogen\n(C) oxygen\n(D) helium"},
+        {"draft_id": "other", "question": "Which gas is lightest?", "choices": ["argon", "neon", "xenon", "helium"]},
+    ]  # fmt: skip
+    leaks = {"bare", "lettered", "inside", "lines"}
+    for benchmark in ([("q", question, options, "B")], [("q", inside, None, "D")]):
+        assert {draft for draft, *_ in found(spark, items, benchmark)} == leaks
+
+
+def test_matches_instruction_of_a_small_benchmark_is_a_stock_phrase_and_a_twin_is_not(spark):
+    instruction = "Solve the following problem step by step and write the final answer in the box below."
+    asks = [f"{instruction} Task {chr(97 + i) * 5}" for i in range(4)]
+    items = [{"draft_id": "ours", "question": f"{instruction} What is heat?"}, {"draft_id": "leak", "question": LONG}]
+    benchmark = [*((f"q{i}", ask, None, None) for i, ask in enumerate(asks)), ("t", f"{LONG} x", None, None)]
+    assert {(d, i) for d, _, i, _ in found(spark, items, [*benchmark, ("u", f"{LONG} y", None, None)])} == {
+        ("leak", "t"),
+        ("leak", "u"),
+    }

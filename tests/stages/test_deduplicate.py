@@ -65,3 +65,17 @@ def test_near_chinese_texts_are_compared_by_characters(spark):
     rows = [("a", text, False), ("b", text + "。", False), ("c", "求" + text + "大小", False), ("d", text[::-1], False)]
     duplicates = found(near(spark.createDataFrame(rows, ITEMS), MinHash(words=60)))
     assert len(duplicates) == 2 and set(duplicates) < {"a", "b", "c"}
+
+
+def test_near_of_a_chain_every_dropped_text_resembles_the_one_that_is_kept(spark):
+    """20 texts of 100 words, each sharing 94 with the next; the first and the last share none."""
+    words = [f"w{i}" for i in range(6 * 19 + 100)]
+    texts = {f"c{i:02}": words[6 * i : 6 * i + 100] for i in range(20)}
+    rows = [(name, " ".join(text), False) for name, text in texts.items()]
+    duplicates = found(near(spark.createDataFrame(rows, ITEMS), MinHash()))
+    kept = set(texts) - set(duplicates)
+    assert len(kept) >= 3
+    for dropped, (keeper, rule) in duplicates.items():
+        assert keeper in kept and rule == "near_duplicate"
+        assert len(set(texts[dropped]) & set(texts[keeper])) >= 70
+    assert found(near(spark.createDataFrame(rows[::-1], ITEMS), MinHash())) == duplicates

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from udfs.components import components
+from udfs.keepers import keepers
 from udfs.minhash import band_keys, map_band_keys
 
 
@@ -31,7 +31,9 @@ def test_band_keys_of_texts_shorter_than_a_shingle_tell_them_apart():
 
 def test_map_band_keys_of_mixed_windows_equals_each_item_alone():
     units = [["a", "b", "c"], list("甲乙丙丁"), ["a", "b", "d"]]
-    batch = pa.RecordBatch.from_pydict({"node": [1, 2, 3], "units": units, "window": [2, 3, 2]})
+    batch = pa.RecordBatch.from_pydict(
+        {"node": [1, 2, 3], "is_seed": [True, False, False], "units": units, "window": [2, 3, 2]}
+    )
     mapped = [row for out in map_band_keys(iter([batch]), 4, 2) for row in out.to_pylist()]
     alone = {
         n: band_keys(pa.array([u]), w, 4, 2)[0].tolist() for n, u, w in zip((1, 2, 3), units, (2, 3, 2), strict=True)
@@ -39,7 +41,11 @@ def test_map_band_keys_of_mixed_windows_equals_each_item_alone():
     assert {row["node"]: row["keys"] for row in mapped} == alone
 
 
-def test_components_of_two_chains_are_named_by_their_smallest_node():
-    edges = pd.DataFrame({"a": [5, 9, -7], "b": [3, 5, 8]})
-    found = components(edges)
-    assert dict(zip(found["node"], found["component"], strict=True)) == {3: 3, 5: 3, 9: 3, -7: -7, 8: -7}
+def test_keepers_of_a_chain_and_of_seeds():
+    def keys(*rows):
+        return pd.DataFrame(rows, columns=["node", "key", "is_seed"])
+
+    chain = keys((1, 7, False), (2, 7, False), (2, 8, False), (3, 8, False), (3, 9, False), (4, 9, False))
+    assert keepers(chain.sample(frac=1, random_state=3)).to_dict("list") == {"node": [2, 4], "keeper": [1, 3]}
+    seeds = keys((5, 7, True), (6, 7, True), (1, 7, False), (1, 8, False), (2, 8, False), (-9, 9, False), (5, 9, True))
+    assert dict(keepers(seeds).itertuples(index=False)) == {-9: 5, 1: 5}
