@@ -1,8 +1,8 @@
 """LaTeX that JSON has damaged: a model writes \\frac with one backslash, and JSON reads a form feed and "rac".
 
 Restored is what is certain: a control character of such an escape (\\b \\t \\n \\f \\r) before the rest of a known command
-inside mathematics; a backspace, form feed or carriage return, which no text has, everywhere. What else looks damaged is
-named, for the caller to reject. Code, in fences or backticks, is left alone.
+inside mathematics; everywhere where no text has it: a backspace, form feed or carriage return, a tab before "ext{". What else
+looks damaged is named, for the caller to reject. Code, in fences or backticks, is left alone.
 """
 
 import re
@@ -37,7 +37,7 @@ def _damaged(characters: str) -> re.Pattern[str]:
     return re.compile("|".join(each))
 
 
-_CERTAIN = _damaged(_ALWAYS)
+_CERTAIN = re.compile(_damaged(_ALWAYS).pattern + r"|\t(?:ext(?:bf|it|rm|sf|tt)?|frac|binom|ilde)(?=\{)")
 _LIKELY = _damaged(_IN_MATHEMATICS)
 _CODE = r"```.*?(?:```|\Z)|`[^`\n]+`"
 _DISPLAY = r"\$\$.+?\$\$|\\\[.+?\\\]|\\begin\{(?P<env>\w+\*?)\}.+?\\end\{(?P=env)\}"

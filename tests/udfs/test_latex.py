@@ -12,7 +12,7 @@ from udfs.latex import restore
     [
         r"$\frac{1}{2}$", r"so $a \neq b$ and $5 \times 10^3$", r"$$\rho = \frac{m}{V}$$", r"\(\beta + \theta\)", r"$E = h\nu$",
         r"\[ \nabla \cdot F = 0 \]", r"\begin{align} x &= \tan \theta, y &\to \infty \end{align}", r"$\text{if } x \notin A$",
-        r"$\left( x \right)$", r"$\bar{x} \bullet \tau$", r"\frac{1}{2} without delimiters", r"故 $\beta \neq 0$，所以 $\nu=3$",
+        r"$\left( x \right)$", r"$\bar{x} \bullet \tau$", r"\frac{1}{2} without delimiters, 5\text{ m}", r"故 $\beta \neq 0$，所以 $\nu=3$",
         r"$\therefore \triangle ABC$", r"$\boldsymbol{v}$", r"$\forall x \nexists y$", r"$\binom{n}{r} \rfloor$",
     ],
 )  # fmt: skip
