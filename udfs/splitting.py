@@ -1,0 +1,273 @@
+"""Documents -> chunks within a token limit, along their Markdown: blocks stay whole where they fit.
+
+A chunk begins with the headings above it. A table that does not fit is split between rows and repeats its header row,
+code between lines and repeats its fence, a LaTeX environment between rows and repeats its `\\begin` and `\\end`, lists
+between items, all other text between sentences. Nothing of a document is lost but blank lines at the borders. Knows
+neither pandas nor Spark; does not look into HTML.
+"""
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate, pairwise
+
+from markdown_it import MarkdownIt
+from markdown_it.tree import SyntaxTreeNode
+from semantic_text_splitter import MarkdownSplitter
+from tokenizers import Tokenizer
+
+_CONTAINERS = ("bullet_list", "ordered_list", "list_item", "blockquote")
+# Displayed formulas and environments, without blank lines inside unless an environment says where it ends; code is
+# matched first, so that no formula begins in it.
+_CODE = r"^[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)*(`{3,}|~{3,})[\s\S]*?(?:^[ \t>]*\1[`~]*[ \t]*$|\Z)|`[^`\n]+`"
+_NO_BLANK_LINE = r"(?:(?!\n[ \t]*\n)[\s\S])+?"
+_FORMULA = re.compile(
+    rf"{_CODE}|(?P<formula>\$\${_NO_BLANK_LINE}\$\$|\\\[{_NO_BLANK_LINE}\\\]"
+    r"|\\begin\{(?P<name>[A-Za-z]+\*?)\}[\s\S]*?\\end\{(?P=name)\})",
+    re.MULTILINE,
+)
+# What opens and closes a formula or an environment (with its arguments), and the ends of rows.
+_FORMULA_PART = re.compile(
+    r"(?P<begin>\\begin\{(?P<name>[A-Za-z]+\*?)\}(?:\{[^{}]*\}|\[[^\[\]]*\])*)|(?P<end>\\end\{)|\\\\\s*(?:\[[^\]]*\]\s*)?"
+)
+_DELIMITERS = {"$$": "$$", "\\[": "\\]"}
+
+
+@dataclass(frozen=True)
+class _Border:
+    """A place where a chunk may begin. `closing` then ends the chunk before it, `opening` begins the new one; `level`
+    is that of a heading which begins here, 0 for all else."""
+
+    start: int
+    opening: str = ""
+    closing: str = ""
+    level: int = 0
+
+
+@lru_cache(maxsize=1)
+def _markdown() -> MarkdownIt:
+    return MarkdownIt("commonmark").enable("table").disable("inline")
+
+
+class Splitter:
+    """Splits documents into chunks of at most `max_tokens` tokens of `tokenizer`."""
+
+    def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
+        self.tokenizer, self.max_tokens = tokenizer, max_tokens
+        self.longest_path = max_tokens // 4  # tokens of the headings that a chunk repeats
+        self.longest_repeat = max_tokens // 2  # tokens of a header row, fence or environment that it repeats
+        self.slack = max_tokens // 64  # of a text alone over its share of a document
+        # Sentences: a piece is full from the first number on, and broken inside a sentence above the second only.
+        pieces = (max(1, max_tokens // 8), max(1, max_tokens // 2))
+        self.sentences = MarkdownSplitter.from_huggingface_tokenizer(tokenizer, pieces, trim=False)
+        self.anywhere = MarkdownSplitter.from_huggingface_tokenizer(tokenizer, max_tokens)
+        self.tokens = lru_cache(maxsize=4096)(self._tokens)  # of what is repeated: headings, header rows
+
+    def _tokens(self, text: str) -> int:
+        return len(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def chunks(self, text: str) -> list[str]:
+        """The chunks in order, at least one; a text that fits is its only chunk, unchanged."""
+        encoded = self.tokenizer.encode(text, add_special_tokens=False)
+        if len(encoded) <= self.max_tokens:
+            return [text]
+        document = _Document(text, [start for start, _ in encoded.offsets], self)
+        return [part for chunk in document.chunks() for part in self._within_limit(chunk)]
+
+    def _within_limit(self, chunk: str) -> list[str]:
+        return [chunk] if self.fits(chunk) else self.anywhere.chunks(chunk)
+
+    def fits(self, text: str) -> bool:
+        """Whether a text is at most `max_tokens` tokens long."""
+        return self._tokens(text) <= self.max_tokens
+
+
+class _Document:
+    """A document that does not fit into one chunk."""
+
+    def __init__(self, text: str, token_starts: Sequence[int], splitter: Splitter) -> None:
+        self.text, self.token_starts, self.splitter = text, token_starts, splitter
+        self.lines = [0, *accumulate(len(line) + 1 for line in text.split("\n"))]
+        self.lines[-1] = len(text)
+        self.formulas = [m.span() for m in _FORMULA.finditer(text) if m["formula"]]
+        root = SyntaxTreeNode(_markdown().parse(text))
+        self.headings = [
+            (self._start(node), int(node.tag[1:]), node.children[0].content)
+            for node in root.children
+            if node.type == "heading" and node.map and not any(map(self._formula_around, self._range(node.map)))
+        ]
+        levels = {start: level for start, level, _ in self.headings}
+        borders = {b.start: b for b in self._of_nodes(root.children, 0, len(text))}
+        self.borders = [_Border(0), *(b for start, b in sorted(borders.items()) if start > 0)]
+        self.borders = [
+            _Border(b.start, b.opening, b.closing, levels[b.start]) if b.start in levels else b for b in self.borders
+        ]
+
+    def chunks(self) -> Iterator[str]:
+        """Chunks filled up border by border, with what their borders say is repeated."""
+        borders = [*self.borders, _Border(len(self.text))]
+        first = 0
+        while first < len(borders) - 1:
+            last = first + 1
+            room = self.splitter.max_tokens - self._repeated(borders[first])
+            while last + 1 < len(borders) and self._between(borders[first], borders[last + 1]) <= room:
+                last += 1
+            chunk = self._chunk(borders[first], borders[last := self._best_end(borders, first, last)])
+            # Sizes are those of tokens in the document: a chunk may have a few more where it stands alone.
+            while last > first + 1 and not self.splitter.fits(chunk):
+                chunk = self._chunk(borders[first], borders[last := self._best_end(borders, first, last - 1)])
+            if chunk:
+                yield chunk
+            first = last
+
+    def _chunk(self, first: _Border, last: _Border) -> str:
+        body = self.text[first.start : last.start].strip("\n")
+        return self._path(first.start) + first.opening + body + last.closing if body.strip() else ""
+
+    def _start(self, node: SyntaxTreeNode) -> int:
+        return self.lines[node.map[0]] if node.map else 0
+
+    def _range(self, lines: tuple[int, int]) -> tuple[int, int]:
+        return self.lines[lines[0]], self.lines[lines[1]]
+
+    def _size(self, start: int, end: int) -> int:
+        return bisect_left(self.token_starts, end) - bisect_left(self.token_starts, start)
+
+    def _between(self, first: _Border, last: _Border) -> int:
+        return self._size(first.start, last.start) + self.splitter.tokens(last.closing)
+
+    def _repeated(self, border: _Border) -> int:
+        return self.splitter.tokens(self._path(border.start)) + self.splitter.tokens(border.opening)
+
+    def _best_end(self, borders: list[_Border], first: int, full: int) -> int:
+        """The highest heading in the second half of what fits, else all that fits; headings stay with what follows."""
+        if full == len(borders) - 1:
+            return full
+        half = self.splitter.max_tokens // 2
+        inside = range(first + 1, full + 1)
+        headings = [i for i in inside if borders[i].level and self._between(borders[first], borders[i]) >= half]
+        end = min(headings, key=lambda i: (borders[i].level, -i), default=full)
+        while end - 1 > first and borders[end - 1].level:
+            end -= 1
+        return end
+
+    def _path(self, start: int) -> str:
+        """The headings above `start`, the nearest ones where all would be too long."""
+        chain: list[tuple[int, str]] = []
+        before = bisect_left(self.headings, (start,))
+        at_start = self.headings[before : before + 1]
+        below = at_start[0][1] if at_start and at_start[0][0] == start else 7
+        for _, level, title in reversed(self.headings[:before]):
+            if level < below:
+                chain.insert(0, (level, title))
+                below = level
+        lines = [f"{'#' * level} {' '.join(title.split())}\n" for level, title in chain]
+        while lines and self.splitter.tokens("".join(lines)) > self.splitter.longest_path:
+            lines.pop(0)
+        return "".join([*lines, "\n"]) if lines else ""
+
+    def _formula_around(self, place: int) -> bool:
+        i = bisect_right(self.formulas, (place,)) - 1
+        return i >= 0 and self.formulas[i][0] < place < self.formulas[i][1]
+
+    def _fits(self, start: int, end: int, like: _Border = _Border(0)) -> bool:
+        repeated = sum(map(self.splitter.tokens, (self._path(start), like.opening, like.closing)))
+        return self._size(start, end) + repeated <= self.splitter.max_tokens - self.splitter.slack
+
+    def _of_nodes(self, nodes: Sequence[SyntaxTreeNode], start: int, end: int) -> Iterator[_Border]:
+        """Borders of blocks that follow each other from `start` to `end`; what stands before the first is its part.
+
+        A border inside a formula is none: there the parser took a part of the formula for a list or a heading.
+        """
+        starts = [start, *(self._start(node) for node in nodes[1:])]
+        whole = [i for i, place in enumerate(starts) if not self._formula_around(place) or i == 0]
+        for i, following in pairwise([*whole, len(nodes)]):
+            stop = starts[following] if following < len(nodes) else end
+            yield _Border(starts[i])
+            if self._fits(starts[i], stop):
+                continue
+            node = nodes[i]
+            if following - i > 1:
+                yield from self._of_text(starts[i], stop)
+            elif node.type in _CONTAINERS and node.children:
+                yield from self._of_nodes(node.children, starts[i], stop)
+            elif node.type == "table":
+                yield from self._of_table(starts[i], stop)
+            elif node.type == "fence":
+                yield from self._of_fence(node, starts[i], stop)
+            else:
+                yield from self._of_text(starts[i], stop)
+
+    def _of_rows(self, places: Sequence[int], opening: str, closing: str) -> Iterator[_Border]:
+        """Borders before each row but the first; `places` are the starts of the rows and the end of the last one."""
+        for number, (place, following) in enumerate(pairwise(places)):
+            border = _Border(place, opening, closing)
+            if number:
+                yield border
+            if not self._fits(place, following, border):
+                yield from self._inside(place, following, border)
+
+    def _line_starts(self, start: int, end: int) -> list[int]:
+        return self.lines[bisect_left(self.lines, start) : bisect_left(self.lines, end)]
+
+    def _of_table(self, start: int, end: int) -> Iterator[_Border]:
+        rows = self._line_starts(start, end)
+        header = self.text[start : rows[2]] if len(rows) > 2 else ""
+        return self._of_rows([*rows[:1], *rows[3:], end], header, "")  # the first row stays with the header
+
+    def _of_fence(self, node: SyntaxTreeNode, start: int, end: int) -> Iterator[_Border]:
+        rows = self._line_starts(start, end)
+        first = self.text[start : rows[1]] if len(rows) > 1 else ""
+        before, mark, info = first.partition(node.markup)
+        indent = " " * len(before)  # of a list item, whose marker is not repeated
+        closed = [place for place in rows[1:] if self.text[place:end].strip(" \t\n>").strip(node.markup[0]) != ""]
+        return self._of_rows([rows[0], *closed[1:], end], indent + mark + info, f"\n{indent}{mark}")
+
+    def _of_text(self, start: int, end: int) -> Iterator[_Border]:
+        """Borders around formulas and between sentences; a formula is split only where it is too long for a chunk."""
+        low, high = bisect_left(self.formulas, (start,)), bisect_left(self.formulas, (end,))
+        inside = [span for span in self.formulas[low:high] if span[1] <= end]
+        places = [start, *(place for span in inside for place in span), end]
+        for number, (left, right) in enumerate(pairwise(places)):
+            if left > start and left < right:
+                yield _Border(left)
+            if number % 2 and not self._fits(left, right):
+                yield from self._of_formula(left, right)
+            elif not number % 2:
+                yield from self._inside(left, right, _Border(left))
+
+    def _of_formula(self, start: int, end: int) -> Iterator[_Border]:
+        """Borders after the rows of an environment; those of an environment inside it only where a row is too long."""
+        delimiter = self.text[start : start + 2]
+        around = [(delimiter, _DELIMITERS[delimiter])] if delimiter in _DELIMITERS else []
+        outside, rows = len(around), []
+        for part in _FORMULA_PART.finditer(self.text, start, end):
+            if part["begin"]:
+                around.append((part["begin"], f"\\end{{{part['name']}}}"))
+            elif part["end"]:
+                around = around[:outside] + around[outside:-1]
+            else:
+                opening = "".join(f"{begin}\n" for begin, _ in around)
+                closing = "".join(f"\n{close}" for _, close in reversed(around))
+                rows.append((len(around), _Border(part.end(), opening, closing)))
+        return self._of_depth(rows, start, end, outside)
+
+    def _of_depth(self, rows: list[tuple[int, _Border]], start: int, end: int, depth: int) -> Iterator[_Border]:
+        here = [border for at, border in rows if at == depth and start < border.start < end]
+        deeper = any(at > depth for at, border in rows if start < border.start < end)
+        for left, right in pairwise([_Border(start), *here, _Border(end)]):
+            if left.start > start:
+                yield left
+            if self._fits(left.start, right.start):
+                continue
+            if deeper:
+                yield from self._of_depth(rows, left.start, right.start, depth + 1)
+            else:
+                yield from self._inside(left.start, right.start, left)
+
+    def _inside(self, start: int, end: int, like: _Border) -> Iterator[_Border]:
+        """Borders between the sentences of what is too long for a chunk, with what `like` repeats."""
+        pieces = self.splitter.sentences.chunk_indices(self.text[start:end]) if start < end else []
+        return (_Border(start + offset, like.opening, like.closing) for offset, _ in pieces if offset)
