@@ -9,7 +9,7 @@ neither pandas nor Spark; does not look into HTML.
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate, pairwise
 
@@ -74,10 +74,7 @@ class Splitter:
         if len(encoded) <= self.max_tokens:
             return [text]
         document = _Document(text, [start for start, _ in encoded.offsets], self)
-        return [part for chunk in document.chunks() for part in self._within_limit(chunk)]
-
-    def _within_limit(self, chunk: str) -> list[str]:
-        return [chunk] if self.fits(chunk) else self.anywhere.chunks(chunk)
+        return list(document.chunks())
 
     def fits(self, text: str) -> bool:
         """Whether a text is at most `max_tokens` tokens long."""
@@ -118,12 +115,14 @@ class _Document:
             # Sizes are those of tokens in the document: a chunk may have a few more where it stands alone.
             while last > first + 1 and not self.splitter.fits(chunk):
                 chunk = self._chunk(borders[first], borders[last := self._best_end(borders, first, last - 1)])
-            if chunk:
-                yield chunk
+            if self.splitter.fits(chunk):
+                yield from [chunk] if chunk else []
+            else:
+                yield from self.splitter.anywhere.chunks(self.text[borders[first].start : borders[last].start])
             first = last
 
     def _chunk(self, first: _Border, last: _Border) -> str:
-        body = self.text[first.start : last.start].strip("\n")
+        body = self.text[first.start : last.start].strip("\n").rstrip()
         return self._path(first.start) + first.opening + body + last.closing if body.strip() else ""
 
     def _start(self, node: SyntaxTreeNode) -> int:
@@ -252,18 +251,21 @@ class _Document:
                 opening = "".join(f"{begin}\n" for begin, _ in around)
                 closing = "".join(f"\n{close}" for _, close in reversed(around))
                 rows.append((len(around), _Border(part.end(), opening, closing)))
-        return self._of_depth(rows, start, end, outside)
+        frame = _Border(start, delimiter, _DELIMITERS[delimiter]) if outside else _Border(start)
+        return self._of_depth(rows, frame, end, outside)
 
-    def _of_depth(self, rows: list[tuple[int, _Border]], start: int, end: int, depth: int) -> Iterator[_Border]:
+    def _of_depth(self, rows: list[tuple[int, _Border]], frame: _Border, end: int, depth: int) -> Iterator[_Border]:
+        start = frame.start
         here = [border for at, border in rows if at == depth and start < border.start < end]
         deeper = any(at > depth for at, border in rows if start < border.start < end)
-        for left, right in pairwise([_Border(start), *here, _Border(end)]):
+        like = here[0] if here else frame
+        for left, right in pairwise([replace(like, start=start), *here, _Border(end)]):
             if left.start > start:
                 yield left
-            if self._fits(left.start, right.start):
+            if self._fits(left.start, right.start, left):
                 continue
             if deeper:
-                yield from self._of_depth(rows, left.start, right.start, depth + 1)
+                yield from self._of_depth(rows, left, right.start, depth + 1)
             else:
                 yield from self._inside(left.start, right.start, left)
 
