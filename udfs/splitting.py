@@ -8,7 +8,7 @@ neither pandas nor Spark; does not look into HTML.
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate, pairwise
@@ -89,18 +89,17 @@ class _Document:
         self.lines = [0, *accumulate(len(line) + 1 for line in text.split("\n"))]
         self.lines[-1] = len(text)
         self.formulas = [m.span() for m in _FORMULA.finditer(text) if m["formula"]]
-        root = SyntaxTreeNode(_markdown().parse(text))
-        self.headings = [
-            (self._start(node), int(node.tag[1:]), node.children[0].content)
-            for node in root.children
-            if node.type == "heading" and node.map and not any(map(self._formula_around, self._range(node.map)))
+        nodes = SyntaxTreeNode(_markdown().parse(text)).children
+        headings = [
+            node for node in nodes if node.type == "heading" and not any(map(self._in_formula, self._range(node)))
         ]
-        levels = {start: level for start, level, _ in self.headings}
-        borders = {b.start: b for b in self._of_nodes(root.children, 0, len(text))}
-        self.borders = [_Border(0), *(b for start, b in sorted(borders.items()) if start > 0)]
-        self.borders = [
-            _Border(b.start, b.opening, b.closing, levels[b.start]) if b.start in levels else b for b in self.borders
-        ]
+        levels = [int(node.tag[1:]) for node in headings]
+        self.heading_starts = [self._range(node)[0] for node in headings]
+        self.paths = list(self._paths(zip(levels, (node.children[0].content for node in headings), strict=True)))
+        level_at = dict(zip(self.heading_starts, levels, strict=True))
+        borders = {border.start: border for border in self._of_nodes(nodes, 0, len(text))}
+        borders[0] = _Border(0)
+        self.borders = [replace(borders[start], level=level_at.get(start, 0)) for start in sorted(borders)]
 
     def chunks(self) -> Iterator[str]:
         """Chunks filled up border by border, with what their borders say is repeated."""
@@ -125,11 +124,9 @@ class _Document:
         body = self.text[first.start : last.start].strip("\n").rstrip()
         return self._path(first.start) + first.opening + body + last.closing if body.strip() else ""
 
-    def _start(self, node: SyntaxTreeNode) -> int:
-        return self.lines[node.map[0]] if node.map else 0
-
-    def _range(self, lines: tuple[int, int]) -> tuple[int, int]:
-        return self.lines[lines[0]], self.lines[lines[1]]
+    def _range(self, node: SyntaxTreeNode) -> tuple[int, int]:
+        first, end = node.map or (0, len(self.lines) - 1)
+        return self.lines[first], self.lines[end]
 
     def _size(self, start: int, end: int) -> int:
         return bisect_left(self.token_starts, end) - bisect_left(self.token_starts, start)
@@ -153,21 +150,27 @@ class _Document:
         return end
 
     def _path(self, start: int) -> str:
-        """The headings above `start`, the nearest ones where all would be too long."""
+        """The headings above `start`."""
+        i = bisect_right(self.heading_starts, start) - 1
+        above, below = self.paths[i] if i >= 0 else ("", "")
+        return above if i >= 0 and self.heading_starts[i] == start else below
+
+    def _paths(self, headings: Iterable[tuple[int, str]]) -> Iterator[tuple[str, str]]:
+        """For each heading (level, title) the headings above it, and those above what follows it."""
         chain: list[tuple[int, str]] = []
-        before = bisect_left(self.headings, (start,))
-        at_start = self.headings[before : before + 1]
-        below = at_start[0][1] if at_start and at_start[0][0] == start else 7
-        for _, level, title in reversed(self.headings[:before]):
-            if level < below:
-                chain.insert(0, (level, title))
-                below = level
-        lines = [f"{'#' * level} {' '.join(title.split())}\n" for level, title in chain]
+        for level, title in headings:
+            above = [heading for heading in chain if heading[0] < level]
+            chain = [*above, (level, f"{'#' * level} {' '.join(title.split())}\n")]
+            yield self._joined(above), self._joined(chain)
+
+    def _joined(self, chain: Sequence[tuple[int, str]]) -> str:
+        """Headings a line each, the nearest ones where all would be too long."""
+        lines = [line for _, line in chain]
         while lines and self.splitter.tokens("".join(lines)) > self.splitter.longest_path:
             lines.pop(0)
         return "".join([*lines, "\n"]) if lines else ""
 
-    def _formula_around(self, place: int) -> bool:
+    def _in_formula(self, place: int) -> bool:
         i = bisect_right(self.formulas, (place,)) - 1
         return i >= 0 and self.formulas[i][0] < place < self.formulas[i][1]
 
@@ -180,24 +183,28 @@ class _Document:
 
         A border inside a formula is none: there the parser took a part of the formula for a list or a heading.
         """
-        starts = [start, *(self._start(node) for node in nodes[1:])]
-        whole = [i for i, place in enumerate(starts) if not self._formula_around(place) or i == 0]
-        for i, following in pairwise([*whole, len(nodes)]):
+        starts = [start, *(self._range(node)[0] for node in nodes[1:])]
+        whole = [0, *(i for i, place in enumerate(starts) if i and not self._in_formula(place))]
+        for i, following in pairwise([*whole, max(1, len(nodes))]):
             stop = starts[following] if following < len(nodes) else end
             yield _Border(starts[i])
             if self._fits(starts[i], stop):
                 continue
-            node = nodes[i]
-            if following - i > 1:
-                yield from self._of_text(starts[i], stop)
-            elif node.type in _CONTAINERS and node.children:
+            node = nodes[i] if following - i == 1 and nodes else None
+            if node and node.type in _CONTAINERS:
                 yield from self._of_nodes(node.children, starts[i], stop)
-            elif node.type == "table":
-                yield from self._of_table(starts[i], stop)
-            elif node.type == "fence":
-                yield from self._of_fence(node, starts[i], stop)
+            elif node and node.type in ("table", "fence"):
+                yield from self._of_framed(node, starts[i], stop)
             else:
                 yield from self._of_text(starts[i], stop)
+
+    def _of_framed(self, node: SyntaxTreeNode, start: int, end: int) -> Iterator[_Border]:
+        """Borders of a table or code, and of the definitions of links around it, which are no blocks."""
+        first, after = self._range(node)
+        yield from (*self._of_text(start, first), _Border(first))
+        yield from self._of_table(first, after) if node.type == "table" else self._of_fence(node, first, after)
+        if self.text[after:end].strip():
+            yield from (_Border(after), *self._of_text(after, end))
 
     def _of_rows(self, places: Sequence[int], opening: str, closing: str) -> Iterator[_Border]:
         """Borders before each row but the first; `places` are the starts of the rows and the end of the last one."""

@@ -38,8 +38,8 @@ DOCUMENTS = {
     "one long word run": words(400),
     "chinese": "# 群论\n\n" + "群是一种代数结构。" * 80,
     "code": f"# A\n\nText.\n\n```python\n{CODE}\n```\n\nMore.",
-    "code in a list": "# A\n\n- one\n\n  ~~~py\n" + re.sub("^", "  ", CODE, flags=re.M) + "\n  ~~~\n- two\n\n" + sentences(9),
-    "code that opens an item": "- ```py\n" + re.sub("^", "  ", CODE, flags=re.M) + "\n  ```\n- two",
+    "code in a list": "# A\n\n- one\n\n  ~~~py\n" + re.sub("^", "  ", CODE, flags=re.MULTILINE) + "\n  ~~~\n- two\n\n" + sentences(9),
+    "code that opens an item": "- ```py\n" + re.sub("^", "  ", CODE, flags=re.MULTILINE) + "\n  ```\n- two",
     "fence inside a fence": f"# A\n\n````md\n```\n{CODE}\n```\n````\n\n{sentences(9)}",
     "unclosed fence": f"# A\n\n{sentences(9)}\n\n```\n{CODE}",
     "heading in code": f"# A\n\n{sentences(9)}\n\n```sh\n# not a heading\n{CODE}\n```",
@@ -52,6 +52,8 @@ DOCUMENTS = {
     "formulas": "# A\n\n" + "\n\n".join(f"$$\nx_{i} = {words(9)}\n$$" for i in range(20)),
     "list": "# A\n\n" + "\n".join(f"- item {i}: {sentences(1)}\n  1. inner {i}" for i in range(30)),
     "quote": "# A\n\n" + "\n>\n".join(f"> {sentences(2)}" for i in range(9)),
+    "definitions of links": "\n".join(f"[a{i}]: http://x.org/{i}" for i in range(40)),
+    "definitions around code": f"[a]: http://x.org\n\n```\n{CODE}\n```\n\n[b]: http://x.org\n\n{sentences(20)}",
     "html": "<div>\n" + "\n".join(f"<p>{words(6)}</p>" for _ in range(30)) + "\n</div>",
     "headings": "\n\n".join(f"{'#' * (1 + i % 4)} Heading {i}\n\n{sentences(i % 5)}" for i in range(30)) + "\n\n# Last",
     "setext": f"Title\n=====\n\n{sentences(20)}\n\nSub\n---\n\n{sentences(20)}",
@@ -89,7 +91,7 @@ def test_chunks_of_a_text_that_fits_is_the_text(name):
 @pytest.mark.parametrize("name", [n for n in DOCUMENTS if n not in ("unclosed fence", "fence inside a fence")])
 def test_chunks_open_and_close_what_they_cut(name):
     for chunk in splitter(64).chunks(DOCUMENTS[name]):
-        assert len(re.findall(r"^[ -]*(?:```|~~~)", chunk, re.M)) % 2 == 0
+        assert len(re.findall(r"^[ -]*(?:```|~~~)", chunk, re.MULTILINE)) % 2 == 0
         assert chunk.count("$$") % 2 == 0
         begun, ended = (re.findall(rf"\\{word}{{([^}}]*)}}", chunk) for word in ("begin", "end"))
         assert sorted(begun) == sorted(ended)
@@ -133,7 +135,7 @@ def test_chunks_of_real_documents_tear_no_formula_and_no_table(name):
             continue
         for chunk in split.chunks(document):
             begun, ended = (re.findall(rf"\\{word}{{([^}}]*)}}", chunk) for word in ("begin", "end"))
-            rows = re.findall(r"(?<!\|\n)^\|.*\|$(?!\n\|[ :|-]+\|$)", chunk, re.M)
+            rows = re.findall(r"(?<!\|\n)^\|.*\|$(?!\n\|[ :|-]+\|$)", chunk, re.MULTILINE)
             if sorted(begun) != sorted(ended) or chunk.count("$$") % 2 or rows or not split.fits(chunk):
                 torn.append(chunk)
     assert torn == []
