@@ -178,6 +178,11 @@ class _Document:
         repeated = sum(map(self.splitter.tokens, (self._path(start), like.opening, like.closing)))
         return self._size(start, end) + repeated <= self.splitter.max_tokens - self.splitter.slack
 
+    def _repeating(self, start: int, opening: str, closing: str) -> _Border:
+        """A border that repeats `opening` and `closing`, unless they are too long to leave room for anything else."""
+        tokens = self.splitter.tokens(opening) + self.splitter.tokens(closing)
+        return _Border(start, opening, closing) if tokens <= self.splitter.longest_repeat else _Border(start)
+
     def _of_nodes(self, nodes: Sequence[SyntaxTreeNode], start: int, end: int) -> Iterator[_Border]:
         """Borders of blocks that follow each other from `start` to `end`; what stands before the first is its part.
 
@@ -209,7 +214,7 @@ class _Document:
     def _of_rows(self, places: Sequence[int], opening: str, closing: str) -> Iterator[_Border]:
         """Borders before each row but the first; `places` are the starts of the rows and the end of the last one."""
         for number, (place, following) in enumerate(pairwise(places)):
-            border = _Border(place, opening, closing)
+            border = self._repeating(place, opening, closing)
             if number:
                 yield border
             if not self._fits(place, following, border):
@@ -257,7 +262,7 @@ class _Document:
             else:
                 opening = "".join(f"{begin}\n" for begin, _ in around)
                 closing = "".join(f"\n{close}" for _, close in reversed(around))
-                rows.append((len(around), _Border(part.end(), opening, closing)))
+                rows.append((len(around), self._repeating(part.end(), opening, closing)))
         frame = _Border(start, delimiter, _DELIMITERS[delimiter]) if outside else _Border(start)
         return self._of_depth(rows, frame, end, outside)
 

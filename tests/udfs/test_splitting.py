@@ -54,6 +54,7 @@ DOCUMENTS = {
     "quote": "# A\n\n" + "\n>\n".join(f"> {sentences(2)}" for i in range(9)),
     "definitions of links": "\n".join(f"[a{i}]: http://x.org/{i}" for i in range(40)),
     "definitions around code": f"[a]: http://x.org\n\n```\n{CODE}\n```\n\n[b]: http://x.org\n\n{sentences(20)}",
+    "header longer than a chunk": f"| {' | '.join('abcdefghijklmnopqrstuvwxyz' * 2)} |\n|{' --- |' * 52}\n{ROWS}",
     "html": "<div>\n" + "\n".join(f"<p>{words(6)}</p>" for _ in range(30)) + "\n</div>",
     "headings": "\n\n".join(f"{'#' * (1 + i % 4)} Heading {i}\n\n{sentences(i % 5)}" for i in range(30)) + "\n\n# Last",
     "setext": f"Title\n=====\n\n{sentences(20)}\n\nSub\n---\n\n{sentences(20)}",
