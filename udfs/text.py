@@ -14,6 +14,7 @@ import pandas as pd
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 from tokenizers import Tokenizer
 
+from udfs.control_tokens import control_tokens
 from udfs.splitting import Splitter
 
 # Unified ideographs of U+2E80..U+2EF3 in order (Unicode 14, EquivalentUnifiedIdeograph.txt); the first (no equivalent)
@@ -84,6 +85,15 @@ def count_tokens(texts: pd.Series, tokenizer_json: str) -> pd.Series:
     present = texts.dropna()
     encoded = _tokenizer(tokenizer_json).encode_batch_fast(present.tolist(), add_special_tokens=False)
     return pd.Series([len(e) for e in encoded], index=present.index, dtype="Int32").reindex(texts.index)
+
+
+def count_with_control_tokens(texts: pd.Series, tokenizer_json: str) -> pd.DataFrame:
+    """`tokens`, as `count_tokens` counts them, and `control_tokens`, the names of those among them that the tokenizer
+    takes for control tokens (none in a text that was escaped)."""
+    names = control_tokens(tokenizer_json)
+    encoded = _tokenizer(tokenizer_json).encode_batch_fast(texts.tolist(), add_special_tokens=False)
+    found = [[names[i] for i in sorted(names.keys() & set(e.ids))] for e in encoded]
+    return pd.DataFrame({"tokens": [len(e) for e in encoded], "control_tokens": found}, index=texts.index)
 
 
 def split(text: pd.Series, tokenizer_json: str, max_tokens: int) -> pd.Series:

@@ -6,6 +6,7 @@ rejected as `disputed`. The solution is then rewritten and dropped again if the 
 """
 
 import json
+from collections.abc import Iterable
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -14,6 +15,7 @@ from boostqa import prompts
 from boostqa.calls.models import ModelSpec
 from boostqa.calls.requests import with_request
 from boostqa.config import Refine, Sampling
+from boostqa.control_tokens import escaped
 from boostqa.schemas import DRAFT, REFINED
 from boostqa.schemas.table import STRINGS
 from boostqa.stages.rejects import Rule, breaks_rule, reject_rows
@@ -38,6 +40,12 @@ def _reply_constraint() -> Column:
 
 def _question() -> Column:
     return question_with_options(F.col("question"), F.col("choices"))
+
+
+def _reply(control_tokens: Iterable[str]) -> Column:
+    """The JSON of a completion's `text`, struct(solution, answer), with `control_tokens` escaped as in a draft."""
+    tokens, fields = tuple(control_tokens), F.from_json("text", REPLY)
+    return F.struct(*(escaped(fields[name], tokens).alias(name) for name in ("solution", "answer")))
 
 
 def _reply_answer() -> Column:
@@ -66,14 +74,17 @@ def blind_requests(drafts: DataFrame, spec: ModelSpec, conf: Refine) -> DataFram
     return requests.drop("lang", "format", "question", "choices")
 
 
-def votes(drafts: DataFrame, requests: DataFrame, completions: DataFrame) -> DataFrame:
+def votes(
+    drafts: DataFrame, requests: DataFrame, completions: DataFrame, control_tokens: Iterable[str] = ()
+) -> DataFrame:
     """Grain: a draft. DRAFT columns, `refiner`, `attempts` (struct of attempt, answer, solution, request_id), `blind`
     (those of them with an answer), `equal` and `leader` (udfs.answers.compare, by position in `blind`).
 
-    An attempt that failed or was truncated is no vote.
+    An attempt that failed or was truncated is no vote. `control_tokens` are those of the target tokenizer, escaped in
+    answers and solutions.
     """
     replies = requests.join(completions.select("request_id", "text", "finish_reason"), "request_id", "inner")
-    replies = replies.withColumn("reply", F.from_json("text", REPLY))
+    replies = replies.withColumn("reply", _reply(control_tokens))
     attempt = F.struct(
         "attempt", _reply_answer().alias("answer"), F.col("reply.solution").alias("solution"), "request_id"
     )
@@ -166,11 +177,16 @@ def rewrite_requests(decided: DataFrame, spec: ModelSpec, conf: Refine) -> DataF
     return requests.select("draft_id", *(c for c in requests.columns if c not in rows.columns))
 
 
-def finish(decided: DataFrame, requests: DataFrame, completions: DataFrame) -> DataFrame:
-    """Decided rows and their rewrites -> REFINED rows; a rewrite that fails or changes the answer is not used."""
+def finish(
+    decided: DataFrame, requests: DataFrame, completions: DataFrame, control_tokens: Iterable[str] = ()
+) -> DataFrame:
+    """Decided rows and their rewrites -> REFINED rows; a rewrite that fails or changes the answer is not used.
+
+    `control_tokens` are those of the target tokenizer, escaped in the rewrite.
+    """
     answered = completions.select(F.col("request_id").alias("rewrite_id"), "text", "finish_reason")
     replies = requests.select("draft_id", F.col("request_id").alias("rewrite_id")).join(answered, "rewrite_id", "inner")
-    rows = decided.join(replies, "draft_id", "inner").withColumn("reply", F.from_json("text", REPLY))
+    rows = decided.join(replies, "draft_id", "inner").withColumn("reply", _reply(control_tokens))
     rows = rows.withColumns(
         {"new_answer": _reply_answer(), "new_solution": F.nullif(F.trim(F.col("reply")["solution"]), F.lit(""))}
     )

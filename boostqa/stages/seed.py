@@ -11,12 +11,14 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from boostqa.config import Seed
+from boostqa.control_tokens import escaped, escaped_each
 from boostqa.schemas import SEED
 from boostqa.schemas.table import STRINGS
 from boostqa.stages.rejects import Check, Rule, breaks_rule, first_broken, reject_rows
 from boostqa.stages.wording import answer_line, lettered
 from boostqa.vocabulary import Kind
 from udfs import text as text_udfs
+from udfs.control_tokens import control_tokens
 
 # No model was asked before a seed is dropped: no tokens are lost.
 MALFORMED = Rule("malformed", None)
@@ -179,7 +181,13 @@ def _record_checks(conf: Seed) -> tuple[Check, ...]:
 
 
 def _chunks(rows: DataFrame, max_tokens: int, tokenizer_json: str) -> DataFrame:
-    """Fan-out: one row per chunk of a document that passed, one per QA item and per dropped record (text null)."""
+    """Fan-out: one row per chunk of a document that passed, one per QA item and per dropped record (text null).
+
+    Control tokens of the tokenizer are escaped before anything is split, counted or hashed.
+    """
+    tokens = control_tokens(tokenizer_json).values()
+    clear = {name: escaped(F.col(name), tokens) for name in ("title", "text", "answer")}
+    rows = rows.withColumns({**clear, "choices": escaped_each(F.col("choices"), tokens)})
 
     @F.pandas_udf("array<struct<text:string,tokens:int>>")  # type: ignore[call-overload]
     def split(text: pd.Series) -> pd.Series:

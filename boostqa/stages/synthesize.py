@@ -5,6 +5,8 @@ seeds. What may disappear: requests that failed, were truncated or cannot be par
 and (by conf) high_difficulty drafts measured below their aim.
 """
 
+from collections.abc import Iterable
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -12,6 +14,7 @@ from boostqa import prompts
 from boostqa.calls.models import ModelSpec
 from boostqa.calls.requests import with_request
 from boostqa.config import Synthesize
+from boostqa.control_tokens import escaped, escaped_each
 from boostqa.schemas import DRAFT, PLAN
 from boostqa.stages.rejects import Check, Rule, breaks_rule, first_broken, reject_rows
 from boostqa.stages.wording import answer_shape, is_multiple_choice, json_constraint, lettered
@@ -82,13 +85,16 @@ def requests(plan: DataFrame, seeds: DataFrame, spec: ModelSpec, conf: Synthesiz
     return parts[0].unionByName(parts[1]).drop("text")
 
 
-def _with_fields(requests: DataFrame, completions: DataFrame) -> DataFrame:
+def _with_fields(requests: DataFrame, completions: DataFrame, control_tokens: Iterable[str]) -> DataFrame:
     """PLAN columns, request_id, generator, `text`, `finish_reason`, `error`, and the JSON's fields (blank is null)."""
+    tokens = tuple(control_tokens)
     answers = completions.select("request_id", "text", "finish_reason", "error")
     rows = requests.select(*PLAN.schema.names, "request_id", F.col("model").alias("generator"))
     rows = rows.join(answers, "request_id", "inner").withColumn("json", F.from_json("text", ANSWER))
-    field = {c: F.nullif(F.trim(F.col("json")[c]), F.lit("")) for c in ("question", "solution", "answer")}
-    choices = F.when(is_multiple_choice(), F.transform(F.col("json")["choices"], lambda c: F.trim(c)))
+    named = {c: F.nullif(F.trim(F.col("json")[c]), F.lit("")) for c in ("question", "solution", "answer")}
+    field = {name: escaped(value, tokens) for name, value in named.items()}
+    options = F.transform(F.col("json")["choices"], lambda c: F.trim(c))
+    choices = F.when(is_multiple_choice(), escaped_each(options, tokens))
     return rows.withColumns({**field, "choices": choices})
 
 
@@ -113,13 +119,16 @@ def _draft_checks() -> tuple[Check, ...]:
     )
 
 
-def parse(requests: DataFrame, completions: DataFrame) -> tuple[DataFrame, DataFrame]:
+def parse(
+    requests: DataFrame, completions: DataFrame, control_tokens: Iterable[str] = ()
+) -> tuple[DataFrame, DataFrame]:
     """Requests and the ledger (unique by request_id) -> (DRAFT columns without difficulty, rejects).
 
+    `control_tokens` are those of the target tokenizer, escaped in what a draft says.
     Rules, key plan_id, the first that applies: `generation_failed`, `truncated`, `empty`, `invalid_text`, `refusal`,
     `unparsable`, `choices_invalid`.
     """
-    rows = _with_fields(requests, completions).withColumns(
+    rows = _with_fields(requests, completions, control_tokens).withColumns(
         {
             "broken_rule": first_broken(_draft_checks()),
             "draft_id": F.sha2(F.concat_ws("|", "plan_id", "request_id"), 256),

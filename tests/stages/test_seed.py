@@ -88,8 +88,8 @@ def test_seeds_document_is_split_within_the_token_limit(staged):
         {"text": f"{PROSE}\r\n\r\n# Too\n\nok.", "title": "⼀", "doc_id": None, "lang": "en-GB", "answer": "unused"}
     )
     assert [(r.chunk, r.text, r.tokens) for r in kept] == [
-        (0, "A lever is a rigid bar that turns about a fixed point", 12),
-        (1, ".\n\n# Too\n\nok.", 5),
+        (0, "A lever is a rigid bar that", 7),
+        (1, "turns about a fixed point.\n\n# Too\n\nok.", 10),
     ]
     assert {(r.doc_id, r.title, r.lang, r.question, r.answer) for r in kept} == {("f:1", "一", "en", None, None)}
     assert rejects == []
