@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from boostqa.config import Seed
 from boostqa.control_tokens import escaped, escaped_each
+from boostqa.prose import words_for_passages
 from boostqa.schemas import SEED
 from boostqa.schemas.table import STRINGS
 from boostqa.stages.rejects import Check, Rule, breaks_rule, first_broken, reject_rows
@@ -123,7 +124,8 @@ def _comparable(question: str) -> Column:
 def _with_record_verdict(rows: DataFrame, held_out: DataFrame, conf: Seed) -> DataFrame:
     """rows with `broken_by_record`: the first record rule that applies, null when none does."""
     probes = held_out.groupBy(_comparable("question").alias("comparable")).agg(F.min("question").alias("probe"))
-    compared = rows.select("*", F.when(_is(Kind.QA), _comparable("text")).alias("comparable"))
+    comparable = F.when(_is(Kind.QA), _comparable("text"))
+    compared = rows.select("*", comparable.alias("comparable"), words_for_passages(F.col("text")).alias("prose"))
     joined = compared.join(F.broadcast(probes), on="comparable", how="left")  # unique on the right: grouped
     broken = first_broken(_record_checks(conf), _EVIDENCE_CHARACTERS)
     return joined.select(*rows.columns, broken.alias("broken_by_record"))
@@ -134,6 +136,11 @@ def _missing_field() -> Column:
     text_field = F.when(_is(Kind.QA), "question").otherwise("text")
     blank_option = F.exists("choices", lambda option: option == "")
     return F.when(F.col("text").isNull(), text_field).when(blank_option, "choices")
+
+
+def _lines(text: Column) -> Column:
+    """array<string>: the lines that are not blank."""
+    return F.filter(F.split(text, "\n"), lambda line: line.rlike(r"\S"))
 
 
 def _only_captions(lines: Column) -> Column:
@@ -160,10 +167,10 @@ def _repetition(lines: Column) -> Column:
 
 def _record_checks(conf: Seed) -> tuple[Check, ...]:
     """The rules of a record in order. Needs the columns of `_normalised` and `probe` (the equal probe item, or
-    null)."""
+    null) and `prose` (the text with a word for each formula, table or piece of code, which are symbols and repeat)."""
     text, licence, raw, probe = F.col("text"), F.col("licence"), F.col("raw"), F.col("probe")
-    lines = F.filter(F.split(text, "\n"), lambda line: line.rlike(r"\S"))
-    missing, symbol_ratio, repetition = _missing_field(), _symbol_ratio(text), _repetition(lines)
+    lines, prose = _lines(text), F.col("prose")
+    missing, symbol_ratio, repetition = _missing_field(), _symbol_ratio(prose), _repetition(_lines(prose))
     has_licence = F.coalesce(licence.rlike(r"\S"), F.lit(False))
     return (
         Check(MALFORMED, raw.isNotNull(), raw),
