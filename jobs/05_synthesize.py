@@ -1,11 +1,12 @@
 """Job 5, synthesize: writes questions, then measures their difficulty."""
 
 from boostqa.calls.generation import complete
-from boostqa.calls.models import model_of_role
+from boostqa.calls.models import model_of_role, target_tokenizer
 from boostqa.pipeline import submit
 from boostqa.stages import annotate, synthesize
 from boostqa.tracking.stage_run import StageRun
 from boostqa.vocabulary import ItemTable
+from udfs.control_tokens import control_tokens
 
 READS = ("plan", "seed")
 WRITES = ("draft", "annotation", "reject")
@@ -16,7 +17,8 @@ def main(stage: StageRun) -> None:
     plan, seeds, conf = stage.read("plan"), stage.read("seed"), stage.config
     generator, annotator = model_of_role(conf, "generator"), model_of_role(conf, "annotator")
     requests = synthesize.requests(plan, seeds, generator, conf.synthesize)
-    parsed, unusable = synthesize.parse(requests, complete(stage, requests, generator))
+    tokens = control_tokens(target_tokenizer(conf)).values()
+    parsed, unusable = synthesize.parse(requests, complete(stage, requests, generator), tokens)
     parsed = parsed.persist()
     questions = annotate.requests(synthesize.as_items(parsed), stage.name, annotator, conf.annotate)
     labels, unlabelled = annotate.parse(questions, complete(stage, questions, annotator), ItemTable.DRAFT, stage.name)

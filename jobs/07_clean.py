@@ -19,7 +19,7 @@ def main(stage: StageRun) -> None:
     # Probe items are held out as benchmarks are: they join the decontamination index.
     sources = [*conf.benchmarks, *stage.config.probe.items]
     benchmarks = reduce(DataFrame.unionByName, (read_items(stage.spark, s) for s in sources)).persist()
-    unfit = clean.rejects_of_unfit(refined, conf).persist()
+    unfit = clean.rejects_of_unfit(refined, seeds, conf).persist()
     rejected = clean.rejects_with_duplicates(refined, unfit, seeds, conf).persist()
     stage.write("contamination", clean.contaminate(refined, rejected, seeds, benchmarks, conf))
     rows, contaminated = clean.clean(refined, rejected, stage.read_back("contamination"), seeds)

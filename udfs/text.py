@@ -12,8 +12,10 @@ from itertools import chain
 
 import pandas as pd
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
-from semantic_text_splitter import MarkdownSplitter
 from tokenizers import Tokenizer
+
+from udfs.control_tokens import control_tokens
+from udfs.splitting import Splitter
 
 # Unified ideographs of U+2E80..U+2EF3 in order (Unicode 14, EquivalentUnifiedIdeograph.txt); the first (no equivalent)
 # and U+2E9A (unassigned) stand for themselves. NFKC knows only two of this block, but all of U+2F00..U+2FD5.
@@ -74,8 +76,8 @@ def _tokenizer(tokenizer_json: str) -> Tokenizer:
 
 
 @lru_cache(maxsize=2)
-def _splitter(tokenizer_json: str, max_tokens: int) -> MarkdownSplitter:
-    return MarkdownSplitter.from_huggingface_tokenizer(_tokenizer(tokenizer_json), max_tokens)
+def _splitter(tokenizer_json: str, max_tokens: int) -> Splitter:
+    return Splitter(_tokenizer(tokenizer_json), max_tokens)
 
 
 def count_tokens(texts: pd.Series, tokenizer_json: str) -> pd.Series:
@@ -85,28 +87,21 @@ def count_tokens(texts: pd.Series, tokenizer_json: str) -> pd.Series:
     return pd.Series([len(e) for e in encoded], index=present.index, dtype="Int32").reindex(texts.index)
 
 
-def _headings_only(chunk: str) -> bool:
-    return all(line.startswith("#") for line in chunk.split("\n") if line)
-
-
-def _chunks(text: str, tokenizer_json: str, max_tokens: int) -> list[str]:
-    """The splitter leaves a heading alone when the block below it does not fit as a whole: join the two again."""
-    room_for_headings = max_tokens // 16
-    chunks: list[str] = []
-    for chunk in _splitter(tokenizer_json, max_tokens - room_for_headings).chunks(text) or [text]:
-        joined = f"{chunks[-1]}\n\n{chunk}" if chunks and _headings_only(chunks[-1]) else ""
-        if joined and len(_tokenizer(tokenizer_json).encode(joined, add_special_tokens=False)) <= max_tokens:
-            chunks[-1] = joined
-        else:
-            chunks.append(chunk)
-    return chunks
+def count_with_control_tokens(texts: pd.Series, tokenizer_json: str) -> pd.DataFrame:
+    """`tokens`, as `count_tokens` counts them, and `control_tokens`, the names of those among them that the tokenizer
+    takes for control tokens (none in a text that was escaped)."""
+    names = control_tokens(tokenizer_json)
+    encoded = _tokenizer(tokenizer_json).encode_batch_fast(texts.tolist(), add_special_tokens=False)
+    found = [[names[i] for i in sorted(names.keys() & set(e.ids))] for e in encoded]
+    return pd.DataFrame({"tokens": [len(e) for e in encoded], "control_tokens": found}, index=texts.index)
 
 
 def split(text: pd.Series, tokenizer_json: str, max_tokens: int) -> pd.Series:
     """Chunks of each text as a list of (chunk, tokens), at least one, in order, none over `max_tokens` tokens.
 
-    Breaks at the highest Markdown boundary that fits: headings, blocks, paragraphs, then sentences and words.
+    Breaks between Markdown blocks where these fit (udfs/splitting.py); a text that fits is its own chunk, unchanged.
     """
-    chunks = [[] if v is None else _chunks(v, tokenizer_json, max_tokens) for v in text]
+    splitter = _splitter(tokenizer_json, max_tokens)
+    chunks = [[] if v is None else splitter.chunks(v) for v in text]
     tokens = iter(count_tokens(pd.Series(list(chain.from_iterable(chunks)), dtype=object), tokenizer_json))
     return pd.Series([[(c, next(tokens)) for c in cs] or None for cs in chunks], index=text.index, dtype=object)

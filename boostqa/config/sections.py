@@ -101,7 +101,7 @@ class Clean(Section):
     benchmarks: list[Source]
     min_question_characters: Positive = 15
     max_question_characters: Positive = 4000
-    max_repetition: Share = 0.4
+    max_repetition: Share | None = None  # of a question or solution; empty: what the seeds of its language show
     minhash: MinHash = MinHash()
     ngram_words: Positive = 13
     window_characters: Positive = 16

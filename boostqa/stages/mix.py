@@ -15,10 +15,11 @@ from boostqa.schemas import MIX
 from boostqa.stages.rejects import Rule, breaks_rule, reject_rows
 from boostqa.stages.wording import answer_line, question_with_options
 from boostqa.vocabulary import Cause
-from udfs.text import count_tokens
+from udfs.text import count_with_control_tokens
 
 OVER_BUDGET = Rule("over_budget", Cause.OVER_BUDGET)
-RULES = (OVER_BUDGET,)
+CONTROL_TOKENS = Rule("control_tokens", Cause.RULE)
+RULES = (CONTROL_TOKENS, OVER_BUDGET)
 CELL = ("discipline", "difficulty")
 SALT = "mix"
 # Hexadecimal digits of the hash that name a bucket: 65,536 buckets, whose sums fit one task at any size of the mix.
@@ -35,17 +36,18 @@ def _text() -> Column:
 
 
 def render(clean: DataFrame, tokenizer_json: str) -> DataFrame:
-    """CLEAN rows -> MIX columns without `shard`: `text` in plain text and its `tokens`, no special tokens added.
+    """CLEAN rows -> MIX columns without `shard`: `text` in plain text and its `tokens`, no special tokens added; and
+    `control_tokens`, an array of those that the tokenizer finds in the text.
 
     `tokenizer_json` is the content of the target model's tokenizer.json. Labels are Chinese for lang zh, else English.
     """
 
-    @F.pandas_udf("int")  # type: ignore[call-overload]
-    def tokens(texts: pd.Series) -> pd.Series:
-        return count_tokens(texts, tokenizer_json)
+    @F.pandas_udf("tokens int, control_tokens array<string>")  # type: ignore[call-overload]
+    def count(texts: pd.Series) -> pd.DataFrame:
+        return count_with_control_tokens(texts, tokenizer_json)
 
-    rendered = clean.withColumn("text", _text()).withColumn("tokens", tokens("text"))
-    return rendered.select(*(name for name in MIX.schema.names if name != "shard"))
+    rendered = clean.withColumn("text", _text()).withColumn("counted", count("text")).select("*", "counted.*")
+    return rendered.select(*(name for name in MIX.schema.names if name != "shard"), "control_tokens")
 
 
 def _cell_shares(budget: DataFrame, tokens: int) -> DataFrame:
@@ -85,12 +87,18 @@ def _with_filled(rows: DataFrame) -> DataFrame:
 
 
 def choose(rendered: DataFrame, budget: DataFrame, conf: Mix) -> tuple[DataFrame, DataFrame]:
-    """`render`'s rows and BUDGET -> (MIX rows of at most `conf.tokens` tokens, rejects `over_budget`).
+    """`render`'s rows and BUDGET -> (MIX rows of at most `conf.tokens` tokens, rejects).
 
+    Rules: `control_tokens` (the text would not be read as text; escaping leaves none, so a row that has one came past
+    it), `over_budget`.
     A cell's share is conf.tokens x its budget / all budgets; a cell without a budget has none. What the cells leave
     over is filled from all the rest in hash order.
     """
-    rows = _with_filled(_within_share(rendered, _cell_shares(budget, conf.tokens)))
+    clear, control = rendered.where(F.size("control_tokens") == 0), F.array_join("control_tokens", " ")
+    unclear = rendered.select(
+        "draft_id", F.when(control != "", breaks_rule(CONTROL_TOKENS, control)).alias("broken_rule")
+    )
+    rows = _with_filled(_within_share(clear, _cell_shares(budget, conf.tokens)))
     left_over = F.lit(conf.tokens) - F.col("all_taken")
     kept = F.col("in_share") | (F.col("filled") <= left_over)
     evidence = F.format_string(
@@ -101,4 +109,4 @@ def choose(rendered: DataFrame, budget: DataFrame, conf: Mix) -> tuple[DataFrame
     chosen = judged.where("broken_rule is null").select("draft_id")  # unique
     shard = F.pmod(F.xxhash64("draft_id"), F.lit(conf.shards)).cast("int")
     mixed = rendered.join(chosen, on="draft_id", how="inner").withColumn("shard", shard)
-    return mixed.select(*MIX.schema.names), reject_rows(judged, "mix", "draft_id")
+    return mixed.select(*MIX.schema.names), reject_rows(judged.unionByName(unclear), "mix", "draft_id")

@@ -6,6 +6,7 @@ rejected as `disputed`. The solution is then rewritten and dropped again if the 
 """
 
 import json
+from collections.abc import Iterable
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -39,10 +40,10 @@ def _question() -> Column:
     return question_with_options(F.col("question"), F.col("choices"))
 
 
-def _with_reply(rows: DataFrame) -> DataFrame:
+def _with_reply(rows: DataFrame, control_tokens: Iterable[str]) -> DataFrame:
     """Rows with `text` and `finish_reason` of a reply -> the same and `reply`: struct of solution, answer (null where the
     attempt failed, was truncated or broken, or left it blank), and broken (what is no text, null where nothing is)."""
-    read = with_fields(rows.select("*", F.struct("*").alias("row")))
+    read = with_fields(rows.select("*", F.struct("*").alias("row")), control_tokens)
     whole = (F.col("finish_reason") == FinishReason.STOP) & F.col("broken").isNull()
     reply = F.struct(F.when(whole, F.col("answer")).alias("answer"), "solution", "broken")
     return read.select("row.*", reply.alias("reply"))
@@ -69,16 +70,19 @@ def blind_requests(drafts: DataFrame, spec: ModelSpec, conf: Refine) -> DataFram
     return requests.drop("lang", "format", "question", "choices")
 
 
-def votes(drafts: DataFrame, requests: DataFrame, completions: DataFrame) -> DataFrame:
+def votes(
+    drafts: DataFrame, requests: DataFrame, completions: DataFrame, control_tokens: Iterable[str] = ()
+) -> DataFrame:
     """Grain: a draft. DRAFT columns, `refiner`, `attempts` (struct of attempt, answer, solution, broken, request_id), `blind`
     (those of them with an answer), `equal` and `leader` (udfs.answers.compare, by position in `blind`).
 
-    An attempt that failed, was truncated or is broken is no vote.
+    An attempt that failed, was truncated or is broken is no vote. `control_tokens` are those of the target tokenizer,
+    escaped in answers and solutions.
     """
     replies = requests.join(completions.select("request_id", "text", "finish_reason"), "request_id", "inner")
     attempt = F.struct("attempt", "reply.answer", "reply.solution", "reply.broken", "request_id")
     per_draft = (
-        _with_reply(replies)
+        _with_reply(replies, control_tokens)
         .groupBy("draft_id")
         .agg(F.array_sort(F.collect_list(attempt)).alias("attempts"), F.max("model").alias("refiner"))
     )
@@ -172,11 +176,17 @@ def rewrite_requests(decided: DataFrame, spec: ModelSpec, conf: Refine) -> DataF
     return requests.select("draft_id", *(c for c in requests.columns if c not in rows.columns))
 
 
-def finish(decided: DataFrame, requests: DataFrame, completions: DataFrame) -> DataFrame:
-    """Decided rows and their rewrites -> REFINED rows; a rewrite that fails or changes the answer is not used."""
+def finish(
+    decided: DataFrame, requests: DataFrame, completions: DataFrame, control_tokens: Iterable[str] = ()
+) -> DataFrame:
+    """Decided rows and their rewrites -> REFINED rows; a rewrite that fails or changes the answer is not used.
+
+    `control_tokens` are those of the target tokenizer, escaped in the rewrite.
+    """
     answered = completions.select(F.col("request_id").alias("rewrite_id"), "text", "finish_reason")
     replies = requests.select("draft_id", F.col("request_id").alias("rewrite_id")).join(answered, "rewrite_id", "inner")
-    rows = decided.join(_with_reply(replies).drop("text", "finish_reason"), "draft_id", "inner")
+    rewrites = _with_reply(replies, control_tokens).drop("text", "finish_reason")
+    rows = decided.join(rewrites, "draft_id", "inner")
     rows = rows.withColumns({"new_answer": F.col("reply.answer"), "new_solution": F.col("reply.solution")})
     compared = _compare(rows, F.array_compact(F.array("new_answer")))
     unchanged = compared.select("draft_id", F.get("equal", F.lit(0)).alias("unchanged"))

@@ -1,9 +1,12 @@
 """What a model's JSON reply says: its fields, with the LaTeX that JSON has damaged restored (udfs/latex.py)."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from boostqa.control_tokens import escaped
 from udfs import latex
 
 _SCHEMA = "question string, choices array<string>, solution string, answer string"
@@ -13,9 +16,10 @@ _TEXTS = ("question", "solution", "answer")
 _BLANK = " \t\n"
 
 
-def with_fields(rows: DataFrame) -> DataFrame:
+def with_fields(rows: DataFrame, control_tokens: Iterable[str]) -> DataFrame:
     """Rows with `text` (a reply) -> the same and question, choices, solution, answer (trimmed; a blank one but of choices is null) and
-    `broken`: what a field holds that is no text, as Python spells it; null where nothing is broken."""
+    `broken`: what a field holds that is no text, as Python spells it; null where nothing is broken. `control_tokens` are
+    those of the target tokenizer, escaped in every field."""
 
     @F.pandas_udf(latex.SCHEMA)  # type: ignore[call-overload]
     def restore(texts: pd.Series) -> pd.DataFrame:
@@ -25,7 +29,8 @@ def with_fields(rows: DataFrame) -> DataFrame:
     json = F.from_json(text, _SCHEMA, {"allowUnquotedControlChars": "true"})
     fields = F.concat(F.array(*(json[name] for name in _TEXTS)), F.coalesce(json["choices"], F.array()))
     restored = rows.withColumns({"has_choices": json["choices"].isNotNull(), "restored": restore(fields)})
-    texts = F.transform("restored.texts", lambda t: F.btrim(t, F.lit(_BLANK)))
+    tokens = tuple(control_tokens)
+    texts = F.transform("restored.texts", lambda t: escaped(F.btrim(t, F.lit(_BLANK)), tokens))
     choices = F.slice(texts, len(_TEXTS) + 1, F.greatest(F.size(texts) - len(_TEXTS), F.lit(0)))
     named: dict[str, Column] = {name: F.nullif(texts[i], F.lit("")) for i, name in enumerate(_TEXTS)}
     named |= {"choices": F.when(F.col("has_choices"), choices), "broken": F.col("restored.broken")}

@@ -11,13 +11,16 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from boostqa.config import Seed
+from boostqa.control_tokens import escaped, escaped_each
 from boostqa.matching_text import folded
+from boostqa.prose import words_for_passages
 from boostqa.schemas import SEED
 from boostqa.schemas.table import STRINGS
 from boostqa.stages.rejects import Check, Rule, breaks_rule, first_broken, reject_rows
 from boostqa.stages.wording import answer_line, lettered, separated
 from boostqa.vocabulary import Kind
 from udfs import text as text_udfs
+from udfs.control_tokens import control_tokens
 
 # No model was asked before a seed is dropped: no tokens are lost.
 MALFORMED = Rule("malformed", None)
@@ -123,8 +126,8 @@ def _with_record_verdict(rows: DataFrame, held_out: DataFrame, conf: Seed) -> Da
     """rows with `broken_by_record`: the first record rule that applies, null when none does."""
     asked = held_out.select("question", _comparable(F.col("question"), F.lit(None).cast(STRINGS)).alias("comparable"))
     probes = asked.groupBy("comparable").agg(F.min("question").alias("probe"))
-    comparable = _comparable(F.col("text"), F.col("choices"))
-    compared = rows.select("*", F.when(_is(Kind.QA), comparable).alias("comparable"))
+    comparable = F.when(_is(Kind.QA), _comparable(F.col("text"), F.col("choices")))
+    compared = rows.select("*", comparable.alias("comparable"), words_for_passages(F.col("text")).alias("prose"))
     joined = compared.join(F.broadcast(probes), on="comparable", how="left")  # unique on the right: grouped
     broken = first_broken(_record_checks(conf), _EVIDENCE_CHARACTERS)
     return joined.select(*rows.columns, broken.alias("broken_by_record"))
@@ -135,6 +138,11 @@ def _missing_field() -> Column:
     text_field = F.when(_is(Kind.QA), "question").otherwise("text")
     blank_option = F.exists("choices", lambda option: option == "")
     return F.when(F.col("text").isNull(), text_field).when(blank_option, "choices")
+
+
+def _lines(text: Column) -> Column:
+    """array<string>: the lines that are not blank."""
+    return F.filter(F.split(text, "\n"), lambda line: line.rlike(r"\S"))
 
 
 def _only_captions(lines: Column) -> Column:
@@ -161,10 +169,10 @@ def _repetition(lines: Column) -> Column:
 
 def _record_checks(conf: Seed) -> tuple[Check, ...]:
     """The rules of a record in order. Needs the columns of `_normalised` and `probe` (the equal probe item, or
-    null)."""
+    null) and `prose` (the text with a word for each formula, table or piece of code, which are symbols and repeat)."""
     text, licence, raw, probe = F.col("text"), F.col("licence"), F.col("raw"), F.col("probe")
-    lines = F.filter(F.split(text, "\n"), lambda line: line.rlike(r"\S"))
-    missing, symbol_ratio, repetition = _missing_field(), _symbol_ratio(text), _repetition(lines)
+    lines, prose = _lines(text), F.col("prose")
+    missing, symbol_ratio, repetition = _missing_field(), _symbol_ratio(prose), _repetition(_lines(prose))
     has_licence = F.coalesce(licence.rlike(r"\S"), F.lit(False))
     return (
         Check(MALFORMED, raw.isNotNull(), raw),
@@ -182,7 +190,13 @@ def _record_checks(conf: Seed) -> tuple[Check, ...]:
 
 
 def _chunks(rows: DataFrame, max_tokens: int, tokenizer_json: str) -> DataFrame:
-    """Fan-out: one row per chunk of a document that passed, one per QA item and per dropped record (text null)."""
+    """Fan-out: one row per chunk of a document that passed, one per QA item and per dropped record (text null).
+
+    Control tokens of the tokenizer are escaped before anything is split, counted or hashed.
+    """
+    tokens = control_tokens(tokenizer_json).values()
+    clear = {name: escaped(F.col(name), tokens) for name in ("title", "text", "answer")}
+    rows = rows.withColumns({**clear, "choices": escaped_each(F.col("choices"), tokens)})
 
     @F.pandas_udf("array<struct<text:string,tokens:int>>")  # type: ignore[call-overload]
     def split(text: pd.Series) -> pd.Series:

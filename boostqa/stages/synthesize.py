@@ -5,6 +5,8 @@ seeds. What may disappear: requests that failed, were truncated or cannot be par
 and (by conf) high_difficulty drafts measured below their aim.
 """
 
+from collections.abc import Iterable
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -15,7 +17,7 @@ from boostqa.config import Synthesize
 from boostqa.schemas import DRAFT, PLAN
 from boostqa.stages.rejects import Check, Rule, breaks_rule, first_broken, reject_rows
 from boostqa.stages.replies import with_fields
-from boostqa.stages.wording import TEXT, answer_shape, is_multiple_choice, json_constraint, lettered
+from boostqa.stages.wording import TEXT, answer_shape, bare_options, is_multiple_choice, json_constraint, lettered
 from boostqa.taxonomy import discipline_name
 from boostqa.vocabulary import DRAFT_LETTERS, UNUSABLE, Cause, FinishReason, Strategy
 
@@ -79,12 +81,12 @@ def requests(plan: DataFrame, seeds: DataFrame, spec: ModelSpec, conf: Synthesiz
     return parts[0].unionByName(parts[1]).drop("text")
 
 
-def _with_fields(requests: DataFrame, completions: DataFrame) -> DataFrame:
+def _with_fields(requests: DataFrame, completions: DataFrame, control_tokens: Iterable[str]) -> DataFrame:
     """PLAN columns, request_id, generator, `text`, `finish_reason`, `error`, and what replies.with_fields reads."""
     answers = completions.select("request_id", "text", "finish_reason", "error")
     rows = requests.select(*PLAN.schema.names, "request_id", F.col("model").alias("generator"))
-    rows = with_fields(rows.join(answers, "request_id", "inner"))
-    return rows.withColumn("choices", F.when(is_multiple_choice(), F.col("choices")))
+    rows = with_fields(rows.join(answers, "request_id", "inner"), control_tokens)
+    return rows.withColumn("choices", F.when(is_multiple_choice(), bare_options(F.col("choices"))))
 
 
 def _draft_checks() -> tuple[Check, ...]:
@@ -108,13 +110,16 @@ def _draft_checks() -> tuple[Check, ...]:
     )
 
 
-def parse(requests: DataFrame, completions: DataFrame) -> tuple[DataFrame, DataFrame]:
+def parse(
+    requests: DataFrame, completions: DataFrame, control_tokens: Iterable[str] = ()
+) -> tuple[DataFrame, DataFrame]:
     """Requests and the ledger (unique by request_id) -> (DRAFT columns without difficulty, rejects).
 
+    `control_tokens` are those of the target tokenizer, escaped in what a draft says.
     Rules, key plan_id, the first that applies: `generation_failed`, `truncated`, `empty`, `broken_text`, `refusal`,
     `unparsable`, `choices_invalid`.
     """
-    rows = _with_fields(requests, completions).withColumns(
+    rows = _with_fields(requests, completions, control_tokens).withColumns(
         {
             "broken_rule": first_broken(_draft_checks()),
             "draft_id": F.sha2(F.concat_ws("|", "plan_id", "request_id"), 256),

@@ -45,7 +45,7 @@ REJECTED = (
     ("refine", "disputed", "dispute"),
     ("clean", "near_duplicate", "duplicate"),
     ("clean", "contaminated", "contamination"),
-    ("clean", "chat_tokens", "rule"),
+    ("clean", "chat_turn", "rule"),
     ("mix", "over_budget", "over_budget"),
 )
 

@@ -64,6 +64,15 @@ def test_mix_over_the_total_keeps_each_cell_to_its_share_whatever_the_row_order(
     assert chosen(spark, tokenizer_json, items[::-1], budgets, tokens=24, shards=3) == (kept, rejects)
 
 
+def test_mix_text_with_a_control_token_is_rejected_and_takes_no_share(spark, tokenizer_json):
+    tokenizer = Tokenizer.from_str(tokenizer_json)
+    tokenizer.add_special_tokens(["</s>"])
+    items = [item("marked", question="What is </s> in HTML?"), item("escaped", question="What is <\u2060/s> in HTML?")]
+    kept, rejects = chosen(spark, tokenizer.to_str(), items, [cell("0541", "H4", 100)], tokens=20, shards=1)
+    assert [r["draft_id"] for r in kept] == ["escaped"]
+    assert [(r["key"], r["rule"], r["evidence"]) for r in rejects] == [("marked", "control_tokens", "</s>")]
+
+
 def test_mix_short_cell_leaves_its_tokens_to_the_rest_including_cells_without_budget(spark, tokenizer_json):
     items = [item("h4"), *(item(f"other-{i}", discipline="0222") for i in range(4))]
     kept, rejects = chosen(spark, tokenizer_json, items, [cell("0541", "H4", 100)], tokens=20, shards=1)

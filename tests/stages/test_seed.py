@@ -83,13 +83,49 @@ def test_seeds_question_that_carries_its_own_data_is_kept(staged):
     assert rejects == [] and [r.question for r in kept] == questions
 
 
+def test_seeds_tables_matrices_and_sums_are_neither_symbols_nor_repetition(staged):
+    rows = "\n".join(f"| {a} | {b} | {'T' if a == b else 'F'} |" for a in "TF" for b in "TF")
+    questions = [
+        f"Which connective?\n\n| p | q | ? |\n| --- | --- | --- |\n{rows}",
+        "Find the rank of\n0 0 0 0\n0 0 0 0\n0 0 0 0\n0 0 0 0",
+        r"Find $$\begin{pmatrix} 1 & 0 & 0 \\ 0 & 1 & 0 \\ 0 & 0 & 1 \end{pmatrix}^{-1}$$",
+        "Divide:\n10011 ) 11010110110000\n        10011\n        -----\n        10011\n        10011\n        -----",
+        "What does it print?\n```c\nx++;\nx++;\nx++;\nx++;\n```",
+    ]
+    kept, rejects = staged(*({"question": q} for q in questions))
+    assert rejects == [] and [r.question for r in kept] == questions
+
+
+def test_seeds_control_tokens_of_the_target_tokenizer_are_escaped(spark, word_tokenizer):
+    tokenizer = Tokenizer.from_str(word_tokenizer)
+    tokenizer.add_special_tokens(["</s>", "<filename>"])
+    given = {"title": "<filename>", "choices": ["</s>", "</b>"], "answer": "</s>", "lang": "en", "licence": "MIT"}
+    record = (
+        dict.fromkeys(RECORD.schema.names)
+        | {"source": "s", "file": "f", "line": 1, "kind": "qa", "doc_id": "d"}
+        | given
+    )
+    record["question"] = "Which tag ends <s> of HTML, </s> or </b>?"
+    records = spark.createDataFrame([record], RECORD.schema)
+    held_out = spark.createDataFrame([], "question string")
+    (row,) = seed.judged(records, held_out, CONF, tokenizer.to_str()).collect()
+    assert row.broken_rule is None and (row.title, row.answer, row.choices[0]) == (
+        "<\u2060filename>",
+        "<\u2060/s>",
+        "<\u2060/s>",
+    )
+    assert row.question == "Which tag ends <s> of HTML, <\u2060/s> or </b>?"
+    assert row.text == f"{row.question}\nA. <\u2060/s>\nB. </b>\nAnswer: <\u2060/s>"
+    assert not {1, 2} & set(tokenizer.encode(row.text).ids)
+
+
 def test_seeds_document_is_split_within_the_token_limit(staged):
     kept, rejects = staged(
         {"text": f"{PROSE}\r\n\r\n# Too\n\nok.", "title": "⼀", "doc_id": None, "lang": "en-GB", "answer": "unused"}
     )
     assert [(r.chunk, r.text, r.tokens) for r in kept] == [
-        (0, "A lever is a rigid bar that turns about a fixed point", 12),
-        (1, ".\n\n# Too\n\nok.", 5),
+        (0, "A lever is a rigid bar that", 7),
+        (1, "turns about a fixed point.\n\n# Too\n\nok.", 10),
     ]
     assert {(r.doc_id, r.title, r.lang, r.question, r.answer) for r in kept} == {("f:1", "一", "en", None, None)}
     assert rejects == []

@@ -91,6 +91,20 @@ def test_synthesize_question_about_being_sorry_is_no_refusal(spark):
     assert (drafts.count(), rejects.count()) == (1, 0)
 
 
+def test_synthesize_control_tokens_are_escaped_however_json_writes_them(spark):
+    rows = asked(spark, "multiple_choice")
+    text = CHOICE.replace("2 + 2?", "What ends <s>?").replace('"3"', r'"<\/s>"').replace("Add.", r"\u003c/s>")
+    drafts, _ = synthesize.parse(rows, ledger(spark, [(rows.first()["request_id"], text, "stop", None)]), ["</s>"])
+    [row] = drafts.collect()
+    assert (row["question"], row["choices"][0], row["solution"]) == ("What ends <s>?", "<\u2060/s>", "<\u2060/s>")
+
+
+def test_refine_control_tokens_are_escaped_and_agree_with_an_escaped_draft(refined):
+    row = refined[0]["control token"]
+    assert (row["status"], row["votes"], row["rewrite"]) == ("agreed", 2, "rewritten")
+    assert (row["answer"], row["solution"]) == ("<\u2060/s>", "It is <\u2060/s>.")
+
+
 def test_synthesize_good_completions_become_drafts_with_measured_difficulty(spark):
     rows = asked(spark, "multiple_choice", "short_answer")
     ids = {r["format"]: r["request_id"] for r in rows.collect()}
@@ -149,6 +163,7 @@ CASES = {
     "restored": Case(
         r"\frac{1}{2}", ["\frac{1}{2}", "$\frac12$", "1"], rewrite={"solution": "$\theta$", "answer": "0.5"}
     ),
+    "control token": Case("<\u2060/s>", ["</s>", "</s>", None], rewrite={"solution": "It is </s>.", "answer": "</s>"}),
     "letters": Case("B", ["B", "B", "A"], rewrite={"solution": "Count.", "answer": "B"}, choices=["3", "4", "5", "6"]),
 }
 
@@ -170,7 +185,7 @@ def refined(spark):
         answer = CASES[r["draft_id"]].blind[r["attempt"]]
         text = json.dumps({"solution": f"way {r['attempt']}", "answer": answer}) if answer else '{"solu'
         replies.append((r["request_id"], text, "stop" if answer else "length", None))
-    votes = refine.votes(drafts, blind, ledger(spark, replies)).cache()
+    votes = refine.votes(drafts, blind, ledger(spark, replies), ["</s>"]).cache()
     judgements = refine.judge_requests(votes, SPEC).cache()
     words = [(r["request_id"], CASES[r["draft_id"]].judge[r["position"]], "stop", None) for r in judgements.collect()]
     decided, rejects = refine.decide(votes, judgements, ledger(spark, words))
@@ -180,7 +195,7 @@ def refined(spark):
     for r in rewrites.collect():
         rewrite = CASES[r["draft_id"]].rewrite
         texts.append((r["request_id"], json.dumps(rewrite) if rewrite else "", "stop", None))
-    kept = refine.finish(decided, rewrites, ledger(spark, texts))
+    kept = refine.finish(decided, rewrites, ledger(spark, texts), ["</s>"])
     assert kept.columns == REFINED.schema.names
     return {r["draft_id"]: r for r in kept.collect()}, {r["key"]: r for r in rejects.collect()}
 
