@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 _FOOTERS_AT_ONCE = 8
-_NO_FRACTION, _NO_INTEGER = "decimal(38,18)", "decimal(38,37)"  # hold the 17 digits of a double from 1, and below it
+_FROM_ONE, _BELOW_ONE = "decimal(38,18)", "decimal(38,37)"  # they hold the 17 digits of a double
 
 
 def parquet_parts(spark: SparkSession, path: str) -> list[DataFrame]:
@@ -46,12 +46,11 @@ def as_text(value: Column, kind: T.DataType) -> Column:
     if not isinstance(kind, T.DoubleType | T.FloatType):
         return value.cast("string")
     size, text = F.abs(value), value.cast("string")
-    fixed = F.when((size >= 1) & (size < 1e20), text.try_cast(_NO_FRACTION)).when(
-        (size < 1) & (size >= 1e-20), text.try_cast(_NO_INTEGER).cast("string")
+    fixed = F.when((size >= 1) & (size < 1e20), text.try_cast(_FROM_ONE).cast("string")).when(
+        (size < 1) & (size >= 1e-20), text.try_cast(_BELOW_ONE).cast("string")
     )
-    plain = F.regexp_replace(fixed.cast("string"), r"(\.\d+?)0+$", "$1")
-    exponent = text.contains("E")
-    return F.when(~F.isnan(value) & (size != float("inf")), F.when(exponent, F.coalesce(plain, text)).otherwise(text))
+    plain = F.when(text.contains("E"), F.regexp_replace(fixed, r"(\.\d+?)0+$", "$1"))
+    return F.when(~F.isnan(value) & (size != float("inf")), F.coalesce(plain, text))
 
 
 def _texts(value: Column, kind: T.DataType) -> Column:

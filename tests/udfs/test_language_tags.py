@@ -12,7 +12,7 @@ from udfs.language_tags import language
         (["tl"], "tl"),  # as the identifier calls it
         (["arb_Arab"], "ar"),
         (["nb", "nob"], "nb"),
-        (["yue", "zh-yue"], "yue"),
+        (["yue", "yue_Hant"], "yue"),
         (["nan_Hant"], "nan"),
         (["", "und", "und_Latn", "mul", "zxx", "mis", "xx", "unk", "nan", "unknown", "N/A", "None", "*"], None),
         (["python", "en,zh", '["en", "zh"]', "x-klingon"], None),

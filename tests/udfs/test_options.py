@@ -10,7 +10,7 @@ CITIES = ["Rome", "Paris", "London", "Bern"]
     ("written", "texts", "labels"),
     [
         ('["a", "b"]', ["a", "b"], None),
-        ('[1.10, 12345678901234567890, true, null]', ["1.10", "12345678901234567890", "true", ""], None),
+        ("[1.10, 12345678901234567890, true, null]", ["1.10", "12345678901234567890", "true", ""], None),
         ('[{"label": "A", "text": "a"}, {"label": "B", "text": "b"}]', ["a", "b"], ["A", "B"]),
         ('[{"id": 1, "value": "a"}, {"id": 2, "value": "b"}]', ["a", "b"], ["1", "2"]),
         ('[{"key": "A", "value": "a", "why": "x"}, {"key": "B", "value": null}]', ["a", ""], ["A", "B"]),
