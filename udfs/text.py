@@ -52,18 +52,18 @@ def normalise(text: pd.Series) -> pd.Series:
 
 
 @lru_cache(maxsize=4)
-def _identifier(languages: tuple[str, ...]) -> LanguageIdentifier:
+def _identifier(languages: tuple[str, ...]) -> LanguageIdentifier | None:
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
-    identifier.set_languages(languages)
-    return identifier
+    known = [language for language in languages if language in identifier.labels]
+    identifier.set_languages(known)
+    return identifier if known else None
 
 
 def identify_language(text: pd.Series, languages: tuple[str, ...]) -> pd.Series:
-    """The most likely of `languages` (ISO 639-1) for each text; it cannot say "none of them".
-
-    Raises ValueError for a language that py3langid does not know.
-    """
-    return text.map(lambda v: None if v is None else _identifier(languages).classify(v[:_LANGUAGE_CHARACTERS])[0])
+    """The most likely of `languages` (ISO 639-1) for each text; it cannot say "none of them", nor a language that
+    py3langid does not know: null where it knows none."""
+    identifier = _identifier(languages)
+    return text.map(lambda v: identifier.classify(v[:_LANGUAGE_CHARACTERS])[0] if identifier and v else None)
 
 
 @lru_cache(maxsize=2)

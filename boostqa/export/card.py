@@ -45,7 +45,8 @@ def _front(manifest: dict[str, Any]) -> str:
     """The card's metadata, as dataset hubs read it."""
     by = manifest["tokens_by"]
     files = sorted({f"{s['format']}/*" for s in manifest["shards"]}, reverse=True)[:1]  # parquet where there is one
-    lines = ["---", "license:", *(f"- {name.lower()}" for name in by["licence"])]
+    licences = sorted({name.lower() for joined in by["licence"] for name in joined.split(" AND ")})
+    lines = ["---", "license:", *(f"- {name}" for name in licences)]
     lines += ["language:", *(f"- {name}" for name in by["lang"]), "tags:", "- synthetic"]
     lines += ["configs:", "- config_name: default", *(f'  data_files: "{name}"' for name in files), "---"]
     return "\n".join(lines)

@@ -8,6 +8,7 @@ queries cost no more than caching a table of long texts, so nothing is persisted
 """
 
 import logging
+import re
 from collections.abc import Iterable
 from copy import copy
 from pathlib import Path
@@ -73,12 +74,13 @@ def _item(low: int = 1, high: int | None = None) -> list[Expectation]:
 
 def value_expectations(seed: Seed, clean: Clean) -> dict[str, list[Expectation]]:
     """What each table's values must be, beyond what follows from the contract."""
+    one = "|".join(map(re.escape, seed.licences))
     return {
         "seed": [
             _matches("seed_id", SHA256),
             _one_of("kind", Kind),
             _one_of("lang", seed.languages),
-            _one_of("licence", seed.licences),
+            _matches("licence", f"^(?:{one})(?: AND (?:{one}))*$"),
             _between("tokens", 1),
         ],
         "annotation": [

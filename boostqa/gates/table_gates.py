@@ -57,7 +57,8 @@ def table_gates(frames: dict[str, DataFrame], gate: Gate, seed: Seed) -> dict[st
     duplicates = _rejected(reject, "clean", EXACT_DUPLICATE, NEAR_DUPLICATE)
     truncated = _rejected(reject, "synthesize", TRUNCATED, key="plan_id")
     unexplained = TableGate("unexplained", F.col("explained").isNull(), "at most", 0, "rows")
-    hard, other_licence = F.col("difficulty").isin(*HIGH_GRADES), ~F.col("licence").isin(seed.licences)
+    hard = F.col("difficulty").isin(*HIGH_GRADES)
+    other_licence = F.exists(F.split("licence", " AND "), lambda name: ~name.isin(seed.licences))
     other_language = ~F.col("lang").isin(seed.languages)
     return {
         "plan": (

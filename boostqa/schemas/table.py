@@ -41,8 +41,10 @@ class Table:
         return [c.name for c in self.columns if not c.metadata["volatile"]]
 
 
-LANG = column("lang", STRING, "ISO 639-1 language code")
-LICENCE = column("licence", STRING, "licence identifier, as on the allow-list of the conf")
+LANG = column("lang", STRING, "ISO 639-1 language code, ISO 639-3 where there is none")
+LICENCE = column(
+    "licence", STRING, "SPDX licence used, of the conf's list; several that hold together are joined by AND"
+)
 ATTRIBUTION = column("attribution", STRING, "attribution text the licence asks for", null=True)
 SOURCE = column("source", STRING, "name of the source section in the conf")
 QUESTION = column("question", STRING, "question text, self-contained")

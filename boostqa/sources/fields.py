@@ -11,7 +11,10 @@ from pyspark.sql import types as T
 
 from boostqa.config import Source
 from boostqa.errors import ConfigError
-from boostqa.schemas.table import STRINGS
+from boostqa.sources.table_files import as_text
+from udfs import json_lines
+
+_STRICT = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false"}
 
 
 def check_mapping(source: Source, known: list[str], required: str, where: str) -> None:
@@ -75,27 +78,42 @@ def json_record(source: Source) -> Column:
         reduce(lambda node, p: node.setdefault(p, {}), parents, tree)[leaf] = ours
 
     def struct(node: dict[str, Any]) -> T.StructType:
-        kinds = {n: struct(v) if isinstance(v, dict) else _spark_type(v) for n, v in node.items()}
+        kinds = {n: struct(v) if isinstance(v, dict) else T.StringType() for n, v in node.items()}
         return T.StructType([T.StructField(n, kind) for n, kind in kinds.items()])
 
     schema = T.StructType([T.StructField("record", struct(tree)), T.StructField("malformed", T.StringType())])
+    exact = F.pandas_udf(json_lines.exact, "string")  # type: ignore[call-overload]
+    value = F.coalesce(exact(F.when(F.col("value").rlike(json_lines.MAY_CHANGE), F.col("value"))), "value")
     # Wrapped in an object, text after the line's own object is malformed too; Spark would drop it unsaid.
-    line = F.concat(F.lit('{"record":'), "value", F.lit("}"))
-    parsed = F.from_json(line, schema, {"columnNameOfCorruptRecord": "malformed", "allowSingleQuotes": "false"})
+    line = F.concat(F.lit('{"record":'), value, F.lit("}"))
+    parsed = F.from_json(line, schema, _STRICT | {"columnNameOfCorruptRecord": "malformed"})
     return F.when(parsed["malformed"].isNull(), parsed["record"])
 
 
-def _spark_type(column: str) -> T.DataType:
-    return T.ArrayType(T.StringType()) if column == "choices" else T.StringType()
+def field_type(schema: T.StructType, field: str) -> T.DataType | None:
+    """The type of a dotted field; None where the schema has none."""
+    kind: T.DataType | None = schema
+    for name in field.split("."):
+        kind = next((f.dataType for f in kind if f.name == name), None) if isinstance(kind, T.StructType) else None
+    return kind
 
 
-def field_value(field: str, column: str) -> Column:
-    """The value of a dotted field as our column: a string, or the options as strings (a null option is blank)."""
+def field_text(schema: T.StructType, field: str) -> Column:
+    """The value of a dotted field as text (table_files.as_text); null where the schema has none."""
     root, *inner = field.split(".")
-    value = reduce(lambda c, name: c.getField(name), inner, F.col(f"`{root}`")).cast(_spark_type(column))
-    return F.transform(value, lambda option: F.coalesce(option, F.lit(""))) if column == "choices" else value
+    kind = field_type(schema, field)
+    if kind is None:
+        return F.lit(None).cast("string")
+    return as_text(reduce(lambda c, name: c.getField(name), inner, F.col(f"`{root}`")), kind)
 
 
-def missing_field(column: str) -> Column:
-    """What a column is that nothing is mapped to."""
-    return F.lit(None).cast(STRINGS if column == "choices" else "string")
+def no_object(schema: T.StructType, source: Source) -> Column:
+    """What a typed row has in place of an object that the mapping looks into, as "field: value"; null where nothing."""
+    parents = sorted(
+        {field.rsplit(".", n)[0] for field in source.fields.values() for n in range(1, field.count(".") + 1)}
+    )
+    values = [p for p in parents if not isinstance(field_type(schema, p), T.StructType | None)]
+    return F.coalesce(
+        *(F.concat(F.lit(f"{p} is not an object: "), field_text(schema, p)) for p in values),
+        F.lit(None).cast("string"),
+    )

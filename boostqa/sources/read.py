@@ -4,6 +4,10 @@ Grain: one row per record of a file; key (source, file, line). A malformed JSON 
 line disappears but counts in the numbering. Small eager reads hold the conf against the files; the rest is lazy.
 """
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import reduce
 from typing import Any
 
 from py4j.protocol import Py4JError
@@ -13,19 +17,22 @@ from pyspark.sql import functions as F
 
 from boostqa.config import Source
 from boostqa.errors import ConfigError
+from boostqa.languages import LANGUAGES, language_of
 from boostqa.schemas.table import STRINGS
+from boostqa.sources.answers import with_answers, with_options
 from boostqa.sources.fields import (
     check_json_fields,
     check_mapping,
     check_present,
     field_names,
+    field_text,
     field_tree,
-    field_value,
     json_record,
-    missing_field,
+    no_object,
 )  # fmt: skip
 from boostqa.sources.line_numbers import file_name, numbered
 from boostqa.sources.record import RECORD
+from boostqa.sources.table_files import parquet_parts
 from boostqa.vocabulary import Kind
 from udfs import text as text_udfs
 
@@ -33,10 +40,11 @@ from udfs import text as text_udfs
 _READERS: dict[str, tuple[str, dict[str, Any]]] = {
     "jsonl": ("text", {"lineSep": "\n"}),
     "text": ("text", {"wholetext": True, "recursiveFileLookup": True, "pathGlobFilter": "*.{md,txt}"}),
-    "parquet": ("parquet", {}),
+    "parquet": ("parquet", {}),  # by table_files.parquet_parts
     "delta": ("delta", {}),
 }
-_RECORD_FIELDS = [n for n in RECORD.schema.names if n not in ("source", "file", "line", "raw", "kind")]
+_UNREAD = "unread_answer"
+_RECORD_FIELDS = [n for n in RECORD.schema.names if n not in ("source", "file", "line", "raw", "kind", _UNREAD)]
 _ITEM_FIELDS = ["id", "subject", "question", "choices", "answer", "lang", "discipline", "difficulty"]
 _SHOWN = 300  # characters of a bad line or a foreign error message that are kept
 
@@ -61,7 +69,7 @@ def read_records(spark: SparkSession, source: Source) -> DataFrame:
         F.lit(source.name).alias("source"),
         *("file", "line", "raw"),
         F.lit(source.kind).alias("kind"),
-        *("doc_id", "title", "text", "question", "choices", "answer"),
+        *("doc_id", "title", "text", "question", "choices", "answer", _UNREAD),
         default("lang", source.lang),
         default("licence", source.licence),
         default("attribution", source.attribution),
@@ -71,8 +79,9 @@ def read_records(spark: SparkSession, source: Source) -> DataFrame:
 def read_items(spark: SparkSession, source: Source) -> DataFrame:
     """Benchmark or probe items: benchmark, item_id, subject, question, choices, answer, lang, discipline, difficulty.
 
-    question, choices and answer are normalised as seeds are. item_id is file:line where `id` is not mapped, lang falls
-    back to `source.lang`, other columns that are not mapped are null.
+    question, choices and answer are normalised as seeds are; an answer that means no option stays as it is written.
+    item_id is file:line where `id` is not mapped; lang is identified where neither the item nor `source.lang` names one;
+    other columns that are not mapped are null.
     Raises ConfigError as read_records does, and for the first malformed line or item without a question: a benchmark
     with holes would hide leaks.
     """
@@ -82,7 +91,7 @@ def read_items(spark: SparkSession, source: Source) -> DataFrame:
     rows = _mapped(spark, source, _ITEM_FIELDS, "question", where)
     without_question = rows.where(~F.coalesce(F.col("question").rlike(r"\S"), F.lit(False)))
     if hole := without_question.orderBy("file", "line").first():
-        got = f"not a JSON object with the mapped fields: {hole.raw}" if hole.raw else "no question"
+        got = f"not an object with the mapped fields: {hole.raw}" if hole.raw else "no question"
         raise ConfigError(f"{where}: {hole.file}:{hole.line}: {got}\n  fix: correct or remove the line")
     normalise = F.pandas_udf(text_udfs.normalise, "string")  # type: ignore[call-overload]
     normalise_each = F.pandas_udf(text_udfs.normalise, STRINGS)  # type: ignore[call-overload]
@@ -92,10 +101,15 @@ def read_items(spark: SparkSession, source: Source) -> DataFrame:
         "subject",
         normalise("question").alias("question"),
         normalise_each("choices").alias("choices"),
-        normalise("answer").alias("answer"),
-        F.coalesce("lang", F.lit(source.lang)).alias("lang"),
+        normalise(F.coalesce("answer", _UNREAD)).alias("answer"),
+        language_of(F.coalesce("lang", F.lit(source.lang)), F.col("question"), LANGUAGES).alias("lang"),
         *("discipline", "difficulty"),
     )
+
+
+def _nothing(column: str) -> Column:
+    """What a column is that nothing is mapped to."""
+    return F.lit(None).cast(STRINGS if column == "choices" else "string")
 
 
 def _limited(rows: DataFrame, key: str, limit: int | None) -> DataFrame:
@@ -106,19 +120,31 @@ def _limited(rows: DataFrame, key: str, limit: int | None) -> DataFrame:
     return taken.unionByName(rows.where(F.col("raw").isNotNull()))
 
 
-def _load(spark: SparkSession, source: Source, where: str) -> DataFrame:
-    kind, options = _READERS[source.format]
+@contextmanager
+def _readable(source: Source, where: str) -> Iterator[None]:
+    """What Spark says while it reads, as ConfigError."""
     try:
-        df = spark.read.format(kind).options(**options).load(source.path)
-        empty = (df.where(F.col("value").rlike(r"\S")) if source.format == "jsonl" else df).isEmpty()
+        yield
     except (PySparkException, Py4JError) as error:
         if "PATH_NOT_FOUND" in str(error):
             raise ConfigError(f"{where}.path: {source.path} does not exist or matches nothing; correct it") from None
-        reason = " ".join(str(error).split())[:_SHOWN]
+        causes = re.findall(r"^Caused by: (?:[\w.$]+: )?(.+)$", str(error), re.MULTILINE)  # the last one names the file
+        reason = " ".join((causes or [str(error)])[-1].split())[:_SHOWN]
         raise ConfigError(f"{where}.path: {source.path} cannot be read as {source.format}: {reason}") from error
-    if empty:
-        raise ConfigError(f"{where}.path: {source.path} has no records in format {source.format}")
-    return df
+
+
+def _load(spark: SparkSession, source: Source, where: str) -> list[DataFrame]:
+    """The rows of the source as Spark reads them, in parts of one schema each."""
+    kind, options = _READERS[source.format]
+    with _readable(source, where):
+        if kind == "parquet":
+            parts = parquet_parts(spark, source.path)
+        else:
+            parts = [spark.read.format(kind).options(**options).load(source.path)]
+        filled = [df.where(F.col("value").rlike(r"\S")) if source.format == "jsonl" else df for df in parts]
+        if all(df.isEmpty() for df in filled):
+            raise ConfigError(f"{where}.path: {source.path} has no records in format {source.format}")
+    return parts
 
 
 def _texts(spark: SparkSession, source: Source, where: str) -> DataFrame:
@@ -131,29 +157,47 @@ def _texts(spark: SparkSession, source: Source, where: str) -> DataFrame:
         "title": F.nullif(heading, F.lit("")),
         "text": F.col("value"),
     }
-    return _load(spark, source, where).select(
+    [df] = _load(spark, source, where)
+    return df.select(
         file_name(F.col("_metadata.file_path")).alias("file"),
         F.lit(1).cast("long").alias("line"),
         F.lit(None).cast("string").alias("raw"),
-        *(known.get(c, missing_field(c)).alias(c) for c in _RECORD_FIELDS),
+        *(known.get(c, _nothing(c)).alias(c) for c in [*_RECORD_FIELDS, _UNREAD]),
     )
 
 
 def _mapped(spark: SparkSession, source: Source, columns: list[str], required: str, where: str) -> DataFrame:
-    """file, line, raw and `columns`: strings, choices a list of strings, null where `source.fields` maps nothing."""
+    """file, line, raw, unread_answer and `columns`: strings, choices a list of strings, null where `source.fields` maps
+    nothing or the record is malformed."""
     check_mapping(source, columns, required, where)
-    df = _load(spark, source, where)
-    if source.format == "jsonl":
-        check_json_fields(df, source, where)
-        lines = numbered(df, {"value": F.col("value")}).where(F.col("value").rlike(r"\S"))
-        rows = lines.select("file", "line", "value", json_record(source).alias("record")).select(
-            *("file", "line", "record"),
-            F.when(F.col("record").isNull(), F.left("value", F.lit(_SHOWN))).alias("raw"),
-        )
-        values = {c: field_value(f"record.{field}", c) for c, field in source.fields.items()}
-    else:
-        check_present(field_names(field_tree(df.schema)), source, where)
-        rows = numbered(df, {c: field_value(field, c) for c, field in source.fields.items()})
-        rows = rows.select("*", F.lit(None).cast("string").alias("raw"))
-        values = {c: F.col(c) for c in source.fields}
-    return rows.select("file", "line", "raw", *(values.get(c, missing_field(c)).alias(c) for c in columns))
+    with _readable(source, where):
+        rows = (_json_rows if source.format == "jsonl" else _typed_rows)(_load(spark, source, where), source, where)
+        if "choices" in source.fields:
+            rows = with_options(rows)
+            if "answer" in source.fields:
+                rows = with_answers(rows, source, where)
+    sound = F.col("raw").isNull()
+    values = {c: F.when(sound, F.col(c)).alias(c) for c in rows.columns}
+    return rows.select("file", "line", "raw", *(values.get(c, _nothing(c).alias(c)) for c in [*columns, _UNREAD]))
+
+
+def _json_rows(parts: list[DataFrame], source: Source, where: str) -> DataFrame:
+    """file, line, raw and the mapped columns as text, options and lists as JSON."""
+    [df] = parts
+    check_json_fields(df, source, where)
+    lines = numbered(df, {"value": F.col("value")}).where(F.col("value").rlike(r"\S"))
+    read = lines.withColumn("record", json_record(source))
+    fields = {c: F.col("record." + ".".join(f"`{n}`" for n in f.split("."))) for c, f in source.fields.items()}
+    malformed = F.when(F.col("record").isNull(), F.left("value", F.lit(_SHOWN)))
+    return read.select("file", "line", malformed.alias("raw"), *(v.alias(c) for c, v in fields.items()))
+
+
+def _typed_rows(parts: list[DataFrame], source: Source, where: str) -> DataFrame:
+    """As _json_rows, of Parquet or Delta."""
+    check_present({name for df in parts for name in field_names(field_tree(df.schema))}, source, where)
+
+    def rows(df: DataFrame) -> DataFrame:
+        values = {c: field_text(df.schema, field) for c, field in source.fields.items()}
+        return numbered(df, {"raw": F.left(no_object(df.schema, source), F.lit(_SHOWN)), **values})
+
+    return reduce(DataFrame.unionByName, map(rows, parts))

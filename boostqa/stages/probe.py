@@ -24,17 +24,20 @@ Z = 1.959963984540054  # 97.5% quantile of the normal distribution: a 95% interv
 
 
 def usable(items: DataFrame) -> tuple[DataFrame, DataFrame]:
-    """Items [item_id, question, choices, answer, lang, discipline, difficulty, ...] -> (multiple choice, rejects)."""
-    options, answer = F.size("choices"), F.upper(F.trim("answer"))
-    position = F.when(F.length(answer) == 1, F.instr(F.lit(OPTION_LETTERS), answer)).otherwise(0)
-    lettered_answer = (position >= 1) & (position <= options)
-    valid = F.coalesce((options >= 2) & (options <= len(OPTION_LETTERS)) & lettered_answer, F.lit(False))
-    judged = items.withColumns({"answer": answer, "valid": valid})
-    seen = F.format_string(
-        "%s options, answer %s", F.coalesce(options, F.lit(0)).cast("string"), F.coalesce("answer", F.lit("null"))
+    """Items [item_id, question, choices, answer, lang, discipline, difficulty, ...] -> (multiple choice, rejects).
+
+    An answer is the letter of one option, as read_items gives it.
+    """
+    options, seen = F.size("choices"), F.coalesce("answer", F.lit("null"))
+    lettered_answer = F.array_contains(F.slice(F.array(*map(F.lit, OPTION_LETTERS)), 1, options), F.col("answer"))
+    valid = (options >= 2) & (options <= len(OPTION_LETTERS)) & lettered_answer
+    evidence = F.format_string(
+        f"%s options, answer %s; needed are 2 to {len(OPTION_LETTERS)} options and the letter, index or text of one",
+        *(F.coalesce(options, F.lit(0)), seen),
     )
-    judged = judged.withColumn("broken_rule", F.when(~F.col("valid"), breaks_rule(NOT_MULTIPLE_CHOICE, seen)))
-    return judged.where("valid").drop("valid", "broken_rule"), reject_rows(judged, "probe", "item_id")
+    broken = F.when(~F.coalesce(valid, F.lit(False)), breaks_rule(NOT_MULTIPLE_CHOICE, evidence))
+    judged = items.withColumn("broken_rule", broken)
+    return judged.where("broken_rule is null").drop("broken_rule"), reject_rows(judged, "probe", "item_id")
 
 
 def _space(lang: Column) -> Column:

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from boostqa.config import Seed
 from boostqa.control_tokens import escaped, escaped_each
+from boostqa.languages import language_of
 from boostqa.matching_text import folded
 from boostqa.prose import words_for_passages
 from boostqa.schemas import SEED
@@ -19,12 +20,14 @@ from boostqa.schemas.table import STRINGS
 from boostqa.stages.rejects import Check, Rule, breaks_rule, first_broken, reject_rows
 from boostqa.stages.wording import answer_line, lettered, separated
 from boostqa.vocabulary import Kind
+from udfs import licences
 from udfs import text as text_udfs
 from udfs.control_tokens import control_tokens
 
 # No model was asked before a seed is dropped: no tokens are lost.
 MALFORMED = Rule("malformed", None)
 MISSING_FIELD = Rule("missing_field", None)
+UNREAD_ANSWER = Rule("unread_answer", None)
 LICENCE_MISSING = Rule("licence_missing", None)
 LICENCE_NOT_ALLOWED = Rule("licence_not_allowed", None)
 FIGURE_ONLY = Rule("figure_only", None)
@@ -36,8 +39,8 @@ PROBE_ITEM = Rule("probe_item", None)
 DUPLICATE = Rule("duplicate", None)
 CONTAMINATED = Rule("contaminated", None)
 RULES = (
-    *(MALFORMED, MISSING_FIELD, LICENCE_MISSING, LICENCE_NOT_ALLOWED, FIGURE_ONLY, TOO_SHORT, SYMBOL_RATIO, REPETITION),
-    *(LANGUAGE, PROBE_ITEM, DUPLICATE, CONTAMINATED),
+    *(MALFORMED, MISSING_FIELD, UNREAD_ANSWER, LICENCE_MISSING, LICENCE_NOT_ALLOWED, FIGURE_ONLY, TOO_SHORT),
+    *(SYMBOL_RATIO, REPETITION, LANGUAGE, PROBE_ITEM, DUPLICATE, CONTAMINATED),
 )
 
 _DRAWING = "(?:figures?|diagrams?|graphs?|pictures?|images?|photo(?:graph)?s?|illustrations?|sketch(?:es)?|drawings?)"
@@ -63,6 +66,9 @@ _CAPTION = (
     r"(?i)^\s*(?:\[(?:figure|fig\.|image|图)[^\]]*\]|!\[.*\]\(.*\)|<img\b.*>|(?:figure|fig\.|图)\s*[\d.]+\s*[:：].*)$"
 )
 _EVIDENCE_CHARACTERS = 200
+_UNREAD_ANSWER = (
+    "answer `%s` is letter, index or text of none of the %s options; correct it or declare the source's `answers`"
+)
 
 
 def split_kept_and_rejected(rows: DataFrame) -> tuple[DataFrame, DataFrame]:
@@ -84,7 +90,7 @@ def judged(records: DataFrame, held_out: DataFrame, conf: Seed, tokenizer_json: 
     held_out: `question` of every probe item, normalised as read_items gives it. tokenizer_json: content of the target
     tokenizer's tokenizer.json. `split_kept_and_rejected` parts the rows, which the caller persists.
     """
-    ruled = _with_record_verdict(_normalised(records, conf.languages), held_out, conf)
+    ruled = _with_record_verdict(_normalised(records, conf), held_out, conf)
     return _with_chunk_verdict(_chunks(ruled, conf.max_tokens, tokenizer_json), conf.min_characters)
 
 
@@ -92,28 +98,28 @@ def _is(kind: Kind) -> Column:
     return F.col("kind") == kind
 
 
-def _normalised(records: DataFrame, languages: list[str]) -> DataFrame:
+def _normalised(records: DataFrame, conf: Seed) -> DataFrame:
     """records in one spelling, blank is null; `text` is the document or the question, other content of QA items only.
 
-    lang is the first subtag of the declared one, else identified.
+    lang is the declared one, else identified. `licence_used` is null where the licence does not permit the use.
     """
     normalise = F.pandas_udf(text_udfs.normalise, "string")  # type: ignore[call-overload]
     normalise_each = F.pandas_udf(text_udfs.normalise, STRINGS)  # type: ignore[call-overload]
 
     @F.pandas_udf("string")  # type: ignore[call-overload]
-    def identify(text: pd.Series) -> pd.Series:
-        return text_udfs.identify_language(text, tuple(languages))
+    def licence_used(licence: pd.Series) -> pd.Series:
+        return licences.licences_used(licence, tuple(conf.licences))
 
     text = F.when(_is(Kind.DOCUMENT), F.col("text")).when(_is(Kind.QA), F.col("question"))
-    declared = F.nullif(F.lower(F.regexp_extract("lang", "^[A-Za-z]+", 0)), F.lit(""))
     return records.select(
-        *("source", "file", "line", "raw", "kind", "licence", "attribution"),
+        *("source", "file", "line", "raw", "kind", "licence", "attribution", "unread_answer"),
+        licence_used("licence").alias("licence_used"),
         F.coalesce("doc_id", F.concat_ws(":", "file", "line")).alias("doc_id"),
         F.nullif(normalise("title"), F.lit("")).alias("title"),
         F.nullif(normalise(text), F.lit("")).alias("text"),
         normalise_each(F.when(_is(Kind.QA), F.col("choices"))).alias("choices"),
         F.nullif(normalise(F.when(_is(Kind.QA), F.col("answer"))), F.lit("")).alias("answer"),
-        F.coalesce(declared, identify(F.when(declared.isNull(), text))).alias("lang"),
+        language_of(F.col("lang"), text, tuple(conf.languages)).alias("lang"),
     )
 
 
@@ -130,7 +136,9 @@ def _with_record_verdict(rows: DataFrame, held_out: DataFrame, conf: Seed) -> Da
     compared = rows.select("*", comparable.alias("comparable"), words_for_passages(F.col("text")).alias("prose"))
     joined = compared.join(F.broadcast(probes), on="comparable", how="left")  # unique on the right: grouped
     broken = first_broken(_record_checks(conf), _EVIDENCE_CHARACTERS)
-    return joined.select(*rows.columns, broken.alias("broken_by_record"))
+    taken = F.coalesce("licence_used", "licence").alias("licence")
+    kept = [c for c in rows.columns if c not in ("licence", "licence_used", "unread_answer")]
+    return joined.select(*kept, taken, broken.alias("broken_by_record"))
 
 
 def _missing_field() -> Column:
@@ -171,20 +179,22 @@ def _record_checks(conf: Seed) -> tuple[Check, ...]:
     """The rules of a record in order. Needs the columns of `_normalised` and `probe` (the equal probe item, or
     null) and `prose` (the text with a word for each formula, table or piece of code, which are symbols and repeat)."""
     text, licence, raw, probe = F.col("text"), F.col("licence"), F.col("raw"), F.col("probe")
+    unread, allowed_language = F.col("unread_answer"), F.col("lang").isin(conf.languages)
     lines, prose = _lines(text), F.col("prose")
     missing, symbol_ratio, repetition = _missing_field(), _symbol_ratio(prose), _repetition(_lines(prose))
     has_licence = F.coalesce(licence.rlike(r"\S"), F.lit(False))
     return (
         Check(MALFORMED, raw.isNotNull(), raw),
         Check(MISSING_FIELD, missing.isNotNull(), missing),
+        Check(UNREAD_ANSWER, unread.isNotNull(), F.format_string(_UNREAD_ANSWER, unread, F.size("choices"))),
         Check(LICENCE_MISSING, ~has_licence, F.lit("no licence")),
-        Check(LICENCE_NOT_ALLOWED, ~licence.isin(conf.licences), licence),
+        Check(LICENCE_NOT_ALLOWED, F.col("licence_used").isNull(), licence),
         Check(FIGURE_ONLY, _is(Kind.QA) & text.rlike(_FIGURE), F.regexp_extract(text, _FIGURE, 0)),
         Check(FIGURE_ONLY, _only_captions(lines), text),
         Check(TOO_SHORT, _is(Kind.QA) & (F.length(text) < conf.min_question_characters), text),
         Check(SYMBOL_RATIO, symbol_ratio > conf.max_symbol_ratio, F.round(symbol_ratio, 3)),
         Check(REPETITION, repetition > conf.max_repeated_line_ratio, F.round(repetition, 3)),
-        Check(LANGUAGE, ~F.col("lang").isin(conf.languages), F.col("lang")),
+        Check(LANGUAGE, ~F.coalesce(allowed_language, F.lit(False)), F.coalesce("lang", F.lit("unknown"))),
         Check(PROBE_ITEM, probe.isNotNull(), probe),
     )
 

@@ -32,8 +32,8 @@ def test_read_records_mapped_json_lines_hold_the_record_contract(spark, tmp_path
     assert [(f.name, f.dataType) for f in df.schema] == [(f.name, f.dataType) for f in RECORD.schema]
     null = None
     assert [tuple(r) for r in collected(df)] == [
-        ("s", str(path), 1, null, "qa", "7", null, null, "Why?", ["x", "2", ""], null, "en", "MIT", null),
-        ("s", str(path), 2, null, "qa", "true", null, null, "How?", null, null, "en", "CC0-1.0", null),
+        ("s", str(path), 1, null, "qa", "7", null, null, "Why?", ["x", "2", ""], null, null, "en", "MIT", null),
+        ("s", str(path), 2, null, "qa", "true", null, null, "How?", null, null, null, "en", "CC0-1.0", null),
     ]
 
 
@@ -155,7 +155,7 @@ def test_read_items_are_normalised_and_defaulted(spark, tmp_path):
     ]
 
 
-@pytest.mark.parametrize(("line", "message"), [("{oops", "not a JSON object.*{oops"), ('{"q": " "}', "no question")])
+@pytest.mark.parametrize(("line", "message"), [("{oops", "not an object.*{oops"), ('{"q": " "}', "no question")])
 def test_read_items_benchmark_with_a_hole_names_file_and_line(spark, tmp_path, line, message):
     path = tmp_path / "b.jsonl"
     path.write_text(lines({"q": "one"}, line))

@@ -81,14 +81,16 @@ def test_annotate_item_without_label_is_rejected_with_the_reason(spark):
 
 def test_probe_items_that_are_not_multiple_choice_are_rejected(spark):
     rows = [
-        ("b", "ok", None, "q", ["x", "y"], "b", "en", "0533", "H1"),
+        ("b", "ok", None, "q", ["x", "y"], "B", "en", "0533", "H1"),
+        ("b", "several", None, "q", ["x", "y"], "AB", "en", "0533", "H1"),
+        ("b", "many", None, "q", list("opqrstuvwxyz"), "B", "en", "0533", "H1"),
         ("b", "open", None, "q", None, "42", "en", "0533", "H1"),
         ("b", "beyond", None, "q", ["x", "y"], "C", "en", "0533", "H1"),
         ("b", "none", None, "q", ["x", "y"], None, "en", "0533", "H1"),
     ]
     usable, rejects = probe.usable(spark.createDataFrame(rows, PROBE_ITEM))
     assert [(r["item_id"], r["answer"]) for r in usable.collect()] == [("ok", "B")]
-    assert sorted(r["key"] for r in rejects.collect()) == ["beyond", "none", "open"]
+    assert sorted(r["key"] for r in rejects.collect()) == ["beyond", "many", "none", "open", "several"]
 
 
 def test_probe_letter_and_cloze_pick_the_most_likely_option(spark):

@@ -51,6 +51,12 @@ def test_seeds_each_rule_drops_its_record_with_evidence(staged):
         ({"question": "Which one is it?", "choices": ["a", ""]}, "missing_field", "choices"),
         ({"text": PROSE, "licence": " "}, "licence_missing", "no licence"),
         ({"text": PROSE, "licence": "GPL-3.0"}, "licence_not_allowed", "GPL-3.0"),
+        ({"text": PROSE, "licence": '["MIT", "GPL-3.0"]'}, "licence_not_allowed", '["MIT", "GPL-3.0"]'),
+        (
+            {"question": "Which?", "choices": ["a", "b"], "unread_answer": "7"},
+            "unread_answer",
+            "answer `7` is letter, ",
+        ),
         ({"question": "Find the current in the circuit shown below."}, "figure_only", "circuit shown"),
         ({"question": "What is it? [Figure 1.2: a wheel]"}, "figure_only", "[Figure 1.2: a wheel]"),
         ({"question": "Name each compound: (a)\n\n(b)\n\n(c)"}, "figure_only", "(a)\n\n(b)"),
@@ -117,6 +123,13 @@ def test_seeds_control_tokens_of_the_target_tokenizer_are_escaped(spark, word_to
     assert row.question == "Which tag ends <s> of HTML, <\u2060/s> or </b>?"
     assert row.text == f"{row.question}\nA. <\u2060/s>\nB. </b>\nAnswer: <\u2060/s>"
     assert not {1, 2} & set(tokenizer.encode(row.text).ids)
+
+
+def test_seeds_language_and_licence_in_any_spelling_are_known(staged):
+    given = [("eng_Latn", "mit"), ("English", "MIT OR GPL-3.0"), ("zho_Hans", '["MIT"]'), ("und", "The MIT License")]
+    kept, rejects = staged(*({"question": f"Question {i}?", "lang": t, "licence": n} for i, (t, n) in enumerate(given)))
+    assert rejects == []
+    assert [(r.lang, r.licence) for r in kept] == [("en", "MIT"), ("en", "MIT"), ("zh", "MIT"), ("en", "MIT")]
 
 
 def test_seeds_document_is_split_within_the_token_limit(staged):
