@@ -1,25 +1,110 @@
 """The one normalisation for matching texts: folded, cut into units (words or characters), and runs of units.
 
-Deduplication, decontamination and the repetition rule all match what this module makes of a text.
+Deduplication, decontamination, probe items and the repetition rule all match what this module makes of a text. It folds
+spelling (case, width, script, punctuation, notation of formulas) and keeps what tells one question from another.
 """
 
-from collections.abc import Callable
+import unicodedata
+from functools import cache
 
+from opencc import OpenCC
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from boostqa.formulas import MAY_BE_FORMULA, let, one_spelling, where
 from udfs.text import IDEOGRAPHS
 
 _CJK = r"\p{IsHan}\p{IsHiragana}\p{IsKatakana}"
-# Full-width ASCII (U+FF01 to U+FF5E), the ideographic space, and radicals in text that no reader has normalised.
-_FOLDS = {chr(c + 0xFEE0): chr(c) for c in range(0x21, 0x7F)} | {"\u3000": " "} | IDEOGRAPHS
+_HAN_RANGES = ((0x3400, 0x4DC0), (0x4E00, 0xA000), (0x20000, 0x323B0))
+# One after the other they bring the variants of Taiwan, Hong Kong and the mainland to one character.
+_TO_SIMPLIFIED = ("tw2s", "hk2s", "s2t", "tw2s")
+_SAME_IN_WORDS_ONLY = {"幺": "么", "瞭": "了", "覆": "复", "像": "象", "藉": "借"}  # 什幺, 瞭解, 答覆, 圖像, 藉口
+# Where Unicode has a character twice (NFKC): full-width forms, letters of mathematics, Greek variants, micro, kelvin.
+_COMPATIBLE_RANGES = ((0xB5, 0xB6), (0x3D0, 0x3F6), (0x2100, 0x2150), (0x1D400, 0x1D800), (0xFF01, 0xFFEF))
+_SIGNS = {
+    "-": "−‐‑‒–—―﹣", "'": "’‘ʼ`´", "/": "÷∕⁄", "·": "⋅∙•‧・", "*": "∗", "|": "∣", ":": "∶", "≤": "⩽≦", "≥": "⩾≧", "∆": "",
+    "Δ": "∆", "′": "ʹ", "→": "⟶", "⇒": "⟹", "∅": "⌀", " ": "\u3000\u00a0", "σ": "Σς", "∼": "～",
+}  # fmt: skip
+_INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\ufe0f"
+
+
+@cache
+def _folds() -> dict[str, str]:
+    """Each character that has another spelling, with the one that stands for all."""
+    compatible = {chr(c): unicodedata.normalize("NFKC", chr(c)) for r in _COMPATIBLE_RANGES for c in range(*r)}
+    han = [chr(c) for r in _HAN_RANGES for c in range(*r)]
+    simple = "\n".join(han)  # line breaks: no two characters are a word
+    for conversion in _TO_SIMPLIFIED:
+        simple = OpenCC(conversion).convert(simple)
+    simplified = dict(zip(han, simple.split("\n"), strict=True)) | _SAME_IN_WORDS_ONLY
+    radicals = {radical: simplified.get(c, c) for radical, c in IDEOGRAPHS.items()}
+    signs = {other: sign for sign, others in _SIGNS.items() for other in others}
+    folds = compatible | simplified | radicals | signs
+    return {c: fold for c, fold in folds.items() if len(fold) == 1 and fold != c}
+
+
+_FUNCTION = r"(?:a?(?:sin|cos|tan)|arc|sec|csc|cot|log|ln|exp|lim|lg|det|max|min|gcd)"
+_WORD = rf"(?!{_FUNCTION})\p{{L}}{{3}}|[{_CJK}]"
+_ONE_LETTER = r"(?<![\p{L}\p{M}\p{N}'])\p{L}"
+# Punctuation of prose; the same signs in a formula carry meaning and stay.
+_PUNCTUATION = "|".join(
+    (
+        r"[^\p{L}\p{M}\p{N}\p{Sm}\p{Sc}\p{So}^%&'′″!/()\[\]{}*#·:.-]",
+        r"(?m)^\s*(?:[-*+·]|\p{So})\s+",  # bullets
+        r"(?m)^\s*\(?(?:[a-z]|\p{Nd}{1,2}|[ivx]{1,4})[).](?=\s|[" + _CJK + "])",  # (1), 1), a)
+        r"\.(?!\p{Nd})|(?<=[\p{L})\]])\.",  # no decimal point
+        r":(?!\p{Nd})|(?<!\p{Nd}):",  # no ratio
+        rf"'(?=[\p{{L}}\p{{N}}])|(?<!(?:{_ONE_LETTER}|\))'{{0,2}})'",  # no derivative
+        rf"(?<![\p{{N}})!]|{_ONE_LETTER})!(?![\p{{L}}(])",  # neither factorial nor negation
+        r"(?<!\p{L})#|[\u00a9\u00ae\u2122\ufffd]|(?<=\p{IsHan})·(?=\p{IsHan})|\(\s*\)|\[\s*\]",
+        rf"-{{2,}}|(?<=[\p{{L}}\p{{N}}])-(?={_WORD})|(?<=[\p{{L}}\p{{N}}]\s)-(?=\s(?:{_WORD}))",  # hyphens and dashes
+        r"(?<=\p{L}{2})-(?=\p{L}{2})|(?<=[\p{L}\p{N}.,{}])~",
+    )
+)
+# Round brackets around words of a sentence.
+_ASIDE = (
+    r"(?<![\p{L}\p{N}\p{Sm}^/)\]&&[^" + _CJK + r"]])\(([^()=+*/^<>√∑∫]*(?:\p{L}{3}|[" + _CJK + r"])[^()=+*/^<>√∑∫]*)\)"
+    r"(?=\s*(?:[\p{L},.;:?!，。；：？！、]|$))"
+)
+_CLOSING = r")\]}!%'′″°#"
+_SIGN = r"[^\p{L}\p{M}\p{N} .:]"
+_INFIX = rf"[^\p{{L}}\p{{M}}\p{{N}} .:{_CLOSING}]"
+# Where a unit ends: before a sign that joins, behind one that closes, between a number and a letter, at Greek letters.
+_BORDER = "|".join(
+    (
+        rf"(?<=[\p{{L}}\p{{M}}\p{{N}}{_CLOSING}])(?={_INFIX}++.)",
+        rf"(?<=[{_CLOSING}])(?=[\p{{L}}\p{{N}}])",
+        r"(?<=\p{Nd})(?=[\p{IsLatin}\p{IsGreek}])",
+        r"(?<=\p{IsGreek})(?=[\p{L}\p{N}])|(?<=\p{L})(?=\p{IsGreek})",
+    )
+)
+
+
+def _characters(text: Column) -> Column:
+    folds = _folds()
+    return F.translate(text, "".join(folds) + _INVISIBLE, "".join(folds.values()))
+
+
+def _without_punctuation(text: Column) -> Column:
+    thousands = where(text, r"\d,\d{3}", lambda t: F.regexp_replace(t, r"(?<=\d),(?=\d{3}(?!\d))", ""))
+    aside = where(thousands, r"\(", lambda t: F.regexp_replace(t, _ASIDE, " $1 "))
+    return F.trim(F.regexp_replace(aside, rf"(?:{_PUNCTUATION})+", " "))
+
+
+def _joined_signs(text: Column) -> Column:
+    """Each sign with the word or number it belongs to, whatever spaces stand around it."""
+    return F.regexp_replace(F.regexp_replace(text, f" *({_SIGN}) *", "$1"), _BORDER, " ")
 
 
 def folded(text: Column) -> Column:
-    """Text for matching: lower case, half width, unified ideographs; one space for what is no letter, mark or digit."""
-    narrow = F.translate(text, "".join(_FOLDS), "".join(_FOLDS.values()))
-    narrow = F.when(text.rlike(r"[\u2e80-\u2fdf\u3000\uff01-\uff5e]"), narrow).otherwise(text)  # translate is slow
-    return F.trim(F.regexp_replace(F.lower(narrow), r"[^\p{L}\p{M}\p{N}]+", " "))
+    """Text for matching: lower case, half width, simplified ideographs, formulas in one spelling, words between spaces.
+
+    Operators, relations, signs, exponents, decimal points and the brackets of formulas stay, each with the word or
+    number it belongs to; punctuation of prose becomes a space.
+    """
+    characters = where(text, r"[^\x00-\x7f]", _characters)
+    formulas = where(characters, MAY_BE_FORMULA, one_spelling)
+    return where(_without_punctuation(F.lower(formulas)), rf"{_SIGN}|\p{{Nd}}\p{{L}}|\p{{IsGreek}}", _joined_signs)
 
 
 def cjk_characters(text: Column) -> Column:
@@ -41,11 +126,6 @@ def units(folded: Column) -> Column:
     return F.when(is_cjk(folded), characters).when(folded != "", F.split(folded, " ")).otherwise(F.array())
 
 
-def _let(value: Column, use: Callable[[Column], Column]) -> Column:
-    """`use(value)` with `value` computed once: Spark computes a column again wherever a lambda mentions it."""
-    return F.transform(F.array(value), use)[0]
-
-
 def grams(folded: Column, words: int, characters: int) -> Column:
     """array<string>: every run of `words` words, or of `characters` characters where Chinese or Japanese dominates.
 
@@ -58,9 +138,9 @@ def grams(folded: Column, words: int, characters: int) -> Column:
         return F.when(last > 0, every).otherwise(F.array())
 
     def of(text: Column) -> Column:
-        return _let(
+        return let(
             units(text),
             lambda u: F.when(is_cjk(text), runs(u, characters, "")).otherwise(runs(u, words, " ")),
         )
 
-    return _let(folded, of)
+    return let(folded, of)

@@ -43,12 +43,14 @@ def _identifier(name: str) -> str:
 
 @lru_cache(maxsize=65536)
 def _parsed(text: str) -> spdx.LicenseExpression | None:
-    """The expression of a text; a JSON list means that all its licences hold. None where it cannot be read."""
+    """The expression of a text; a list (JSON, or with commas) means that all its licences hold. None where it cannot be read."""
     if text.lstrip().startswith("["):
         try:
             text = " AND ".join(f"({licence})" for licence in json.loads(text) if licence)
         except ValueError:
             return None
+    elif "," in text and _folded(text) not in _known():
+        text = " AND ".join(f"({licence})" for licence in text.split(",") if licence.strip())
     parts = [text] if _folded(text) in _known() else _OPERATOR.split(text)
     words = [p.upper() if _OPERATOR.fullmatch(p) else _identifier(p) for p in parts if p.strip()]
     try:
