@@ -24,6 +24,7 @@ from boostqa.sources.fields import (
     check_json_fields,
     check_mapping,
     check_present,
+    exact_line,
     field_names,
     field_text,
     field_tree,
@@ -186,7 +187,7 @@ def _json_rows(parts: list[DataFrame], source: Source, where: str) -> DataFrame:
     [df] = parts
     check_json_fields(df, source, where)
     lines = numbered(df, {"value": F.col("value")}).where(F.col("value").rlike(r"\S"))
-    read = lines.withColumn("record", json_record(source))
+    read = lines.withColumn("record", json_record(source, exact_line()))
     fields = {c: F.col("record." + ".".join(f"`{n}`" for n in f.split("."))) for c, f in source.fields.items()}
     malformed = F.when(F.col("record").isNull(), F.left("value", F.lit(_SHOWN)))
     return read.select("file", "line", malformed.alias("raw"), *(v.alias(c) for c, v in fields.items()))

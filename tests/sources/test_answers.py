@@ -1,9 +1,7 @@
-"""Options and answers of whole sources: how they are meant, JSON Lines and Parquet, seeds and items."""
+"""Options and answers of whole sources: how they are meant, seeds and items alike."""
 
 import json
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from boostqa.config import Source
@@ -96,22 +94,3 @@ def test_read_records_and_items_read_options_and_answers_alike(spark, tmp_path):
     items = read_items(spark, source).orderBy("question").collect()
     assert [r.answer for r in items] == ["A", "7", "B", "9 m"]
     assert {r.lang for r in items} <= {"en", "zh"}
-
-
-def test_read_typed_options_as_json_lines_has_them(spark, tmp_path):
-    text = pa.string()
-    columns = {
-        "a list": pa.array([["x", "y"]]),
-        "decimals": pa.ListArray.from_arrays([0, 2], pa.array(["1.10", "2.00"]).cast(pa.decimal128(5, 2))),
-        "records": pa.array([[{"label": "A", "text": "x"}, {"label": "B", "text": "y"}]]),
-        "lists": pa.array([{"text": ["x", "y"], "label": ["A", "B"]}]),
-        "map": pa.array([[("A", "x"), ("B", "y")]], pa.map_(text, text)),
-        "object": pa.array([{"A": "x", "B": "y", "C": None}], pa.struct(dict.fromkeys("ABC", text))),
-        "list of lists": pa.array([[["x"], ["y"]]]),
-    }
-    for name, column in columns.items():
-        pq.write_table(pa.table({"q": [name], "a": pa.array([1.0]), "c": column}), tmp_path / f"{name}.parquet")
-    source = Source(name="s", path=str(tmp_path), format="parquet", kind="qa", fields=FIELDS, answers="index0")
-    read = {r.question: (r.choices, r.answer) for r in read_records(spark, source).collect()}
-    options = {name: ["x", "y"] for name in columns} | {"decimals": ["1.10", "2.00"]}
-    assert read == {name: (options[name], "B") for name in list(columns)[:-1]} | {None: (None, None)}
