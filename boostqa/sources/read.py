@@ -80,7 +80,8 @@ def read_records(spark: SparkSession, source: Source) -> DataFrame:
 def read_items(spark: SparkSession, source: Source) -> DataFrame:
     """Benchmark or probe items: benchmark, item_id, subject, question, choices, answer, lang, discipline, difficulty.
 
-    question, choices and answer are normalised as seeds are; an answer that means no option stays as it is written.
+    question, choices and answer are normalised as seeds are. An answer that means no option stays as it is written, but
+    for a single letter, which would pass for the letter of an option.
     item_id is file:line where `id` is not mapped; lang is identified where neither the item nor `source.lang` names one;
     other columns that are not mapped are null.
     Raises ConfigError as read_records does, and for the first malformed line or item without a question: a benchmark
@@ -102,7 +103,7 @@ def read_items(spark: SparkSession, source: Source) -> DataFrame:
         "subject",
         normalise("question").alias("question"),
         normalise_each("choices").alias("choices"),
-        normalise(F.coalesce("answer", _UNREAD)).alias("answer"),
+        normalise(F.coalesce("answer", F.when(~F.col(_UNREAD).rlike("^[A-Z]$"), F.col(_UNREAD)))).alias("answer"),
         language_of(F.coalesce("lang", F.lit(source.lang)), F.col("question"), LANGUAGES).alias("lang"),
         *("discipline", "difficulty"),
     )

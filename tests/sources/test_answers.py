@@ -81,16 +81,18 @@ def test_with_answers_declared_what_does_not_fit_is_unread(rows):
 def test_read_records_and_items_read_options_and_answers_alike(spark, tmp_path):
     path = tmp_path / "f.jsonl"
     records = [(0, CITIES), (7, CITIES), ("ｃ", [{"label": "A", "text": 1.10}, {"label": "C", "text": 2}]), ("9 m", [])]
-    records += [("A", [[1, 2], [3]])]
+    records += [("A", [[1, 2], [3]]), ("E", CITIES)]
     path.write_text("\n".join(json.dumps({"q": f"{i}?", "a": a, "c": c}) for i, (a, c) in enumerate(records, 1)))
     source = Source(name="s", path=str(path), kind="qa", fields=FIELDS)
-    *good, bad = read_records(spark, source).orderBy("line").collect()
+    *good, bad, beyond = read_records(spark, source).orderBy("line").collect()
     assert [(r.choices, r.answer, r.unread_answer) for r in good] == [
         (CITIES, "A", None), (CITIES, None, "7"), (["1.1", "2"], "B", None), (None, "9 m", None)
     ]  # fmt: skip
     assert bad.raw.startswith("choices: an option is a list, expected") and bad.raw.endswith("; got [[1,2],[3]]")
     assert (bad.question, bad.choices, bad.answer, bad.unread_answer) == (None, None, None, None)
-    path.write_text("\n".join(path.read_text().split("\n")[:4]))
+    assert (beyond.answer, beyond.unread_answer) == (None, "E")
+    lines = path.read_text().split("\n")
+    path.write_text("\n".join([*lines[:4], lines[5]]))
     items = read_items(spark, source).orderBy("question").collect()
-    assert [r.answer for r in items] == ["A", "7", "B", "9 m"]
+    assert [r.answer for r in items] == ["A", "7", "B", "9 m", None]
     assert {r.lang for r in items} <= {"en", "zh"}
