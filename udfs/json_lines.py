@@ -8,11 +8,11 @@ import pandas as pd
 # A string is one token, so that nothing inside it is taken for a number.
 _TOKEN = re.compile(
     r'"[^"\\]*(?:\\.[^"\\]*)*"'
-    r"|(?P<nonfinite>NaN|[-+]?Infinity)"
+    r"|(?P<nonfinite>NaN|[-+]?Infinity|[-+]INF)"
     r"|(?P<number>-?(?:0|[1-9]\d*)(?P<inexact>\.\d+(?:[eE][-+]?\d+)?|[eE][-+]?\d+)?)",
     re.DOTALL,
 )
-MAY_CHANGE = r"[:\[,]\s*[-+]?(?:\d+[.eE]|NaN|Infinity)"  # what a line has that `exact` changes (Java's syntax too)
+MAY_CHANGE = r"[:\[,]\s*[-+]?(?:\d+[.eE]|NaN|Inf|INF)"  # what a line has that `exact` changes (Java's syntax too)
 
 
 def _exact(token: re.Match[str]) -> str:

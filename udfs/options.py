@@ -115,7 +115,8 @@ class Reading(NamedTuple):
 def _only(options: list[str], wanted: str) -> int | None:
     """The one option that equals the text: exactly, else folded, else in any case."""
     for fold in (str, plain, lambda text: plain(text).casefold()):
-        found = [i for i, option in enumerate(options) if fold(option) == fold(wanted)]
+        folded = fold(wanted)
+        found = [i for i, option in enumerate(options) if fold(option) == folded]
         if found:
             return found[0] if len(found) == 1 else None
     return None

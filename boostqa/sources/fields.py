@@ -14,8 +14,6 @@ from boostqa.errors import ConfigError
 from boostqa.sources.table_files import as_text
 from udfs import json_lines
 
-_STRICT = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false"}
-
 
 def check_mapping(source: Source, known: list[str], required: str, where: str) -> None:
     """Raise ConfigError when `source.fields` maps an unknown column, or lacks the `required` one."""
@@ -30,7 +28,7 @@ def check_mapping(source: Source, known: list[str], required: str, where: str) -
 
 def check_json_fields(lines: DataFrame, source: Source, where: str) -> None:
     """Compare the mapping with the first valid line, and only where that lacks a field with all lines."""
-    first = lines.select("value").where(json_record(source).isNotNull()).first()
+    first = lines.select("value").where(json_record(source, F.col("value")).isNotNull()).first()
     if first is None:
         return  # every line is malformed and will say so
     present = field_names(json.loads(first.value, strict=False))
@@ -70,7 +68,14 @@ def _has(field: str) -> Column:
     return F.coalesce(F.array_contains(F.json_object_keys(parent), leaf), F.lit(False))
 
 
-def json_record(source: Source) -> Column:
+def exact_line() -> Column:
+    """A JSON line in which decimals are text and what is no finite number is null; Python sees only lines with such."""
+    exact = F.pandas_udf(json_lines.exact, "string")  # type: ignore[call-overload]
+    value = F.col("value")
+    return F.coalesce(exact(F.when(value.rlike(json_lines.MAY_CHANGE), value)), value)
+
+
+def json_record(source: Source, line: Column) -> Column:
     """The mapped fields of a JSON line as a nested struct; null when the line is not one object of that shape."""
     tree: dict[str, Any] = {}
     for ours, field in source.fields.items():
@@ -82,11 +87,9 @@ def json_record(source: Source) -> Column:
         return T.StructType([T.StructField(n, kind) for n, kind in kinds.items()])
 
     schema = T.StructType([T.StructField("record", struct(tree)), T.StructField("malformed", T.StringType())])
-    exact = F.pandas_udf(json_lines.exact, "string")  # type: ignore[call-overload]
-    value = F.coalesce(exact(F.when(F.col("value").rlike(json_lines.MAY_CHANGE), F.col("value"))), "value")
     # Wrapped in an object, text after the line's own object is malformed too; Spark would drop it unsaid.
-    line = F.concat(F.lit('{"record":'), value, F.lit("}"))
-    parsed = F.from_json(line, schema, _STRICT | {"columnNameOfCorruptRecord": "malformed"})
+    wrapped = F.concat(F.lit('{"record":'), line, F.lit("}"))
+    parsed = F.from_json(wrapped, schema, {"columnNameOfCorruptRecord": "malformed", "allowSingleQuotes": "false"})
     return F.when(parsed["malformed"].isNull(), parsed["record"])
 
 

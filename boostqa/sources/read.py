@@ -24,6 +24,7 @@ from boostqa.sources.fields import (
     check_json_fields,
     check_mapping,
     check_present,
+    exact_line,
     field_names,
     field_text,
     field_tree,
@@ -79,7 +80,8 @@ def read_records(spark: SparkSession, source: Source) -> DataFrame:
 def read_items(spark: SparkSession, source: Source) -> DataFrame:
     """Benchmark or probe items: benchmark, item_id, subject, question, choices, answer, lang, discipline, difficulty.
 
-    question, choices and answer are normalised as seeds are; an answer that means no option stays as it is written.
+    question, choices and answer are normalised as seeds are. An answer that means no option stays as it is written, but
+    for a single letter, which would pass for the letter of an option.
     item_id is file:line where `id` is not mapped; lang is identified where neither the item nor `source.lang` names one;
     other columns that are not mapped are null.
     Raises ConfigError as read_records does, and for the first malformed line or item without a question: a benchmark
@@ -101,7 +103,7 @@ def read_items(spark: SparkSession, source: Source) -> DataFrame:
         "subject",
         normalise("question").alias("question"),
         normalise_each("choices").alias("choices"),
-        normalise(F.coalesce("answer", _UNREAD)).alias("answer"),
+        normalise(F.coalesce("answer", F.when(~F.col(_UNREAD).rlike("^[A-Z]$"), F.col(_UNREAD)))).alias("answer"),
         language_of(F.coalesce("lang", F.lit(source.lang)), F.col("question"), LANGUAGES).alias("lang"),
         *("discipline", "difficulty"),
     )
@@ -186,7 +188,7 @@ def _json_rows(parts: list[DataFrame], source: Source, where: str) -> DataFrame:
     [df] = parts
     check_json_fields(df, source, where)
     lines = numbered(df, {"value": F.col("value")}).where(F.col("value").rlike(r"\S"))
-    read = lines.withColumn("record", json_record(source))
+    read = lines.withColumn("record", json_record(source, exact_line()))
     fields = {c: F.col("record." + ".".join(f"`{n}`" for n in f.split("."))) for c, f in source.fields.items()}
     malformed = F.when(F.col("record").isNull(), F.left("value", F.lit(_SHOWN)))
     return read.select("file", "line", malformed.alias("raw"), *(v.alias(c) for c, v in fields.items()))

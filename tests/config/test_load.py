@@ -86,3 +86,29 @@ def test_served_generator_needs_checkpoints_to_probe():
     with pytest.raises(ConfigError, match=r"probe\.checkpoints: is required"):
         config.load(DEMO, [served])
     assert config.load(DEMO, [served, "probe.checkpoints=[owner/checkpoint]"]).model.generator.endpoint.key_env == "KEY"
+
+
+def test_languages_and_licences_are_canonical():
+    source = "{name: s, path: p, lang: English, licence: mit or cc by 4.0}"
+    loaded = config.load(
+        DEMO, [f"seed.sources=[{source}]", "seed.languages=[eng, zho_Hans]", "seed.licences=[gpl-3.0, mit]"]
+    )
+    [read] = loaded.seed.sources
+    assert (read.lang, read.licence) == ("en", "MIT OR CC-BY-4.0")
+    assert (loaded.seed.languages, loaded.seed.licences) == (["en", "zh"], ["GPL-3.0-only", "MIT"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("seed.licences=[CC-BY4, MIT]", "'CC-BY4' is no SPDX licence .* LicenseRef-CC-BY4"),
+        ("seed.licences=[MIT OR Apache-2.0]", "list each licence by itself"),
+        ("seed.languages=[en, und]", "'und' names no language: write an ISO 639 code"),
+        ("seed.sources=[{name: s, path: p, lang: elvish}]", "'elvish' names no language"),
+        ("seed.sources=[{name: s, path: p, licence: our own}]", "LicenseRef-our-own"),
+        ("seed.sources=[{name: s, path: p, answers: index}]", "'label', 'text', 'index0' or 'index1'"),
+    ],
+)
+def test_languages_and_licences_that_are_none_are_mistakes(setting, message):
+    with pytest.raises(ConfigError, match=message):
+        config.load(DEMO, [setting])

@@ -1,9 +1,7 @@
-"""Options and answers of whole sources: how they are meant, JSON Lines and Parquet, seeds and items."""
+"""Options and answers of whole sources: how they are meant, seeds and items alike."""
 
 import json
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from boostqa.config import Source
@@ -83,35 +81,18 @@ def test_with_answers_declared_what_does_not_fit_is_unread(rows):
 def test_read_records_and_items_read_options_and_answers_alike(spark, tmp_path):
     path = tmp_path / "f.jsonl"
     records = [(0, CITIES), (7, CITIES), ("ｃ", [{"label": "A", "text": 1.10}, {"label": "C", "text": 2}]), ("9 m", [])]
-    records += [("A", [[1, 2], [3]])]
+    records += [("A", [[1, 2], [3]]), ("E", CITIES)]
     path.write_text("\n".join(json.dumps({"q": f"{i}?", "a": a, "c": c}) for i, (a, c) in enumerate(records, 1)))
     source = Source(name="s", path=str(path), kind="qa", fields=FIELDS)
-    *good, bad = read_records(spark, source).orderBy("line").collect()
+    *good, bad, beyond = read_records(spark, source).orderBy("line").collect()
     assert [(r.choices, r.answer, r.unread_answer) for r in good] == [
         (CITIES, "A", None), (CITIES, None, "7"), (["1.1", "2"], "B", None), (None, "9 m", None)
     ]  # fmt: skip
     assert bad.raw.startswith("choices: an option is a list, expected") and bad.raw.endswith("; got [[1,2],[3]]")
     assert (bad.question, bad.choices, bad.answer, bad.unread_answer) == (None, None, None, None)
-    path.write_text("\n".join(path.read_text().split("\n")[:4]))
+    assert (beyond.answer, beyond.unread_answer) == (None, "E")
+    lines = path.read_text().split("\n")
+    path.write_text("\n".join([*lines[:4], lines[5]]))
     items = read_items(spark, source).orderBy("question").collect()
-    assert [r.answer for r in items] == ["A", "7", "B", "9 m"]
+    assert [r.answer for r in items] == ["A", "7", "B", "9 m", None]
     assert {r.lang for r in items} <= {"en", "zh"}
-
-
-def test_read_typed_options_as_json_lines_has_them(spark, tmp_path):
-    text = pa.string()
-    columns = {
-        "a list": pa.array([["x", "y"]]),
-        "decimals": pa.ListArray.from_arrays([0, 2], pa.array(["1.10", "2.00"]).cast(pa.decimal128(5, 2))),
-        "records": pa.array([[{"label": "A", "text": "x"}, {"label": "B", "text": "y"}]]),
-        "lists": pa.array([{"text": ["x", "y"], "label": ["A", "B"]}]),
-        "map": pa.array([[("A", "x"), ("B", "y")]], pa.map_(text, text)),
-        "object": pa.array([{"A": "x", "B": "y", "C": None}], pa.struct(dict.fromkeys("ABC", text))),
-        "list of lists": pa.array([[["x"], ["y"]]]),
-    }
-    for name, column in columns.items():
-        pq.write_table(pa.table({"q": [name], "a": pa.array([1.0]), "c": column}), tmp_path / f"{name}.parquet")
-    source = Source(name="s", path=str(tmp_path), format="parquet", kind="qa", fields=FIELDS, answers="index0")
-    read = {r.question: (r.choices, r.answer) for r in read_records(spark, source).collect()}
-    options = {name: ["x", "y"] for name in columns} | {"decimals": ["1.10", "2.00"]}
-    assert read == {name: (options[name], "B") for name in list(columns)[:-1]} | {None: (None, None)}

@@ -6,10 +6,12 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyspark.sql import functions as F
 
 from boostqa.config import Source
 from boostqa.errors import ConfigError
 from boostqa.sources import read_records
+from boostqa.sources.table_files import as_text
 
 FIELDS = {"question": "q", "choices": "c", "answer": "a", "licence": "m.licence", "lang": "lang"}
 
@@ -25,7 +27,7 @@ def test_read_parquet_of_several_schemas_as_json_lines(spark, tmp_path):
         "a b+é[1].parquet": {"q": ["one", "two"], "c": pa.nulls(2), "a": pa.nulls(2), "m": [{"licence": "MIT"}, None]},
         "b.parquet": {"q": ["three"], "a": pa.array([12], pa.int64()), "c": pa.array([[]], pa.list_(pa.null()))},
         "c.parquet": {"q": ["four"], "a": pa.array([Decimal("1.10")]), "m": [{"licence": ["MIT", "CC0-1.0"]}]},
-        "d.parquet": {"q": ["five"], "a": ["B"], "c": [[1.5, float("nan")]], "more": [1]},
+        "d.parquet": {"q": ["five"], "a": ["B"], "c": [[1.5, 1e7]], "more": [1]},
         "e.parquet": {"q": [6], "a": [True], "m": ["MIT"]},
     }
     folder = tmp_path / "lang=en"
@@ -38,7 +40,7 @@ def test_read_parquet_of_several_schemas_as_json_lines(spark, tmp_path):
         ("a b+é[1].parquet", 2, "two", null, null, null, "en", null),
         ("b.parquet", 1, "three", null, "12", null, "en", null),
         ("c.parquet", 1, "four", null, "1.10", '["MIT","CC0-1.0"]', "en", null),
-        ("d.parquet", 1, "five", ["1.5", ""], "B", null, "en", null),
+        ("d.parquet", 1, "five", ["1.5", "10000000.0"], "B", null, "en", null),
         ("e.parquet", 1, null, null, null, null, null, "m is not an object: MIT"),
     ]
 
@@ -54,15 +56,20 @@ def test_read_numbers_keep_their_digits_and_non_finite_ones_are_null(spark, tmp_
     assert [r.answer for r in read] == [*(t.strip('"') for t in texts[:8]), None, None, None, "1,5"]
     assert {(r.question, r.licence, r.raw) for r in read} == {("Why?", None, None)}
 
-    doubles = {
-        1.0: "1.0", 0.1: "0.1", 1e10: "10000000000.0", 123456789.125: "123456789.125", 1.5e-5: "0.000015", -1e7: "-10000000.0",
-        1.2345678901234568e-5: "0.000012345678901234568", 1e300: "1.0E300", float("nan"): None, float("-inf"): None, 0.0: "0.0",
+
+def test_as_text_is_what_json_lines_would_hold(spark):
+    values = {
+        "1.0D": "1.0", "1e10D": "10000000000.0", "123456789.125D": "123456789.125", "1.5e-5D": "0.000015", "-1e7D": "-10000000.0",
+        "1.2345678901234568e-5D": "0.000012345678901234568", "1e300D": "1.0E300", "double('NaN')": None, "0D": "0.0",
+        "float('-Infinity')": None, "float(1.1)": "1.1", "1.10BD": "1.10", "cast(0 as decimal(38, 18))": "0." + 18 * "0",
+        "7": "7", "true": "true", "'NaN'": "NaN", "null": None, "array(1.10BD, null)": '["1.10",null]',
+        "array(array(1, 2), array(3))": '[["1","2"],["3"]]', "map('A', 1.5D, 'B', double('NaN'))": '{"A":"1.5","B":null}',
+        "named_struct('text', array('x'), 'label', array('A'))": '{"text":["x"],"label":["A"]}',
+        "array(named_struct('label', 'A', 'text', null))": '[{"label":"A","text":null}]',
     }  # fmt: skip
-    pq.write_table(pa.table({"q": ["Why?"] * len(doubles), "a": list(doubles)}), tmp_path / "f.parquet")
-    typed = Source(
-        name="s", path=f"{tmp_path}/f.parquet", format="parquet", kind="qa", fields={"question": "q", "answer": "a"}
-    )
-    assert [r.answer for r in read_records(spark, typed).orderBy("line").collect()] == list(doubles.values())
+    row = spark.range(1).select(*(F.expr(value).alias(f"c{i}") for i, value in enumerate(values)))
+    texts = row.select(*(as_text(F.col(c.name), c.dataType).alias(c.name) for c in row.schema)).first()
+    assert dict(zip(values, texts, strict=True)) == values
 
 
 def test_read_a_file_that_is_no_parquet_is_named(spark, tmp_path):
