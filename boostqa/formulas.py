@@ -43,10 +43,11 @@ _SHORT = {
     "<=": "≤", ">=": "≥", "!=": "≠", "->": "→", "<sup>": "^{", "<sub>": "_{", "</sup>": "}", "</sub>": "}",
     "½": " 1/2 ", "⅓": " 1/3 ", "⅔": " 2/3 ", "¼": " 1/4 ", "¾": " 3/4 ", "℃": "°C", "℉": "°F",
 }  # fmt: skip
+_LONGEST_SHORT = max(map(len, _SHORT))
 _SINGLE = "".join(s for s in _SHORT if len(s) == 1)
 _PIECE = rf"(?s)\\(?:[A-Za-z]+|.)|[{_SINGLE}]|[<>!]=|->|</?su[bp]>|[^\\<>!{_SINGLE}-]+|."
 # What may be spelled in several ways; any other text need not go through all this.
-MAY_BE_FORMULA = rf"[\\$^_*√×{_SINGLE}{_SUPER}{_SUB}]|[<>!]=|->|sqrt|</?su[bp]>"
+MAY_BE_FORMULA = rf"\{{,\}}|[\\$^_*√×{_SINGLE}{_SUPER}{_SUB}]|[<>!]=|->|sqrt|</?su[bp]>"
 
 _NUMBER = r"\p{Nd}+(?:\.\p{Nd}+)?"
 _UNIT = rf"[-+]?(?:{_NUMBER}|\p{{L}})"
@@ -59,6 +60,7 @@ _WRITTEN = (
 )
 _GROUPS = (
     (r"\{\s*\}", ""),
+    (r"\^\s*\{\s*([∘°′']+)\s*\}", "^$1"),
     (rf"{_STYLE}\s*\{{([^{{}}]*)\}}", "$1"),
     (r"_\s*\{\s*(\p{Nd}+|\p{L})\s*\}(?=\s*\^)", "_$1"),
     (rf"\^\s*\{{\s*({_NUMBER})?([-+])\s*\}}", "$1$2 "),  # a charge: Fe^{3+}, Fe³⁺ and Fe3+
@@ -69,12 +71,15 @@ _GROUPS = (
     ),
     (rf"([\^_{_OTHER}]|√(?:\[[^\]]*\])?)\s*\{{([^{{}}]*)\}}", f"$1{_OPEN}$2{_CLOSE} "),
 )
+_NEEDLESS = (
+    (rf"{_OPEN}\s*({_UNIT}|\p{{L}}+)\s*{_CLOSE}", "$1"),
+    (rf"{_OTHER}(?=\s*[_^])", ""),
+)
 _PLAIN = (
-    (rf"{_OPEN}\s*({_UNIT})\s*{_CLOSE}", "$1"),
     (r"\bsqrt\b", "√"),
     (rf"√\s*\(\s*({_UNIT})\s*\)", "√$1 "),
-    (r"\^\s*\{?\s*['′]", "′"),
-    (r"\^\s*\{?\s*[∘°]\s*\}?", "°"),
+    (r"\^\s*(?=['′])", ""),
+    (r"\^\s*[∘°]", "°"),
     (r"\^([-+])(?![\p{L}\p{N}])", "$1"),
     (r"(?<=[\p{L}\p{N})\]])_(?=[\p{L}\p{N}(])", ""),  # a subscript: a_1, a₁ and a1
     (r"(?<![*\w])(\*{1,3})(?=\S)([^*\n]+)(?<=\S)\1(?![*\w])", "$2"),  # emphasis of Markdown
@@ -90,6 +95,7 @@ def _spellings() -> dict[str, str]:
     entries = [entry.split(" ") for line in _SYMBOLS.strip().split("\n") for entry in line.split(";")]
     commands = (
         {name: symbol for symbol, *names in entries for name in names}
+        | dict.fromkeys(("mod", "pmod", "bmod"), f" mod{_OTHER}")
         | dict.fromkeys(_NOTHING.split(" "), "")
         | dict.fromkeys(_BLANK.split(" "), " ")
     )
@@ -114,18 +120,22 @@ def _replaced(text: Column, replacements: tuple[tuple[str, str], ...]) -> Column
 
 def one_spelling(text: Column) -> Column:
     """Text with its formulas spelled in one way; costly, so for what matches MAY_BE_FORMULA only."""
-    spellings = F.create_map(*(F.lit(word) for pair in _spellings().items() for word in pair))
+    pairs = "\x1e".join(
+        "\x1f".join(pair) for pair in _spellings().items()
+    )  # one literal: a map of hundreds plans slowly
+    spellings = F.str_to_map(F.lit(pairs), F.lit("\x1e"), F.lit("\x1f"))
     written = F.translate(_replaced(text, _WRITTEN), _SUPER + _SUB + "$", _UNSCRIPTED)
 
     def spelled(piece: Column) -> Column:
         unknown = F.when(piece.rlike(r"^\\[A-Za-z]"), F.concat(F.lit(" "), F.substring(piece, 2, 100), F.lit(_OTHER)))
-        return F.coalesce(F.element_at(spellings, piece), unknown, F.ltrim(piece, F.lit("\\")))
+        known = F.coalesce(F.element_at(spellings, piece), unknown, F.ltrim(piece, F.lit("\\")))
+        return F.when(piece.startswith("\\") | (F.length(piece) <= _LONGEST_SHORT), known).otherwise(piece)
 
     pieces = F.regexp_extract_all(written, F.lit(_PIECE), F.lit(0))
     grouped = F.array_join(F.transform(pieces, spelled), "")
     for _ in range(_DEPTH):
         grouped = where(grouped, r"\{|" + _FRACTION, lambda t: _replaced(t, _GROUPS))
     left_over = {_LITERAL_OPEN: "{", _LITERAL_CLOSE: "}", _OPEN: "(", _CLOSE: ")", _OTHER: " "}
-    plain = _replaced(F.translate(grouped, _STYLE, ""), _PLAIN[:1])
+    plain = _replaced(F.translate(grouped, _STYLE, ""), _NEEDLESS)
     plain = F.translate(plain, "".join(left_over), "".join(left_over.values()))
-    return _replaced(plain, _PLAIN[1:])
+    return _replaced(plain, _PLAIN)

@@ -45,6 +45,7 @@ def _folds() -> dict[str, str]:
 
 _FUNCTION = r"(?:a?(?:sin|cos|tan)|arc|sec|csc|cot|log|ln|exp|lim|lg|det|max|min|gcd)"
 _WORD = rf"(?!{_FUNCTION})\p{{L}}{{3}}|[{_CJK}]"
+_TWO_LETTERS = rf"(?!{_FUNCTION})\p{{L}}{{2}}"
 _ONE_LETTER = r"(?<![\p{L}\p{M}\p{N}'])\p{L}"
 # Punctuation of prose; the same signs in a formula carry meaning and stay.
 _PUNCTUATION = "|".join(
@@ -57,8 +58,10 @@ _PUNCTUATION = "|".join(
         rf"'(?=[\p{{L}}\p{{N}}])|(?<!(?:{_ONE_LETTER}|\))'{{0,2}})'",  # no derivative
         rf"(?<![\p{{N}})!]|{_ONE_LETTER})!(?![\p{{L}}(])",  # neither factorial nor negation
         r"(?<!\p{L})#|[\u00a9\u00ae\u2122\ufffd]|(?<=\p{IsHan})·(?=\p{IsHan})|\(\s*\)|\[\s*\]",
-        rf"-{{2,}}|(?<=[\p{{L}}\p{{N}}])-(?={_WORD})|(?<=[\p{{L}}\p{{N}}]\s)-(?=\s(?:{_WORD}))",  # hyphens and dashes
-        r"(?<=\p{L}{2})-(?=\p{L}{2})|(?<=[\p{L}\p{N}.,{}])~",
+        rf"(?<=[\p{{L}}\p{{N}}])-(?={_WORD})|(?<=[\p{{L}}\p{{N}}]\s)-(?=\s(?:{_WORD}))",  # hyphens and dashes
+        rf"(?<=\p{{L}}{{2}})-(?={_TWO_LETTERS})|(?<=\p{{L}}{{2}}\s)-(?=\s{_TWO_LETTERS})",
+        rf"(?<=\p{{L}})--(?=\p{{L}})|(?<=\s)--(?=\s)|--(?=[{_CJK}])|(?<=[{_CJK}])--|-{{3,}}",
+        r"(?<=[\p{L}\p{N}.,{}])~",
     )
 )
 # Round brackets around words of a sentence.
@@ -66,6 +69,8 @@ _ASIDE = (
     r"(?<![\p{L}\p{N}\p{Sm}^/)\]&&[^" + _CJK + r"]])\(([^()=+*/^<>√∑∫]*(?:\p{L}{3}|[" + _CJK + r"])[^()=+*/^<>√∑∫]*)\)"
     r"(?=\s*(?:[\p{L},.;:?!，。；：？！、]|$))"
 )
+_THOUSANDS = r"(?<=\p{Nd}),(?=\p{Nd}{3}(?!\p{Nd}))"
+_BARE_POINT = r"(?<![\p{L}\p{N}.)\]])\.(?=\p{Nd})"
 _CLOSING = r")\]}!%'′″°#"
 _SIGN = r"[^\p{L}\p{M}\p{N} .:]"
 _INFIX = rf"[^\p{{L}}\p{{M}}\p{{N}} .:{_CLOSING}]"
@@ -85,10 +90,16 @@ def _characters(text: Column) -> Column:
     return F.translate(text, "".join(folds) + _INVISIBLE, "".join(folds.values()))
 
 
+def _numbers(text: Column) -> Column:
+    """10,000 as 10000 and .5 as 0.5."""
+    return F.regexp_replace(F.regexp_replace(text, _THOUSANDS, ""), _BARE_POINT, "0.")
+
+
 def _without_punctuation(text: Column) -> Column:
-    thousands = where(text, r"\d,\d{3}", lambda t: F.regexp_replace(t, r"(?<=\d),(?=\d{3}(?!\d))", ""))
-    aside = where(thousands, r"\(", lambda t: F.regexp_replace(t, _ASIDE, " $1 "))
-    return F.trim(F.regexp_replace(aside, rf"(?:{_PUNCTUATION})+", " "))
+    numbers = where(text, rf"{_THOUSANDS}|{_BARE_POINT}", _numbers)
+    aside = where(numbers, r"\(", lambda t: F.regexp_replace(t, _ASIDE, " $1 "))
+    words = F.regexp_replace(aside, rf"(?:{_PUNCTUATION})+", " ")
+    return F.trim(F.translate(words, "'", "′"))  # what is left of them are derivatives
 
 
 def _joined_signs(text: Column) -> Column:
@@ -104,7 +115,9 @@ def folded(text: Column) -> Column:
     """
     characters = where(text, r"[^\x00-\x7f]", _characters)
     formulas = where(characters, MAY_BE_FORMULA, one_spelling)
-    return where(_without_punctuation(F.lower(formulas)), rf"{_SIGN}|\p{{Nd}}\p{{L}}|\p{{IsGreek}}", _joined_signs)
+    words = _without_punctuation(F.lower(formulas))
+    joined = where(words, rf"{_SIGN}|\p{{Nd}}\p{{L}}|\p{{IsGreek}}", _joined_signs)
+    return where(joined, f"[{_CJK}]", lambda t: F.regexp_replace(t, f"(?<=[{_CJK}]) | (?=[{_CJK}])", ""))
 
 
 def cjk_characters(text: Column) -> Column:
