@@ -54,9 +54,9 @@ def _restored(damage: re.Match[str]) -> str:
     return f"\\{_LETTERS[damage[0][0]]}{damage[0][1:]}"
 
 
-def _line_begins(text: str, at: int) -> bool:
-    """Whether the line break at `at` ends a whole line of a display: the delimiter alone, or a row."""
-    line = text[:at].rsplit("\n", 1)[-1].strip()
+def _is_whole_line(before: str) -> bool:
+    """Whether what stands before a line break ends a line of a display: the delimiter alone, or a row."""
+    line = before.rsplit("\n", 1)[-1].strip()
     return line in ("", "$$", r"\[") or line.endswith(("\\\\", "}"))
 
 
@@ -64,14 +64,11 @@ def _formula(text: str, display: bool) -> tuple[str, str | None]:
     broken: list[str] = []
 
     def restore(damage: re.Match[str]) -> str:
-        found = damage[0]
-        if found not in _AMBIGUOUS or not display:
+        found, before = damage[0], text[: damage.start()]
+        at_line_start = found[0] == "\n" or before.endswith("\n")
+        if not (display and at_line_start and found in _AMBIGUOUS):
             return _restored(damage)
-        line_end = found[0] == "\n" and _line_begins(text, damage.start())
-        indent = found[0] == "\t" and text[: damage.start()].endswith("\n")
-        if found[0] == "\t" and not indent:
-            return _restored(damage)
-        if not line_end:
+        if found[0] == "\t" or not _is_whole_line(before):
             broken.append(found)
         return found
 

@@ -12,7 +12,7 @@ from itertools import chain
 
 import pandas as pd
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from udfs.control_tokens import control_tokens
 from udfs.splitting import Splitter
@@ -80,10 +80,14 @@ def _splitter(tokenizer_json: str, max_tokens: int) -> Splitter:
     return Splitter(_tokenizer(tokenizer_json), max_tokens)
 
 
+def _encoded(texts: pd.Series, tokenizer_json: str) -> list[Encoding]:
+    return _tokenizer(tokenizer_json).encode_batch_fast(texts.tolist(), add_special_tokens=False)
+
+
 def count_tokens(texts: pd.Series, tokenizer_json: str) -> pd.Series:
     """Tokens of each text, special tokens not counted."""
     present = texts.dropna()
-    encoded = _tokenizer(tokenizer_json).encode_batch_fast(present.tolist(), add_special_tokens=False)
+    encoded = _encoded(present, tokenizer_json)
     return pd.Series([len(e) for e in encoded], index=present.index, dtype="Int32").reindex(texts.index)
 
 
@@ -91,7 +95,7 @@ def count_with_control_tokens(texts: pd.Series, tokenizer_json: str) -> pd.DataF
     """`tokens`, as `count_tokens` counts them, and `control_tokens`, the names of those among them that the tokenizer
     takes for control tokens (none in a text that was escaped)."""
     names = control_tokens(tokenizer_json)
-    encoded = _tokenizer(tokenizer_json).encode_batch_fast(texts.tolist(), add_special_tokens=False)
+    encoded = _encoded(texts, tokenizer_json)
     found = [[names[i] for i in sorted(names.keys() & set(e.ids))] for e in encoded]
     return pd.DataFrame({"tokens": [len(e) for e in encoded], "control_tokens": found}, index=texts.index)
 

@@ -1,7 +1,7 @@
 """refined, seed, benchmarks -> clean, contamination, rejects. Grain: one item. Key: draft_id.
 
 Four steps, because the result of each is read more than once by the next; the caller stores it in between:
-    unfit = rejects_of_unfit(refined, seeds, conf)                                        # persist
+    unfit = rejects_of_unfit(refined, seeds, conf)                                 # persist
     rejected = rejects_with_duplicates(refined, unfit, seeds, conf)                   # persist: MinHash
     contamination = contaminate(refined, rejected, seeds, benchmarks, conf)   # write and read back: n-grams
     rows, contaminated = clean(refined, rejected, contamination, seeds)       # all rejects: rejected and contaminated
@@ -162,8 +162,8 @@ def rejects_of_unfit(refined: DataFrame, seeds: DataFrame, conf: Clean) -> DataF
 
     Rules in order: `question_too_short` (a Chinese character counts as two), `question_too_long`, `refers_to_passage`,
     `chat_turn`, `repetition` (of the prose of question or solution, above `conf.max_repetition` or, where that is null,
-    above what the seeds of the language show: their 0.999 quantile and 0.1, within 0.4 and 0.6), `choices_invalid`, `empty_answer`, `language_mismatch`,
-    `placeholder`.
+    above what the seeds of the language show: their 0.999 quantile and 0.1, within 0.4 and 0.6), `choices_invalid`,
+    `empty_answer`, `language_mismatch`, `placeholder`.
     """
     rows = _with_repetition(refined, seeds, conf.max_repetition)
     return _rejects(rows.withColumn("broken_rule", first_broken(_checks(conf))))

@@ -67,12 +67,17 @@ def _keys(rows: DataFrame, conf: Clean, ids: list[str], fields: list[str]) -> Da
     """`rows` -> [*ids, field, position, key]; `choices` is one field, its options joined."""
     parts = separated(F.col("question"), F.col("choices"))
     rows = rows.withColumn("parts", parts).withColumns({c: F.col("parts")[c] for c in ("question", "choices")})
-    rows = rows.withColumn("options", _options(F.col("choices")))
-    texts = {f: folded(F.array_join(f, " ") if f == "choices" else F.col(f)) for f in fields}
+    texts = {f"folded_{f}": folded(F.array_join(f, " ") if f == "choices" else F.col(f)) for f in fields}
+    rows = rows.withColumns({"options": _options(F.col("choices")), **texts})  # folded once: it is what costs
     none = F.lit(None).cast("array<string>")
-    own = {"choices": _set(F.col("choices"), F.col("options"))}
-    own |= {"question": _item(texts["question"], F.col("choices"), F.col("options"))}
-    structs = [F.struct(F.lit(f).alias("field"), texts[f].alias("text"), own.get(f, none).alias("own")) for f in fields]
+    own = {
+        "choices": _set(F.col("choices"), F.col("options")),
+        "question": _item(F.col("folded_question"), F.col("choices"), F.col("options")),
+    }
+    structs = [
+        F.struct(F.lit(f).alias("field"), F.col(f"folded_{f}").alias("text"), own.get(f, none).alias("own"))
+        for f in fields
+    ]
     each = rows.select(*ids, F.inline(F.array(*structs))).withColumn("windows", _windows(F.col("text"), conf))
     whole = F.when(F.size("windows") == 0, _whole(F.col("text"))).otherwise(F.array())
     keys = F.concat("windows", whole, F.coalesce("own", F.array()))

@@ -41,8 +41,9 @@ def _question() -> Column:
 
 
 def _with_reply(rows: DataFrame, control_tokens: Iterable[str]) -> DataFrame:
-    """Rows with `text` and `finish_reason` of a reply -> the same and `reply`: struct of solution, answer (null where the
-    attempt failed, was truncated or broken, or left it blank), and broken (what is no text, null where nothing is)."""
+    """Rows with `text` and `finish_reason` of a reply -> the same and `reply`: struct of solution, answer (null where
+    the attempt failed, was truncated or broken, or left it blank), and broken (what is no text, null where nothing
+    is)."""
     read = with_fields(rows.select("*", F.struct("*").alias("row")), control_tokens)
     whole = (F.col("finish_reason") == FinishReason.STOP) & F.col("broken").isNull()
     reply = F.struct(F.when(whole, F.col("answer")).alias("answer"), "solution", "broken")
@@ -73,8 +74,8 @@ def blind_requests(drafts: DataFrame, spec: ModelSpec, conf: Refine) -> DataFram
 def votes(
     drafts: DataFrame, requests: DataFrame, completions: DataFrame, control_tokens: Iterable[str] = ()
 ) -> DataFrame:
-    """Grain: a draft. DRAFT columns, `refiner`, `attempts` (struct of attempt, answer, solution, broken, request_id), `blind`
-    (those of them with an answer), `equal` and `leader` (udfs.answers.compare, by position in `blind`).
+    """Grain: a draft. DRAFT columns, `refiner`, `attempts` (struct of attempt, answer, solution, broken, request_id),
+    `blind` (those of them with an answer), `equal` and `leader` (udfs.answers.compare, by position in `blind`).
 
     An attempt that failed, was truncated or is broken is no vote. `control_tokens` are those of the target tokenizer,
     escaped in answers and solutions.

@@ -17,9 +17,11 @@ _BLANK = " \t\n"
 
 
 def with_fields(rows: DataFrame, control_tokens: Iterable[str]) -> DataFrame:
-    """Rows with `text` (a reply) -> the same and question, choices, solution, answer (trimmed; a blank one but of choices is null) and
-    `broken`: what a field holds that is no text, as Python spells it; null where nothing is broken. `control_tokens` are
-    those of the target tokenizer, escaped in every field."""
+    """Rows with `text` (a reply) -> the same and question, choices, solution, answer (trimmed; blank is null, but in
+    choices), and `broken`: what a field holds that is no text, as Python spells it; null where nothing is broken.
+
+    `control_tokens` are those of the target tokenizer, escaped in every field.
+    """
 
     @F.pandas_udf(latex.SCHEMA)  # type: ignore[call-overload]
     def restore(texts: pd.Series) -> pd.DataFrame:

@@ -23,8 +23,8 @@ def tokens(text: str) -> list[tuple[str, str]]:
     """(kind, text) of each token; kinds are number, command, word and mark. Raises Unclear for any other character."""
     if len(text) > MAX_CHARACTERS or _PROGRAM_NUMBER.search(text):
         raise Unclear("too long, or a number of a program")
-    found, at = [], 0
-    while at < len(text.rstrip()):
+    text, found, at = text.rstrip(), [], 0
+    while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None or match.lastgroup is None or not match[match.lastgroup]:
             raise Unclear(f"{text[at : at + 10]} is not read")
