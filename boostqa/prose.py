@@ -7,6 +7,7 @@ passage of that kind is replaced by a word made of its hash, so that the same on
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from boostqa.formulas import let
 from boostqa.matching_text import folded, grams
 
 _REPEATED_WORDS, _REPEATED_CHARACTERS = 3, 6
@@ -80,6 +81,8 @@ def words_for_passages(text: Column) -> Column:
 def repeated_share(text: Column) -> Column:
     """Share (0..1) of the runs of 3 words (6 characters in Chinese and Japanese) that repeat an earlier one; null where
     there are fewer than 20 runs of prose."""
-    runs = grams(folded(words_for_passages(text)), _REPEATED_WORDS, _REPEATED_CHARACTERS)
-    share = 1 - F.size(F.array_distinct(runs)) / F.size(runs)
-    return F.when(F.size(runs) >= _FEWEST_RUNS, share)
+
+    def share(runs: Column) -> Column:
+        return F.when(F.size(runs) >= _FEWEST_RUNS, 1 - F.size(F.array_distinct(runs)) / F.size(runs))
+
+    return let(grams(folded(words_for_passages(text)), _REPEATED_WORDS, _REPEATED_CHARACTERS), share)

@@ -1,8 +1,9 @@
 """units of each item (words or characters) -> MinHash band keys: the function that mapInArrow runs.
 
-Grain: one row per item, none disappears. Items that share a band key are taken for near duplicates: with b bands of
-r rows, two items whose shingle sets have Jaccard similarity s share one with probability 1 - (1 - s^r)^b (Leskovec et
-al., Mining of Massive Datasets, section 3.4), which turns at about (1/b)^(1/r) = 0.72 for 14 x 8.
+Grain: one row per item that has a unit; others have no keys. Items that share a band key are taken for near
+duplicates: with b bands of r rows, two items whose shingle sets have Jaccard similarity s share one with probability
+1 - (1 - s^r)^b (Leskovec et al., Mining of Massive Datasets, section 3.4), which turns at about (1/b)^(1/r) = 0.72 for
+14 x 8.
 
 Hash families, both strongly universal for 32-bit keys and random 64-bit coefficients, modulo 2^64:
 - a shingle of units u_j: multilinear, (c + sum c_j u_j) >> 32 (Lemire and Kaser, "Strongly universal string hashing is
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import xxhash
 
 Words = npt.NDArray[np.uint64]
@@ -76,8 +78,10 @@ def band_keys(units: pa.Array, window: int, bands: int, rows: int) -> Positions:
 
 
 def map_band_keys(batches: Iterator[pa.RecordBatch], bands: int, rows: int) -> Iterator[pa.RecordBatch]:
-    """Batches of [node long, is_seed boolean, units list<string>, window int] -> batches of SCHEMA, in the order of the windows."""
-    for batch in batches:
+    """Batches of [node long, is_seed boolean, units list<string>, window int] -> batches of SCHEMA, in the order of the
+    windows; an item without a unit is left out."""
+    for every in batches:
+        batch = every.filter(pc.greater(pc.list_value_length(every.column("units")), 0))
         windows = batch.column("window").to_numpy()
         for window in np.unique(windows):
             part = batch.filter(pa.array(windows == window))

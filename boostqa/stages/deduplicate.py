@@ -26,10 +26,11 @@ def exact(items: DataFrame) -> DataFrame:
 
     The keeper is the item with the smallest hash of its id. `rule` is `exact_duplicate`. Items without text have none.
     """
-    hashed = items.withColumn("folded", folded(F.col("text"))).where(F.col("folded") != "")
+    hashed = items.withColumn("folded", folded(F.col("text")))
     same = Window.partitionBy(F.sha2("folded", 256))
     ranked = hashed.withColumn("keeper_id", F.min(F.struct(F.xxhash64("item_id"), "item_id")).over(same)["item_id"])
-    return ranked.where(F.col("item_id") != F.col("keeper_id")).select(
+    # Filtered here: below the window Spark would fold each text a second time for the filter.
+    return ranked.where((F.col("item_id") != F.col("keeper_id")) & (F.col("folded") != "")).select(
         "item_id", "keeper_id", F.lit(EXACT_DUPLICATE.name).alias("rule")
     )
 
@@ -58,7 +59,7 @@ def _shingle_units(text: Column, conf: MinHash) -> Column:
 
 def _shared_keys(nodes: DataFrame, conf: MinHash) -> DataFrame:
     """[node, key, is_seed]: the band keys of each item that another item has too, and not seeds alone."""
-    texts = nodes.select("node", "is_seed", folded(F.col("text")).alias("folded")).where(F.col("folded") != "")
+    texts = nodes.select("node", "is_seed", folded(F.col("text")).alias("folded"))
     window = _shingle_units(F.col("folded"), conf).alias("window")
     shingled = texts.select("node", "is_seed", units(F.col("folded")).alias("units"), window)
     keys = shingled.mapInArrow(partial(minhash.map_band_keys, bands=conf.bands, rows=conf.rows), minhash.SCHEMA)

@@ -31,9 +31,8 @@ def test_band_keys_of_texts_shorter_than_a_shingle_tell_them_apart():
 
 def test_map_band_keys_of_mixed_windows_equals_each_item_alone():
     units = [["a", "b", "c"], list("甲乙丙丁"), ["a", "b", "d"]]
-    batch = pa.RecordBatch.from_pydict(
-        {"node": [1, 2, 3], "is_seed": [True, False, False], "units": units, "window": [2, 3, 2]}
-    )
+    columns = {"node": [1, 2, 3, 4], "is_seed": [True, False, False, False], "window": [2, 3, 2, 2]}
+    batch = pa.RecordBatch.from_pydict(columns | {"units": [*units, []]})  # without a unit there are no keys
     mapped = [row for out in map_band_keys(iter([batch]), 4, 2) for row in out.to_pylist()]
     alone = {
         n: band_keys(pa.array([u]), w, 4, 2)[0].tolist() for n, u, w in zip((1, 2, 3), units, (2, 3, 2), strict=True)
