@@ -81,6 +81,41 @@ class MatchedField(StrEnum):
     PASSAGE = "passage"
 
 
+class MatchKind(StrEnum):
+    """How an item resembles a benchmark item."""
+
+    VERBATIM = "verbatim"  # it holds a window of its text, or the same options
+    SIMILAR = "similar"  # another wording, other numbers or names
+
+
+class Severity(StrEnum):
+    """What a gate that fails does."""
+
+    BLOCK = "block"
+    WARN = "warn"
+
+
+class Defect(StrEnum):
+    """What is wrong with a control, a known item that travels with the drafts; a positive one has none."""
+
+    NONE = "none"
+    WRITER_ERROR = "writer_error"  # the generator's own wrong answer to a known question
+    WRONG_ANSWER = "wrong_answer"
+    WRONG_LETTER = "wrong_letter"
+    CONTRADICTED = "contradicted"  # the solution ends in another answer
+    QUANTITY_REMOVED = "quantity_removed"
+    TWO_RIGHT_OPTIONS = "two_right_options"
+    CUT_OFF = "cut_off"
+    SHUFFLED = "shuffled"
+    PROMPT_ECHO = "prompt_echo"
+    SOURCE_REFERENCE = "source_reference"  # to a text or figure that is not there
+    ANSWER_GIVEN = "answer_given"
+    SEED_COPY = "seed_copy"
+    SEED_NEAR_COPY = "seed_near_copy"
+    BENCHMARK_LEAK = "benchmark_leak"
+    WRONG_LANGUAGE = "wrong_language"
+
+
 class Cause(StrEnum):
     """Where a generated token went. A rule of a stage names its own (stages/rejects.py)."""
 
@@ -96,7 +131,8 @@ class Cause(StrEnum):
     DISPUTE = "dispute"
     DUPLICATE = "duplicate"
     CONTAMINATION = "contamination"
-    RULE = "rule"  # a named rule of clean
+    RULE = "rule"  # a named rule for what an item says
+    CONTROL = "control"  # the price of knowing what the checks are worth
     OVER_BUDGET = "over_budget"
     GATE = "gate"
     NOT_SCORED = "not_scored"

@@ -6,6 +6,7 @@ from boostqa.config.models import Endpoint, EngineSettings, Model, Models
 from boostqa.config.sections import (
     Annotate,
     Clean,
+    Controls,
     Gate,
     MinHash,
     Mix,
@@ -19,6 +20,6 @@ from boostqa.config.sections import (
 )  # fmt: skip
 
 __all__ = [
-    "Annotate", "Clean", "Config", "Endpoint", "EngineSettings", "Executors", "Gate", "Generation", "MinHash", "Mix",
+    "Annotate", "Clean", "Config", "Controls", "Endpoint", "EngineSettings", "Executors", "Gate", "Generation", "MinHash", "Mix",
     "Mlflow", "Model", "Models", "Plan", "Probe", "Refine", "Sampling", "Seed", "Source", "Spark", "Synthesize", "load",
 ]  # fmt: skip

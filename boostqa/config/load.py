@@ -15,7 +15,7 @@ from pydantic import ValidationError, model_validator
 from boostqa.config.base import Section
 from boostqa.config.execution import Generation, Mlflow, Spark
 from boostqa.config.models import EngineSettings, Model, Models
-from boostqa.config.sections import Annotate, Clean, Gate, Mix, Plan, Probe, Refine, Seed, Synthesize
+from boostqa.config.sections import Annotate, Clean, Controls, Gate, Mix, Plan, Probe, Refine, Seed, Synthesize
 from boostqa.errors import ConfigError
 
 
@@ -27,6 +27,7 @@ class Config(Section):
     tokenizer: str
     model: Models
     seed: Seed
+    controls: Controls = Controls()
     annotate: Annotate = Annotate()
     probe: Probe
     plan: Plan

@@ -82,6 +82,18 @@ class Seed(Section):
         return known
 
 
+class Controls(Section):
+    """Known items that travel with the drafts and are never exported: what they meet tells what the checks are worth.
+
+    `sources` are labelled public sets (kind qa, answers mapped), never a benchmark's test split; `count` items are drawn
+    by hash, once each, `positive_share` of them left as they are and the others spoilt in one way each.
+    """
+
+    sources: list[Source] = []
+    count: Positive = 240
+    positive_share: Share = 0.5
+
+
 class Annotate(Section):
     """Stage 2. `max_characters` of an item that the annotator reads."""
 

@@ -58,6 +58,24 @@ BUDGET = Table(
     ),
 )
 
+POWER = Table(
+    "power",
+    "what one check made of the controls of one kind",
+    ("check", "defect"),
+    (
+        column("check", STRING, "line (all stages together) | voter | judge | name of a rule"),
+        column("defect", STRING, "defect of the controls, none: positive ones; of judge: equal | different"),
+        column("items", LONG, "controls that the check saw; of judge: pairs"),
+        column("passed", LONG, "of these it let through; of voter: answered right; of judge: called equal"),
+        column("share", DOUBLE, "passed / items"),
+        column("wilson_low", DOUBLE, "lower end of the 95% Wilson interval"),
+        column("wilson_high", DOUBLE, "upper end of the 95% Wilson interval"),
+        column("chance", DOUBLE, "share that guessing gives (voter); else null", null=True),
+        column("model", STRING, "model that voted or judged; else null", null=True),
+        column("tokens", LONG, "generated tokens the controls cost (line); else 0"),
+    ),
+)
+
 REJECT = Table(
     "reject",
     "one row that a stage dropped, with the reason",

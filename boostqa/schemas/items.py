@@ -22,7 +22,7 @@ from boostqa.schemas.table import (
     Table,
     column,
 )
-from boostqa.vocabulary import AnswerStatus, ItemTable, Kind, Rewrite
+from boostqa.vocabulary import AnswerStatus, Defect, ItemTable, Kind, Rewrite
 
 SEED = Table(
     "seed",
@@ -103,6 +103,22 @@ ITEM = (
 STATUS = column("status", STRING, " | ".join(AnswerStatus))
 
 DRAFT = Table("draft", "one parsed and measured question with its draft answer", ("draft_id",), ITEM)
+
+CONTROL = Table(
+    "control",
+    "a known item after a stage that it went through like a draft; it is never exported",
+    ("draft_id", "stage"),
+    (
+        *ITEM,
+        column("stage", STRING, "stage that it has been through: synthesize | refine | clean"),
+        column("defect", STRING, " | ".join(Defect)),
+        column("origin", STRING, "source section and id of the public item it was made from"),
+        column("known_answer", STRING, "right answer of the public item"),
+        column("rule", STRING, "rule of this stage that stopped it; null where it went through", null=True),
+        column("evidence", STRING, "what the rule saw", null=True),
+        column("request_ids", STRINGS, "ledger rows it has cost so far"),
+    ),
+)
 
 REFINED = Table(
     "refined",
