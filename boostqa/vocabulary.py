@@ -68,6 +68,7 @@ class Rewrite(StrEnum):
 
     USED = "rewritten"
     CHANGED_ANSWER = "kept: the rewrite changed the answer"
+    NO_STEPS = "kept: the rewrite shows no steps"
     BROKEN = "kept: broken text in the rewrite"
     NONE = "kept: no rewrite"
 

@@ -1,29 +1,52 @@
-"""Job 6, refine: a second model answers blind; agreement decides, then the solution is rewritten."""
+"""Job 6, refine: a second model answers blind; agreement decides, then the solution is rewritten. Controls go the same
+way, and show what the voter and the judge are worth before either is believed."""
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from boostqa.calls.generation import complete
-from boostqa.calls.models import model_of_role, target_tokenizer
+from boostqa.calls.models import ModelSpec, model_of_role, target_tokenizer
 from boostqa.pipeline import submit
-from boostqa.stages import refine
+from boostqa.schemas import DRAFT
+from boostqa.stages import controls, power, refine
 from boostqa.tracking.stage_run import StageRun
 from udfs.control_tokens import control_tokens
 
-READS = ("draft",)
-WRITES = ("refined", "reject")
+READS = ("draft", "control")
+WRITES = ("refined", "control", "power", "reject")
 
 
 def main(stage: StageRun) -> None:
     """Read, call the stage, write, check the row balance."""
     drafts, conf, refiner = stage.read("draft"), stage.config.refine, model_of_role(stage.config, "refiner")
+    known = controls.travelling(stage.read("control", required=False), "synthesize").persist()
     tokens = control_tokens(target_tokenizer(stage.config)).values()
-    blind = refine.blind_requests(drafts, refiner, conf)
-    votes = refine.votes(drafts, blind, complete(stage, blind, refiner), tokens).persist()
-    judgements = refine.judge_requests(votes, refiner)
-    decided, rejects = refine.decide(votes, judgements, complete(stage, judgements, refiner))
+    items = drafts.unionByName(known.select(*DRAFT.schema.names))
+    blind = refine.blind_requests(items, refiner, conf)
+    votes = refine.votes(items, blind, complete(stage, blind, refiner), tokens).persist()
+    trusted = _measured(stage, votes, known, refiner)
+    undecided = refine.undecided(votes).where(F.lit(power.judge_is_trusted(trusted)))
+    judgements = refine.judge_requests(undecided, refiner)
+    answered = complete(stage, judgements, refiner)
+    decided, disputed = refine.decide(votes, judgements, answered, power.voter_is_trusted(trusted))
     decided = decided.persist()
     rewrites = refine.rewrite_requests(decided, refiner, conf)
-    refined = refine.finish(decided, rewrites, complete(stage, rewrites, refiner), tokens)
-    kept = stage.write("refined", refined)
-    stage.check_row_balance(drafts.count(), kept, stage.reject(rejects))
+    refined, empty = refine.finish(decided, rewrites, complete(stage, rewrites, refiner), tokens)
+    refined, rejects = refined.persist(), disputed.unionByName(empty).persist()
+    through = controls.after(controls.refined(known, refined), "refine", rejects)
+    stage.write("control", through, "stage = 'refine'")
+    kept = stage.write("refined", controls.without(refined, known))
+    dropped = stage.reject(controls.without(rejects, known, "key"))
+    stage.check_row_balance(drafts.count(), kept, dropped)
+
+
+def _measured(stage: StageRun, votes: DataFrame, known: DataFrame, refiner: ModelSpec) -> list[dict]:
+    """Try the judge on known pairs, write what voter and judge are worth, and return it as POWER rows."""
+    pairs = refine.judge_requests(power.known_pairs(known), refiner).persist()
+    judged = power.judge_power(pairs, refine.judgements(complete(stage, pairs, refiner)))
+    checks = f"check in ('{power.VOTER}', '{power.JUDGE}')"
+    stage.write("power", power.voter_power(votes, known).unionByName(judged), checks)
+    return [row.asDict() for row in stage.read_back("power").where(checks).collect()]
 
 
 if __name__ == "__main__":

@@ -1,30 +1,48 @@
-"""Job 7, clean: drops what is unfit, repeated or leaked."""
+"""Job 7, clean: drops what is unfit, repeated or leaked. Controls go the same way, which tells what its rules are worth."""
 
 from functools import reduce
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from boostqa.pipeline import submit
+from boostqa.schemas import DRAFT
 from boostqa.sources import read_items
-from boostqa.stages import clean
+from boostqa.stages import clean, controls, power
 from boostqa.tracking.stage_run import StageRun
 
-READS = ("refined", "seed", "benchmarks", "probe items")
-WRITES = ("clean", "contamination", "reject")
+READS = ("refined", "control", "seed", "completion", "benchmarks", "probe items")
+WRITES = ("clean", "contamination", "control", "power", "reject")
 
 
 def main(stage: StageRun) -> None:
     """Read, call the stage, write, check the row balance."""
     refined, seeds, conf = stage.read("refined"), stage.read("seed"), stage.config.clean
+    known = controls.travelling(stage.read("control", required=False), "refine").persist()
+    items = refined.unionByName(known.select(*DRAFT.schema.names), allowMissingColumns=True)
     # Probe items are held out as benchmarks are: they join the decontamination index.
     sources = [*conf.benchmarks, *stage.config.probe.items]
     benchmarks = reduce(DataFrame.unionByName, (read_items(stage.spark, s) for s in sources)).persist()
-    unfit = clean.rejects_of_unfit(refined, seeds, conf).persist()
-    rejected = clean.rejects_with_duplicates(refined, unfit, seeds, conf).persist()
-    stage.write("contamination", clean.contaminate(refined, rejected, seeds, benchmarks, conf))
-    rows, contaminated = clean.clean(refined, rejected, stage.read_back("contamination"), seeds)
-    kept = stage.write("clean", rows)
-    stage.check_row_balance(refined.count(), kept, stage.reject(rejected.unionByName(contaminated)))
+    unfit = clean.rejects_of_unfit(items, seeds, conf).persist()
+    # A draft that resembles a control is none of its duplicates: what is measured changes nothing.
+    duplicates = clean.rejects_with_duplicates(items, unfit, seeds, conf)
+    rejected = controls.without(duplicates, known, "evidence").persist()
+    matches = clean.contaminate(items, rejected, seeds, benchmarks, conf).persist()
+    stage.write("contamination", controls.without(matches, known))
+    rows, contaminated = clean.clean(items, rejected, matches, seeds)
+    rejects = rejected.unionByName(contaminated).persist()
+    kept = stage.write("clean", controls.without(rows, known))
+    dropped = stage.reject(controls.without(rejects, known, "key"))
+    stage.check_row_balance(refined.count(), kept, dropped)
+    _measure(stage, known, rejects)
+
+
+def _measure(stage: StageRun, known: DataFrame, rejects: DataFrame) -> None:
+    """Write what became of the controls, and what the checks are worth."""
+    stage.write("control", controls.after(known, "clean", rejects), "stage = 'clean'")
+    models = F.col("check").isin(power.VOTER, power.JUDGE)
+    rows = power.power(stage.read_back("control"), stage.read("completion"))
+    stage.write("power", rows.where(~models), f"check not in ('{power.VOTER}', '{power.JUDGE}')")
 
 
 if __name__ == "__main__":

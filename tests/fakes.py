@@ -98,6 +98,7 @@ def _reply(prompt, fields, identity):
 
 
 def _question(fields, chinese, identity):
+    """A sum as a question, with its solution and answer, and with options where `fields` has them."""
     a, b = _number("a", *identity, below=900), _number("b", *identity, below=900)
     digest = hashlib.sha256("|".join(identity).encode()).hexdigest()
     scene = " ".join(digest[i : i + 4] for i in range(0, 40, 4))
@@ -109,6 +110,12 @@ def _question(fields, chinese, identity):
         return reply | {"answer": str(a + b)}
     place = _number("place", *identity, below=4)
     return reply | {"choices": [str(a + b + i - place) for i in range(4)], "answer": "ABCD"[place]}
+
+
+def known_sums(count):
+    """Labelled items that `scholar` can answer, as a source of controls: English, a third of them with options."""
+    forms = [{"choices"}, set(), set()]
+    return [{"id": str(n), "choices": None, **_question(forms[n % 3], False, ("known", str(n)))} for n in range(count)]
 
 
 # What a sitecustomize module puts in vLLM's place inside the real host; it has a child process as vLLM has one.

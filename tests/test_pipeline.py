@@ -20,7 +20,7 @@ from boostqa.schemas import TABLES
 from boostqa.storage.warehouse import Warehouse
 from boostqa.vocabulary import STAGES
 from tests.conftest import FAST
-from tests.fakes import EchoEngine, scholar
+from tests.fakes import EchoEngine, known_sums, scholar
 from tests.processes import DEMO, ROOT
 
 
@@ -29,7 +29,10 @@ def connect(settings):
 
 
 def settings(folder):
-    return ["plan.tokens=3000", f"warehouse={folder}/warehouse", f"output={folder}/output"]
+    fields = ", ".join(f"{name}: {name}" for name in ("id", "question", "choices", "answer", "solution"))
+    known = f"[{{name: sums, path: {folder}/known.jsonl, kind: qa, lang: en, fields: {{{fields}}}}}]"
+    places = [f"warehouse={folder}/warehouse", f"output={folder}/output"]
+    return ["plan.tokens=3000", f"controls.sources={known}", "controls.count=100", *places]
 
 
 def facts(spark, folder):
@@ -42,6 +45,7 @@ def done(spark, tmp_path_factory):
     if not Path(config.load(DEMO).tokenizer).exists():
         pytest.skip("no tokenizer of the demo's model: make setup")
     folder = tmp_path_factory.mktemp("pipeline")
+    (folder / "known.jsonl").write_text("\n".join(map(json.dumps, known_sums(100))))
     pipeline.run(config.load(DEMO, settings(folder)), STAGES, connect)
     return folder
 
@@ -105,6 +109,21 @@ def test_every_constraint_lets_a_model_write_what_stem_text_needs(spark, done, f
     for choice in (c["choice"] for c in constraints if "choice" in c):
         grammar = xgrammar.Grammar.from_ebnf(utils.choice_as_grammar(choice))
         assert all(testing._is_grammar_accept_string(grammar, word) for word in choice)
+
+
+def test_controls_travel_the_line_are_measured_and_never_exported(spark, done):
+    tables = Warehouse(spark, f"{done}/warehouse")
+    controls = tables.read("control").collect()
+    made = {r["draft_id"]: r["defect"] for r in controls if r["stage"] == "synthesize"}
+    assert len(made) == 100 and len(set(made.values())) >= 12
+    for table in ("draft", "refined", "clean", "contamination", "mix"):
+        assert not made.keys() & {r["draft_id"] for r in tables.read(table).select("draft_id").collect()}, table
+    assert not made.keys() & {r["key"] for r in tables.read("reject").select("key").collect()}
+    power = {(r["check"], r["defect"]): r for r in tables.read("power").collect()}
+    assert power["line", "none"]["share"] > 0.6 and power["voter", "none"]["wilson_low"] > 0.5
+    wrong = [power["line", d] for d in ("writer_error", "wrong_answer") if ("line", d) in power]
+    assert sum(r["items"] for r in wrong) >= 5 and sum(r["passed"] for r in wrong) <= 1
+    assert power["line", "benchmark_leak"]["passed"] == power["line", "seed_copy"]["passed"] == 0
 
 
 def test_jobs_say_what_they_read_and_write(first):

@@ -17,6 +17,7 @@ from boostqa.config.execution import Generation, Mlflow, Spark
 from boostqa.config.models import EngineSettings, Model, Models
 from boostqa.config.sections import Annotate, Clean, Controls, Gate, Mix, Plan, Probe, Refine, Seed, Synthesize
 from boostqa.errors import ConfigError
+from boostqa.vocabulary import Kind
 
 
 class Config(Section):
@@ -48,6 +49,20 @@ class Config(Section):
             names = [s.name for s in sources]
             if twice := sorted({n for n in names if names.count(n) > 1}):
                 raise ValueError(f"{what}: each name once, got {', '.join(twice)} more than once")
+        return self
+
+    @model_validator(mode="after")
+    def _controls_are_no_benchmark(self) -> Self:
+        held_out = {s.path: s.name for s in [*self.clean.benchmarks, *self.probe.items]}
+        for source in self.controls.sources:
+            if source.kind != Kind.QA or "answer" not in source.fields:
+                raise ValueError(f"controls.sources[{source.name}]: known items need kind: qa and a mapped answer")
+            if source.path in held_out:
+                raise ValueError(
+                    f"controls.sources[{source.name}]: {source.path} is held out as {held_out[source.path]}: a control "
+                    "goes through models and prompts; name another labelled set, or the benchmark's training split in a "
+                    "file of its own"
+                )
         return self
 
     @model_validator(mode="after")

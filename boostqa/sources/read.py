@@ -46,7 +46,7 @@ _READERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 _UNREAD = "unread_answer"
 _RECORD_FIELDS = [n for n in RECORD.schema.names if n not in ("source", "file", "line", "raw", "kind", _UNREAD)]
-_ITEM_FIELDS = ["id", "subject", "question", "choices", "answer", "lang", "discipline", "difficulty"]
+_ITEM_FIELDS = ["id", "subject", "question", "choices", "answer", "solution", "lang", "discipline", "difficulty"]
 _SHOWN = 300  # characters of a bad line or a foreign error message that are kept
 
 
@@ -78,16 +78,17 @@ def read_records(spark: SparkSession, source: Source) -> DataFrame:
 
 
 def read_items(spark: SparkSession, source: Source) -> DataFrame:
-    """Benchmark or probe items: benchmark, item_id, subject, question, choices, answer, lang, discipline, difficulty.
+    """Benchmark, probe or control items: benchmark, item_id, subject, question, choices, answer, solution, lang,
+    discipline, difficulty.
 
-    question, choices and answer are normalised as seeds are. An answer that means no option stays as it is written, but
+    question, choices, answer and solution are normalised as seeds are. An answer that means no option stays as it is written, but
     for a single letter, which would pass for the letter of an option.
     item_id is file:line where `id` is not mapped; lang is identified where neither the item nor `source.lang` names one;
     other columns that are not mapped are null.
     Raises ConfigError as read_records does, and for the first malformed line or item without a question: a benchmark
     with holes would hide leaks.
     """
-    where = f"clean.benchmarks or probe.items[{source.name}]"
+    where = f"clean.benchmarks, probe.items or controls.sources[{source.name}]"
     if source.format == "text":
         raise ConfigError(f"{where}.format: items have fields: use jsonl, parquet or delta, got text")
     rows = _mapped(spark, source, _ITEM_FIELDS, "question", where)
@@ -104,6 +105,7 @@ def read_items(spark: SparkSession, source: Source) -> DataFrame:
         normalise("question").alias("question"),
         normalise_each("choices").alias("choices"),
         normalise(F.coalesce("answer", F.when(~F.col(_UNREAD).rlike("^[A-Z]$"), F.col(_UNREAD)))).alias("answer"),
+        normalise("solution").alias("solution"),
         language_of(F.coalesce("lang", F.lit(source.lang)), F.col("question"), LANGUAGES).alias("lang"),
         *("discipline", "difficulty"),
     )

@@ -16,11 +16,11 @@ from boostqa.schemas import PROBE
 from boostqa.stages.rejects import Rule, breaks_rule, reject_rows
 from boostqa.stages.wording import lettered
 from boostqa.vocabulary import OPTION_LETTERS, Cause
+from boostqa.wilson import wilson
 
 NOT_MULTIPLE_CHOICE = Rule("not_multiple_choice", None)
 NOT_SCORED = Rule("not_scored", Cause.NOT_SCORED)
 RULES = (NOT_MULTIPLE_CHOICE, NOT_SCORED)
-Z = 1.959963984540054  # 97.5% quantile of the normal distribution: a 95% interval
 
 
 def usable(items: DataFrame) -> tuple[DataFrame, DataFrame]:
@@ -110,7 +110,7 @@ def unscored(picks: DataFrame) -> DataFrame:
 def scores(items: DataFrame, picks: DataFrame) -> DataFrame:
     """Items (unique by item_id) and picks [item_id, pick, method, checkpoint] -> PROBE rows.
 
-    The interval is Wilson's score interval (E. B. Wilson 1927, JASA 22:209-212) at 95%.
+    The interval is Wilson's at 95%.
     """
     joined = picks.where(F.col("pick").isNotNull()).drop("request_ids").join(items, "item_id", "inner")
     cell = joined.groupBy("checkpoint", "method", "discipline", "difficulty").agg(
@@ -118,9 +118,6 @@ def scores(items: DataFrame, picks: DataFrame) -> DataFrame:
         F.sum((F.col("pick") == F.col("answer")).cast("long")).alias("correct"),
         F.avg(1 / F.size("choices")).alias("chance"),
     )
-    n, p = F.col("items"), F.col("accuracy")
-    centre = (p + Z**2 / (2 * n)) / (1 + Z**2 / n)
-    half = Z / (1 + Z**2 / n) * F.sqrt(p * (1 - p) / n + Z**2 / (4 * n * n))
-    rated = cell.withColumn("accuracy", F.col("correct") / n)
-    low, high = F.greatest(F.lit(0.0), centre - half), F.least(F.lit(1.0), centre + half)
+    low, high = wilson(F.col("accuracy"), F.col("items"))
+    rated = cell.withColumn("accuracy", F.col("correct") / F.col("items"))
     return rated.withColumns({"wilson_low": low, "wilson_high": high}).select(*PROBE.schema.names)

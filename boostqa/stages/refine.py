@@ -1,8 +1,9 @@
 """draft -> refined, rejects. Grain: one draft whose answer was confirmed or corrected. Key: draft_id.
 
 A second model answers the question blind (no passage, no draft answer) k times. A draft that more than half of the
-attempts confirm is `agreed`; when more than half agree on another answer it is `corrected` and says so; else it is
-rejected as `disputed`. The solution is then rewritten and dropped again if the rewrite changed the final answer.
+attempts confirm is `agreed`; when more than half agree on another answer, with a margin and by a voter that answers known
+questions, it is `corrected` and says so; else it is rejected as `disputed`. The solution is then rewritten; a rewrite that
+changes the final answer is not used, and a solution that only repeats the answer is a reject.
 """
 
 import json
@@ -15,6 +16,7 @@ from boostqa import prompts
 from boostqa.calls.models import ModelSpec
 from boostqa.calls.requests import with_request
 from boostqa.config import Refine, Sampling
+from boostqa.matching_text import cjk_characters
 from boostqa.schemas import DRAFT, REFINED
 from boostqa.schemas.table import STRINGS
 from boostqa.stages.rejects import Rule, breaks_rule, reject_rows
@@ -25,9 +27,18 @@ from udfs import answers
 
 NO_BLIND_ANSWER = Rule("no_blind_answer", Cause.DISPUTE)
 DISPUTED = Rule("disputed", Cause.DISPUTE)
-RULES = (NO_BLIND_ANSWER, DISPUTED)
+NO_STEPS = Rule("no_steps", Cause.RULE)
+RULES = (NO_BLIND_ANSWER, DISPUTED, NO_STEPS)
 YES_NO = json.dumps({"choice": ["yes", "no"]})
 JUDGE = Sampling(temperature=0.0, top_p=1.0, max_tokens=8)
+# A correction replaces what a writer worked out: two attempts of two, or two of three against one, are no more than chance
+# for a voter that is right half of the time.
+_FEWEST_ATTEMPTS, _MARGIN = 3, 2
+# What a solution says beside its answer: letters and digits (a Chinese character counts twice), or one operation.
+_FEWEST_LETTERS = 20
+_SHOWN = 300  # characters of a solution in a reject
+_ANSWER_IS = r"(?i)\b(?:so|thus|hence|therefore|the|right|correct|final|answer|option|choice|is|are)\b|因此|所以|正确|最终|答案|选项|[是为选]"
+_OPERATION = r"[\p{N})}\]]\s*(?:[-+*/×÷·^]|\\(?:times|cdot|div)\b)\s*[\p{L}\p{N}({\\]"
 
 
 def _reply_constraint() -> Column:
@@ -56,14 +67,17 @@ def _compare(rows: DataFrame, blind: Column) -> DataFrame:
     return pairs.mapInPandas(answers.compare, answers.SCHEMA)
 
 
-def blind_requests(drafts: DataFrame, spec: ModelSpec, conf: Refine) -> DataFrame:
-    """DRAFT rows -> k requests each: the question with its options, nothing else of the draft; adds `attempt`."""
+def blind_requests(
+    drafts: DataFrame, spec: ModelSpec, conf: Refine, attempts: tuple[int, ...] | None = None
+) -> DataFrame:
+    """DRAFT rows -> `conf.blind_attempts` requests each (or those numbered `attempts`): the question with its options,
+    nothing else of the draft; adds `attempt`."""
     lang, template = F.col("lang"), prompts.load("blind")
     form = prompts.wording("answer_form", answer_shape(), lang)
     prompt = template.render(lang, question=_question(), answer_form=form)
-    attempts = F.explode(F.sequence(F.lit(0), F.lit(conf.blind_attempts - 1))).alias("attempt")
+    numbers = F.array(*map(F.lit, attempts or range(conf.blind_attempts)))
     requests = with_request(
-        drafts.select("draft_id", "lang", "format", "question", "choices", attempts),
+        drafts.select("draft_id", "lang", "format", "question", "choices", F.explode(numbers).alias("attempt")),
         *("refine", spec, template, prompt, conf.blind),
         structured=_reply_constraint(),
         sample_index=F.col("attempt"),
@@ -92,22 +106,32 @@ def votes(
     return rows.join(_compare(rows, F.col("blind.answer")), "draft_id", "inner")  # both unique by draft_id
 
 
-def judge_requests(votes: DataFrame, spec: ModelSpec) -> DataFrame:
-    """One request for each blind answer that the matcher could not decide, each different answer once; adds
-    `position`."""
-    lang, template = F.col("lang"), prompts.load("judge")
-    pair = F.arrays_zip("equal", "leader", F.col("blind.answer").alias("other"))
-    pairs = votes.select("draft_id", "lang", "question", "answer", F.posexplode(pair).alias("position", "pair"))
-    undecided = pairs.where(F.col("pair.equal").isNull() & (F.col("pair.leader") == F.col("position")))
-    prompt = template.render(lang, question=F.col("question"), first=F.col("answer"), second=F.col("pair.other"))
-    requests = with_request(undecided, "refine", spec, template, prompt, JUDGE, structured=F.lit(YES_NO))
-    return requests.drop("lang", "question", "answer", "pair")
+def undecided(votes: DataFrame) -> DataFrame:
+    """[draft_id, position, lang, question, first, second]: the draft's answer and each blind answer of which the matcher
+    cannot tell whether it means the same, each different answer once; `position` is that in `blind`."""
+    pair = F.arrays_zip("equal", "leader", F.col("blind.answer").alias("second"))
+    first = F.col("answer").alias("first")
+    pairs = votes.select("draft_id", "lang", "question", first, F.posexplode(pair).alias("position", "pair"))
+    open_pairs = pairs.where(F.col("pair.equal").isNull() & (F.col("pair.leader") == F.col("position")))
+    return open_pairs.select("draft_id", "position", "lang", "question", "first", F.col("pair.second").alias("second"))
+
+
+def judge_requests(pairs: DataFrame, spec: ModelSpec) -> DataFrame:
+    """Pairs of answers [lang, question, first, second, ...] -> one request each, beside the other columns."""
+    template, values = prompts.load("judge"), ("question", "first", "second")
+    prompt = template.render(F.col("lang"), **{name: F.col(name) for name in values})
+    return with_request(pairs, "refine", spec, template, prompt, JUDGE, structured=F.lit(YES_NO)).drop("lang", *values)
+
+
+def judgements(completions: DataFrame) -> DataFrame:
+    """The ledger -> [request_id, same]; null where a request failed, was refused or cut off: that is no judgement."""
+    said = F.when(F.col("text") == "yes", True).when(F.col("text") == "no", False)
+    return completions.select("request_id", F.when(F.col("finish_reason") == FinishReason.STOP, said).alias("same"))
 
 
 def _with_judgements(votes: DataFrame, requests: DataFrame, completions: DataFrame) -> DataFrame:
     """Grain: a draft. Adds `judged` (position in `blind` -> whether the judge found it equal) and `request_ids`."""
-    replies = completions.select("request_id", (F.col("text") == "yes").alias("same"))
-    judged = requests.select("draft_id", "position", "request_id").join(replies, "request_id", "inner")
+    judged = requests.select("draft_id", "position", "request_id").join(judgements(completions), "request_id", "inner")
     per_draft = judged.groupBy("draft_id").agg(
         F.map_from_entries(F.collect_list(F.struct("position", "same"))).alias("judged"),
         F.array_sort(F.collect_list("request_id")).alias("judge_ids"),
@@ -119,30 +143,48 @@ def _with_judgements(votes: DataFrame, requests: DataFrame, completions: DataFra
 
 def _with_counts(rows: DataFrame) -> DataFrame:
     """Grain: a draft. Adds `agreeing` (attempts that confirm the draft's answer), `winner` (the blind attempt whose
-    answer most attempts gave; the first of equals) and `winner_votes`.
+    answer most attempts gave; the first of equals), `winner_votes`, `winner_differs` (whether it is known to mean another
+    answer than the draft's) and `most_others` (votes of the strongest answer beside the winner's).
 
-    A judged answer speaks for all that the matcher found equal to it: `leader` is the first of these.
+    A judged answer speaks for all that the matcher found equal to it: `leader` is the first of these. Where neither matcher
+    nor judge can tell, an answer neither confirms nor contradicts.
     """
-    confirmed = F.transform(
-        "equal", lambda equal, i: F.coalesce(equal, F.try_element_at("judged", F.get("leader", i)), F.lit(False))
-    )
+    found = F.transform("equal", lambda equal, i: F.coalesce(equal, F.try_element_at("judged", F.get("leader", i))))
     same_answer = F.transform("leader", lambda lead: F.size(F.filter("leader", lambda other: other == lead)))
-    rows = rows.withColumns({"agreeing": F.size(F.filter(confirmed, lambda c: c)), "same_answer": same_answer})
-    rows = rows.withColumn("winner_votes", F.coalesce(F.array_max("same_answer"), F.lit(0)))
-    first_of_largest = F.array_position("same_answer", F.col("winner_votes")).cast("int") - 1
-    return rows.withColumn("winner", F.get("blind", first_of_largest))
+    rows = rows.withColumns({"found": found, "same_answer": same_answer})
+    agreeing = F.size(F.filter("found", lambda is_same: F.coalesce(is_same, F.lit(False))))
+    rows = rows.withColumns({"agreeing": agreeing, "winner_votes": F.coalesce(F.array_max("same_answer"), F.lit(0))})
+    place = F.array_position("same_answer", F.col("winner_votes")).cast("int") - 1
+    rows = rows.withColumn("place", place)
+    others = F.filter("same_answer", lambda votes, i: F.get("leader", i) != F.get("leader", F.col("place")))
+    return rows.withColumns(
+        {
+            "winner": F.get("blind", F.col("place")),
+            "winner_differs": F.coalesce(~F.get("found", F.col("place")), F.lit(False)),
+            "most_others": F.coalesce(F.array_max(others), F.lit(0)),
+        }
+    )
 
 
-def decide(votes: DataFrame, requests: DataFrame, completions: DataFrame) -> tuple[DataFrame, DataFrame]:
+def _status(voter_is_trusted: bool) -> Column:
+    """agreed, corrected, or null where there is no majority that may be used."""
+    attempts = F.size("attempts")
+    other_wins = (F.col("winner_votes") * 2 > attempts) & (attempts >= _FEWEST_ATTEMPTS) & F.col("winner_differs")
+    margin = F.col("winner_votes") - F.greatest("agreeing", "most_others") >= _MARGIN
+    confirmed = F.when(F.col("agreeing") * 2 > attempts, AnswerStatus.AGREED)
+    return confirmed.when(other_wins & margin & F.lit(voter_is_trusted), AnswerStatus.CORRECTED)
+
+
+def decide(
+    votes: DataFrame, requests: DataFrame, completions: DataFrame, voter_is_trusted: bool
+) -> tuple[DataFrame, DataFrame]:
     """Votes and judgements -> (decided rows, rejects `no_blind_answer` or `disputed` with key draft_id).
 
-    A majority is one of attempts, not of answers. Decided rows are DRAFT columns with the final answer and solution,
-    and draft_answer, status, blind_answers, votes, refiner, request_ids.
+    A majority is one of attempts, not of answers. A correction needs at least 3 attempts, 2 votes more than any other
+    answer has, one that is known to differ from the draft's, and a voter that is trusted (stages/power.py). Decided rows are
+    DRAFT columns with the final answer and solution, and draft_answer, status, blind_answers, votes, refiner, request_ids.
     """
     rows = _with_counts(_with_judgements(votes, requests, completions))
-    attempts = F.size("attempts")
-    draft_confirmed, other_answer_wins = F.col("agreeing") * 2 > attempts, F.col("winner_votes") * 2 > attempts
-    status = F.when(draft_confirmed, AnswerStatus.AGREED).when(other_answer_wins, AnswerStatus.CORRECTED)
     broken = F.array_compact("attempts.broken")
     evidence = F.concat_ws(
         " | ",
@@ -153,7 +195,8 @@ def decide(votes: DataFrame, requests: DataFrame, completions: DataFrame) -> tup
     no_majority = F.when(F.size("blind") == 0, breaks_rule(NO_BLIND_ANSWER, evidence)).otherwise(
         breaks_rule(DISPUTED, evidence)
     )
-    rows = rows.withColumn("status", status).withColumn("broken_rule", F.when(F.col("status").isNull(), no_majority))
+    rows = rows.withColumn("status", _status(voter_is_trusted))
+    rows = rows.withColumn("broken_rule", F.when(F.col("status").isNull(), no_majority))
     corrected = F.col("status") == AnswerStatus.CORRECTED
     decided = rows.where(F.col("status").isNotNull()).withColumns(
         {
@@ -179,8 +222,9 @@ def rewrite_requests(decided: DataFrame, spec: ModelSpec, conf: Refine) -> DataF
 
 def finish(
     decided: DataFrame, requests: DataFrame, completions: DataFrame, control_tokens: Iterable[str] = ()
-) -> DataFrame:
-    """Decided rows and their rewrites -> REFINED rows; a rewrite that fails or changes the answer is not used.
+) -> tuple[DataFrame, DataFrame]:
+    """Decided rows and their rewrites -> (REFINED rows, rejects `no_steps` with key draft_id: neither the rewrite nor the
+    solution before it shows how the answer comes about); a rewrite that fails or changes the answer is not used.
 
     `control_tokens` are those of the target tokenizer, escaped in the rewrite.
     """
@@ -191,8 +235,9 @@ def finish(
     rows = rows.withColumns({"new_answer": F.col("reply.answer"), "new_solution": F.col("reply.solution")})
     compared = _compare(rows, F.array_compact(F.array("new_answer")))
     unchanged = compared.select("draft_id", F.get("equal", F.lit(0)).alias("unchanged"))
-    usable = F.col("unchanged") & F.col("new_solution").isNotNull()
-    outcome = F.when(usable, Rewrite.USED).when(F.col("new_answer").isNotNull(), Rewrite.CHANGED_ANSWER)
+    usable = F.col("unchanged") & F.coalesce(_shows_steps(F.col("new_solution")), F.lit(False))
+    outcome = F.when(usable, Rewrite.USED).when(F.col("unchanged"), Rewrite.NO_STEPS)
+    outcome = outcome.when(F.col("new_answer").isNotNull(), Rewrite.CHANGED_ANSWER)
     outcome = outcome.when(F.col("reply.broken").isNotNull(), Rewrite.BROKEN)
     rows = rows.join(unchanged, "draft_id", "inner").withColumns(  # both unique by draft_id
         {
@@ -201,4 +246,15 @@ def finish(
             "request_ids": F.concat("request_ids", F.array("rewrite_id")),
         }
     )
-    return rows.select(*REFINED.schema.names)
+    without = F.when(~_shows_steps(F.col("solution")), breaks_rule(NO_STEPS, F.col("solution"), _SHOWN))
+    rows = rows.withColumn("broken_rule", without)
+    kept = rows.where("broken_rule is null").select(*REFINED.schema.names)
+    return kept, reject_rows(rows, "refine", "draft_id", F.col("request_ids"))
+
+
+def _shows_steps(solution: Column) -> Column:
+    """Whether a solution says more than its row's answer."""
+    without = F.when(is_multiple_choice(), solution).otherwise(F.replace(solution, F.col("answer"), F.lit("")))
+    rest = F.regexp_replace(without, _ANSWER_IS, "")
+    letters = F.regexp_replace(rest, r"[^\p{L}\p{N}]+", "")
+    return (F.length(letters) + cjk_characters(letters) >= _FEWEST_LETTERS) | solution.rlike(_OPERATION)

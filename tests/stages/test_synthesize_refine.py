@@ -102,7 +102,7 @@ def test_synthesize_control_tokens_are_escaped_however_json_writes_them(spark):
 def test_refine_control_tokens_are_escaped_and_agree_with_an_escaped_draft(refined):
     row = refined[0]["control token"]
     assert (row["status"], row["votes"], row["rewrite"]) == ("agreed", 2, "rewritten")
-    assert (row["answer"], row["solution"]) == ("<\u2060/s>", "It is <\u2060/s>.")
+    assert (row["answer"], row["solution"]) == ("<\u2060/s>", "The end of a text is marked by the token <\u2060/s>.")
 
 
 def test_synthesize_good_completions_become_drafts_with_measured_difficulty(spark):
@@ -148,11 +148,17 @@ class Case(NamedTuple):
     judge: dict = {}  # noqa: RUF012
     rewrite: dict | None = None
     choices: list | None = None
+    solution: str = "Add 2 + 2 by counting."
 
 
 CASES = {
-    "agreed": Case("4", ["4", "4.0", "5"], rewrite={"solution": "Count on.", "answer": "4"}),
-    "corrected": Case("5", ["4", "4", "5"], rewrite={"solution": "x", "answer": "7"}),
+    "agreed": Case("4", ["4", "4.0", "5"], rewrite={"solution": "Count on: 2 + 2 = 4.", "answer": "4"}),
+    "corrected": Case("5", ["4", "4", "4"], rewrite={"solution": "x", "answer": "7"}),
+    "two against one": Case("5", ["4", "4", "5"]),
+    "not known to differ": Case("because of gravity", ["magnets", "magnets", "magnets"], {0: None}),
+    "no steps": Case(
+        "4", ["4", "4", "4"], rewrite={"solution": "The final answer is 4.", "answer": "4"}, solution="So 4."
+    ),
     "disputed": Case("4", ["5", "6", "7"]),
     "one of three": Case("4", ["4", None, None]),
     "all truncated": Case("4", [None, None, None]),
@@ -161,10 +167,19 @@ CASES = {
     "broken rewrite": Case("4", ["4", "4", "4"], rewrite={"solution": "so 5 \times 3", "answer": "4"}),
     "broken attempts": Case("4", ["a \bad word", "4", None]),
     "restored": Case(
-        r"\frac{1}{2}", ["\frac{1}{2}", "$\frac12$", "1"], rewrite={"solution": "$\theta$", "answer": "0.5"}
+        r"\frac{1}{2}", ["\frac{1}{2}", "$\frac12$", "1"], rewrite={"solution": "$2 * \theta$", "answer": "0.5"}
     ),
-    "control token": Case("<\u2060/s>", ["</s>", "</s>", None], rewrite={"solution": "It is </s>.", "answer": "</s>"}),
-    "letters": Case("B", ["B", "B", "A"], rewrite={"solution": "Count.", "answer": "B"}, choices=["3", "4", "5", "6"]),
+    "control token": Case(
+        "<\u2060/s>",
+        ["</s>", "</s>", None],
+        rewrite={"solution": "The end of a text is marked by the token </s>.", "answer": "</s>"},
+    ),
+    "letters": Case(
+        "B",
+        ["B", "B", "A"],
+        rewrite={"solution": "Counting on gives 4 items.", "answer": "B"},
+        choices=["3", "4", "5", "6"],
+    ),
 }
 
 
@@ -178,26 +193,38 @@ def draft(draft_id, answer="4", choices=None, **changes):
 @pytest.fixture(scope="module")
 def refined(spark):
     """The refine stage over all cases: (kept rows, rejects), by draft_id."""
-    drafts = frame(spark, DRAFT, *(draft(name, c.answer, c.choices) for name, c in CASES.items())).cache()
+    drafts = frame(
+        spark, DRAFT, *(draft(n, c.answer, c.choices, solution=c.solution) for n, c in CASES.items())
+    ).cache()
     blind = refine.blind_requests(drafts, SPEC, Refine(blind_attempts=3)).cache()
     replies = []
     for r in blind.collect():
         answer = CASES[r["draft_id"]].blind[r["attempt"]]
-        text = json.dumps({"solution": f"way {r['attempt']}", "answer": answer}) if answer else '{"solu'
+        text = (
+            json.dumps({"solution": f"way {r['attempt']} of adding the numbers up", "answer": answer})
+            if answer
+            else '{"solu'
+        )
         replies.append((r["request_id"], text, "stop" if answer else "length", None))
     votes = refine.votes(drafts, blind, ledger(spark, replies), ["</s>"]).cache()
-    judgements = refine.judge_requests(votes, SPEC).cache()
-    words = [(r["request_id"], CASES[r["draft_id"]].judge[r["position"]], "stop", None) for r in judgements.collect()]
-    decided, rejects = refine.decide(votes, judgements, ledger(spark, words))
+    judgements = refine.judge_requests(refine.undecided(votes), SPEC).cache()
+    words = []
+    for r in judgements.collect():
+        word = CASES[r["draft_id"]].judge[r["position"]]
+        words.append((r["request_id"], word or "yes", "stop" if word else "failed", None))
+    judged = ledger(spark, words)
+    decided, rejects = refine.decide(votes, judgements, judged, voter_is_trusted=True)
+    doubted, _ = refine.decide(votes, judgements, judged, voter_is_trusted=False)
+    assert {r["status"] for r in doubted.select("status").collect()} == {"agreed"}
     decided = decided.cache()
     rewrites = refine.rewrite_requests(decided, SPEC, Refine()).cache()
     texts = []
     for r in rewrites.collect():
         rewrite = CASES[r["draft_id"]].rewrite
         texts.append((r["request_id"], json.dumps(rewrite) if rewrite else "", "stop", None))
-    kept = refine.finish(decided, rewrites, ledger(spark, texts), ["</s>"])
+    kept, empty = refine.finish(decided, rewrites, ledger(spark, texts), ["</s>"])
     assert kept.columns == REFINED.schema.names
-    return {r["draft_id"]: r for r in kept.collect()}, {r["key"]: r for r in rejects.collect()}
+    return {r["draft_id"]: r for r in kept.collect()}, {r["key"]: r for r in rejects.unionByName(empty).collect()}
 
 
 def test_refine_blind_prompt_shows_question_only(spark):
@@ -213,19 +240,32 @@ def test_refine_every_draft_is_kept_or_rejected_once(refined):
 def test_refine_majority_for_the_draft_is_agreed_and_rewritten(refined):
     row = refined[0]["agreed"]
     assert (row["status"], row["answer"], row["draft_answer"], row["votes"]) == ("agreed", "4", "4", 2)
-    assert (row["rewrite"], row["solution"], len(row["request_ids"])) == ("rewritten", "Count on.", 4)
+    assert (row["rewrite"], row["solution"], len(row["request_ids"])) == ("rewritten", "Count on: 2 + 2 = 4.", 4)
 
 
 def test_refine_majority_against_the_draft_is_corrected_and_marked(refined):
     row = refined[0]["corrected"]
-    assert (row["status"], row["answer"], row["draft_answer"], row["votes"]) == ("corrected", "4", "5", 2)
-    assert (row["rewrite"], row["solution"]) == ("kept: the rewrite changed the answer", "way 0")
+    assert (row["status"], row["answer"], row["draft_answer"], row["votes"]) == ("corrected", "4", "5", 3)
+    assert (row["rewrite"], row["solution"]) == (
+        "kept: the rewrite changed the answer",
+        "way 0 of adding the numbers up",
+    )
 
 
 def test_refine_no_majority_is_disputed_with_the_answers_as_evidence(refined):
     reject = refined[1]["disputed"]
     assert reject["rule"] == "disputed" and len(set(reject["request_ids"])) == 3
     assert reject["evidence"] == 'draft: 4 | blind: ["5","6","7"]'
+
+
+def test_refine_correction_needs_a_margin_and_an_answer_that_is_known_to_differ(refined):
+    _, rejects = refined
+    assert rejects["two against one"]["rule"] == rejects["not known to differ"]["rule"] == "disputed"
+
+
+def test_refine_solution_that_only_repeats_the_answer_is_rejected(refined):
+    reject = refined[1]["no steps"]
+    assert (reject["rule"], reject["evidence"], len(reject["request_ids"])) == ("no_steps", "So 4.", 4)
 
 
 def test_refine_truncated_attempts_are_no_votes(refined):
@@ -235,12 +275,12 @@ def test_refine_truncated_attempts_are_no_votes(refined):
 
 def test_refine_damaged_latex_is_restored_and_broken_text_neither_votes_nor_is_used(refined):
     kept, rejects = refined
-    assert (kept["restored"]["votes"], kept["restored"]["solution"]) == (2, r"$\theta$")
+    assert (kept["restored"]["votes"], kept["restored"]["solution"]) == (2, r"$2 * \theta$")
     assert kept["restored"]["blind_answers"] == [r"\frac{1}{2}", r"$\frac12$", "1"]
     assert rejects["broken attempts"]["evidence"] == r"""draft: 4 | blind: ["4"] | broken text: '\x08ad word""" + "'"
     assert (kept["broken rewrite"]["rewrite"], kept["broken rewrite"]["solution"]) == (
         "kept: broken text in the rewrite",
-        "Add.",
+        "Add 2 + 2 by counting.",
     )
 
 
