@@ -15,7 +15,7 @@ _END = r"(?=\.(?:\s|$)|[。；;\n]|$)"
 _LEAD = (
     r"(?i:\b(?:final |correct |right |best )?(?:answer|option|choice)(?: (?:is|should be|must be|would be)\b|\s*[:=])"
     r"(?: (?:therefore|thus|then|just|simply|option|choice|letter)\b)*)"
-    r"|(?:答案|正确选项|正确的选项)(?:应该|应|就)?(?:是|为|选|[:：])+|[故应]选(?:择)?|因此选|所以选|选(?:择|项)?(?=\s*[(（]?[A-D])"
+    r"|(?:答案|正确选项|正确的选项)(?:应该|应|就)?(?:是|为|选|[:：])+|(?:[故应]|因此|所以)选择?|选(?:择|项)?(?=\s*[(（]?[A-D])"
 )
 _ANNOUNCED = re.compile(rf"(?:{_LEAD})[\s*:：_]*(?P<text>[^\n]+?){_END}|^####\s*(?P<marked>.+)$", re.MULTILINE)
 _BOX = re.compile(r"\\boxed\s*\{")

@@ -11,12 +11,12 @@ from boostqa.matching_text import cjk_characters
 from boostqa.stages.wording import is_multiple_choice
 from boostqa.vocabulary import DRAFT_LETTERS, Format
 
-_NUMBER = r"\p{N}|[πe∞√∅]|\\(?:pi|infty|sqrt|frac|emptyset)|[零一二三四五六七八九十百千万]|(?i:\b(?:zero|one|two|three|half|none)\b)"
+_NUMBER = r"\p{N}|[π∞√∅]|\be\b|\\(?:pi|infty|sqrt|frac|emptyset)|[零一二三四五六七八九十百千万]|(?i:\b(?:zero|one|two|three|half|none)\b)"
 # Refers to an answer instead of giving it, asks back, or is a fence without code.
 _NO_ANSWER = (
-    r"(?i)^\W*(?:(?:see|as in|refer to|given in|shown in)\b.{0,40}|n/?a|unknown|answers? (?:may|will) vary.{0,40}|same as above|"
-    r"(?:the )?(?:above|answer|final answer|solution|proof|code|output|result|number|value)|q\.?e\.?d\.?|proved|proven|done|"
-    r"yes or no|true or false|[见详如]?(?:上|下|解答|解析|略|答案略|过程略|证毕|得证|同上|见上|无))\W*$"
+    r"(?i)^\W*(?:(?:see|as in|refer to|given in|shown in)\b.{0,40}|n/?a|unknown|answers? (?:may|will) vary.{0,40}"
+    r"|same as above|(?:the )?(?:above|answer|final answer|solution|proof|code|output|result|number|value)|q\.?e\.?d\.?"
+    r"|proved|proven|done|yes or no|true or false|[见详如]?(?:上|下|解答|解析|略|答案略|过程略|证毕|得证|同上|见上|无))\W*$"
     r"|[?？]\s*$|\A\s*```\w*\s*(?:```)?\s*\z"
 )
 # The longest answers in words (a Chinese character is half a word): short_answer is a phrase or a sentence, a result a

@@ -1,9 +1,9 @@
 """items, seeds -> rejects. Grain: one item whose question reads unlike the questions and texts of its language.
 
 A sandwich: requests(items, seeds, spec, conf), then parse(requests, completions). A small language model scores each
-question, and as many seeds of its language as it needs to know what is usual; the measure is bits per character
-(-log2 of the likelihood; the first word of a text is the dearest, so _HEAD characters are added to every length). What it
-does not know: whether what it reads is true; a rare subject costs bits as broken grammar does.
+question, and some seeds of its language to know what is usual. The measure is bits per character, -log2 of the
+likelihood; the first words of a text are the dearest, so _HEAD characters are added to every length. What it does not
+know: whether what it reads is true; a rare subject costs bits as broken grammar does.
 """
 
 from pyspark.sql import Column, DataFrame, Window

@@ -18,19 +18,19 @@ _ANYWHERE = "|".join(
         r"(?i:\b(?:in|from|by) (?:the|this) (?:passage|excerpt)\b(?! of)|\bin the text\b(?= above|[,.?]))",
         rf"(?i:\b{_TEXT} (?:above|below)\b|\b(?:above|preceding|provided) {_TEXT}\b)",
         r"(?i:\bthe (?:author|passage|text) (?:states|mentions|describes|says|suggests|explains|argues|implies)\b)",
-        r"(?i:\b(?:the|this|your|of) source (?:text|material|passage)s?\b|\b(?:the|this) (?:given|provided) (?:text|passage)\b)",
+        r"(?i:\b(?:the|this|your|of) source (?:text|material|passage)s?\b)",
+        r"(?i:\b(?:the|this) (?:given|provided) (?:text|passage)\b)",
         rf"(?i:\b(?:shown|depicted|illustrated|seen|given|described) in the (?:\w+ )?{_FIGURE}\b)",
         rf"(?i:\b{_FIGURE} (?:above|below)\b|\b(?:above|accompanying) {_FIGURE}\b|\bfollowing (?:figure|diagram)\b)",
         r"\b(?:Figure|Fig\.) ?\d|\b(?:Table|Example|Equation|Section|Chapter) \d+\.\d",
-        f"(?:根据|依据|阅读|结合|参考){_WHICH_ZH}(?:短文|文章|文本|段落|材料|课文|文段|图表|素材|原文)|根据[上前本原]文|素材(?:中|所|里|提)",
+        f"(?:根据|依据|阅读|结合|参考){_WHICH_ZH}(?:短文|文章|文本|段落|材料|课文|文段|图表|素材|原文)",
+        "根据[上前本原]文|素材(?:中|所|里|提)",
         r"如[上下左右附]?[图表](?:所示|\s*\d|[，,：:甲乙中])|[上下左右附]图[中所是为，,]|[上下]表[中所]",
         "文中(?:提到|所述|指出|认为|作者|的)|上述(?:文章|文本|段落|短文)|[本上]文(?:中|所|介绍|提到)|本[章节](?:中|所|介绍)",
     )
 )
 _WORK = "(?:section|chapter|lesson|unit|module|textbook|book|lecture|course|reading|document|article)"
-_LISTING = (
-    "(?:code|program|function|snippet|pseudocode|script|table|data|graph|picture|image|chart|passage|text|paragraph)"
-)
+_LISTING = f"(?:code|program|function|snippet|pseudocode|script|data|{_FIGURE}|{_TEXT})"
 _LISTING_ZH = "(?:代码|程序|伪代码|数据|图像|表格|短文|材料|段落|文章)"
 # In a question only: a solution may say "as shown above" of its own first half, and "in this example" of its question.
 _IN_QUESTION = "|".join(
@@ -41,7 +41,7 @@ _IN_QUESTION = "|".join(
         r"(?i:\b(?:as|is|are) shown(?: here| at (?:the )?(?:left|right)| on the (?:left|right))?\s*[.,?;)])",
         r"(?i:\bshown (?:below|above)\b(?!\s*[:\n]|[^.?!]*[:\n]))",
         r"(?i:\b(?:the|this) author(?:'s|’s)? (?!of\b))",
-        r"(?i:\A[^.?!\n]{0,200}\b(?:the above\b|above-mentioned|(?:information|data|statement|equation|reaction)s? above\b))",
+        r"(?i:\A[^.?!\n]{0,200}\b(?:the above\b|above-mentioned|(?:information|data|statement|equation)s? above\b))",
         rf"(?i:(?<!of )\bthe following {_LISTING}\b[^:\n.?!`$\\\d]*[.?!]?\s*\z)",
         r"\A[^。？！?!\n]{0,100}(?:上述|上面的|以上(?:资料|信息|内容|材料|数据|反应|叙述|说法|代码|程序|例题|条件))",
         rf"(?:下面|下列|以下|如下)(?:的|一段)?{_LISTING_ZH}(?![：:])[^：:\n`$\\\d]*\z",

@@ -93,21 +93,6 @@ BAD = {
         *q("下面的代码输出什么？", "上述反应中哪个是氧化剂？", lang="zh", solution="力。"),
         {"solution": "According to the source text, force is mass times acceleration."}, {"answer": "See Figure 3.2"},
     ],
-    "cut_off": [
-        *q("What is the force on a block that slides down a", "Find the acceleration of a block of mass 2 kg and"),
-        *q("Calculate the work done on a block with mass m (in kg", "Explain why a moving charge feels a force in a magnetic fie"),
-        *q("Solve the equation x + 3 =", "What does this print?\n```python\nprint(1)"),
-        *q("求物体的加速度，已知质量为2千克，并且", "计算一个质量为两千克的物体沿光滑斜面下滑时受", lang="zh", solution="力。"),
-        {"solution": "The force is the product of the mass and the"}, {"solution": "Hence the acceleration is given by the ratio F /"},
-        ZH | {"solution": "力等于质量乘以加速度，因此"},
-    ],
-    "broken_latex": [
-        {"question": question}
-        for question in (
-            r"What is $\frac{1}{2$ of 12?", r"What is $\left( x + 1$ for x = 2?", r"Solve \begin{align} x = 1 for x?",
-            r"Given $x^2 + \sqrt{y, what is y?", r"What does Eq. \ref{eq:1} say about force?",
-        )
-    ] + [ZH | {"question": r"求 $\frac{1}{x$ 的值是多少？"}, {"answer": r"\frac{1}{2"}],
     "answer_given": [
         SUM | {"question": "What is the sum of 12 and 30? The answer is 42."}, SUM | {"question": "What is the sum of 12 and 30? 42"},
         CHOICE | {"question": "What is the force on the block? The answer is B."},
@@ -116,6 +101,21 @@ BAD = {
         WHY | {"question": f"Why is it that {LONG}?", "answer": LONG},
         ZH | {"format": "calculation", "question": "12与30的和是多少？答案是42。", "answer": "42", "solution": "和为42。"},
         ZH_CHOICE | {"question": "物体所受的合力是多少？（正确答案：B）"},
+    ],
+    "broken_latex": [
+        {"question": question}
+        for question in (
+            r"What is $\frac{1}{2$ of 12?", r"What is $\left( x + 1$ for x = 2?", r"Solve \begin{align} x = 1 for x?",
+            r"Given $x^2 + \sqrt{y, what is y?", r"What does Eq. \ref{eq:1} say about force?",
+        )
+    ] + [ZH | {"question": r"求 $\frac{1}{x$ 的值是多少？"}, {"answer": r"\frac{1}{2"}],
+    "cut_off": [
+        *q("What is the force on a block that slides down a", "Find the acceleration of a block of mass 2 kg and"),
+        *q("Calculate the work done on a block with mass m (in kg", "Explain why a moving charge feels a force in a magnetic fie"),
+        *q("Solve the equation x + 3 =", "What does this print?\n```python\nprint(1)"),
+        *q("求物体的加速度，已知质量为2千克，并且", "计算一个质量为两千克的物体沿光滑斜面下滑时受", lang="zh", solution="力。"),
+        {"solution": "The force is the product of the mass and the"}, {"solution": "Hence the acceleration is given by the ratio F /"},
+        ZH | {"solution": "力等于质量乘以加速度，因此"},
     ],
     "answer_form": [
         SUM | {"answer": "the sum of both"}, SUM | {"answer": "word " * 30 + "42"}, {"answer": "word " * 50}, {"answer": "See the solution."},
@@ -147,7 +147,7 @@ GOOD = [
     {}, CHOICE, SUM, ZH, ZH_CHOICE, WHY,
     *q("Find the acceleration of a block of mass 2 kg under a force of 6 N.", "Given that $a = 2,$ find $a + 1$."),
     *q("Which is heavier, a proton or an electron?", "Prove or disprove: every set has a smallest element."),
-    *q("Describe the passage of time near a heavy mass such as a black hole.", "Find x", "Balance the equation: H2 + O2 → H2O"),
+    *q("Describe the passage of time near a heavy mass such as a black hole.", "Find the smallest prime", "Balance the equation: H2 + O2 → H2O"),
     *q("Use Lenz's law to explain why the current dies out.", "What does the following code print?\n```\nprint(1)\n```"),
     *q("Which two tags of HTML strike a text through, <s> and </s> or <del> and </del>?"),
     *q("What is the expectation value $<|x|>$ of a particle in a box of length L?"),
