@@ -29,7 +29,8 @@ def connect(settings):
 
 
 def settings(folder):
-    return ["plan.tokens=3000", f"warehouse={folder}/warehouse", f"output={folder}/output"]
+    fluency = f"model.fluency={config.load(DEMO).tokenizer}"
+    return ["plan.tokens=3000", f"warehouse={folder}/warehouse", f"output={folder}/output", fluency]
 
 
 def facts(spark, folder):
