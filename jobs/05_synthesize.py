@@ -9,7 +9,7 @@ from boostqa.calls.models import ModelSpec, model_of_role, target_tokenizer
 from boostqa.pipeline import submit
 from boostqa.schemas import CONTROL
 from boostqa.sources import read_items
-from boostqa.stages import annotate, controls, refine, synthesize
+from boostqa.stages import annotate, controls, fitness, refine, synthesize
 from boostqa.tracking.stage_run import StageRun
 from boostqa.vocabulary import ItemTable
 from udfs.control_tokens import control_tokens
@@ -51,7 +51,8 @@ def _controls(stage: StageRun, plan: DataFrame, seeds: DataFrame, generator: Mod
     tokens = control_tokens(target_tokenizer(conf)).values()
     answered = refine.votes(drawn, asked, complete(stage, asked, generator), tokens)
     leaks = items([*conf.clean.benchmarks, *conf.probe.items])
-    return controls.make(answered, seeds, leaks, conf.controls)
+    made = controls.make(answered, seeds, leaks, conf.controls).persist()
+    return controls.after(made, stage.name, fitness.rejects(made, seeds, conf.clean, stage.name))
 
 
 if __name__ == "__main__":

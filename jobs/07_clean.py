@@ -5,14 +5,28 @@ from functools import reduce
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from boostqa.calls.generation import complete
+from boostqa.calls.models import model_spec
 from boostqa.pipeline import submit
 from boostqa.schemas import DRAFT
 from boostqa.sources import read_items
-from boostqa.stages import clean, controls, power
+from boostqa.stages import clean, controls, fluency, power
 from boostqa.tracking.stage_run import StageRun
 
 READS = ("refined", "control", "seed", "completion", "benchmarks", "probe items")
 WRITES = ("clean", "contamination", "control", "power", "reject")
+
+
+def unfit_items(stage: StageRun, refined: DataFrame, seeds: DataFrame) -> DataFrame:
+    """Rejects of items that break a rule on text; with model.fluency also of those that read unlike the seeds."""
+    conf, model = stage.config.clean, stage.config.model.fluency
+    unfit = clean.rejects_of_unfit(refined, seeds, conf).persist()
+    if model is None:
+        return unfit
+    fit = refined.join(unfit.select(F.col("key").alias("draft_id")), "draft_id", "left_anti")
+    spec = model_spec(stage.config, model)
+    requests = fluency.requests(fit, seeds, spec, conf)
+    return unfit.unionByName(fluency.parse(requests, complete(stage, requests, spec))).persist()
 
 
 def main(stage: StageRun) -> None:
@@ -23,7 +37,7 @@ def main(stage: StageRun) -> None:
     # Probe items are held out as benchmarks are: they join the decontamination index.
     sources = [*conf.benchmarks, *stage.config.probe.items]
     benchmarks = reduce(DataFrame.unionByName, (read_items(stage.spark, s) for s in sources)).persist()
-    unfit = clean.rejects_of_unfit(items, seeds, conf).persist()
+    unfit = unfit_items(stage, items, seeds)
     # A draft that resembles a control is none of its duplicates: what is measured changes nothing.
     duplicates = clean.rejects_with_duplicates(items, unfit, seeds, conf)
     rejected = controls.without(duplicates, known, "evidence").persist()

@@ -32,7 +32,8 @@ def settings(folder):
     fields = ", ".join(f"{name}: {name}" for name in ("id", "question", "choices", "answer", "solution"))
     known = f"[{{name: sums, path: {folder}/known.jsonl, kind: qa, lang: en, fields: {{{fields}}}}}]"
     places = [f"warehouse={folder}/warehouse", f"output={folder}/output"]
-    return ["plan.tokens=3000", f"controls.sources={known}", "controls.count=100", *places]
+    fluency = f"model.fluency={config.load(DEMO).tokenizer}"
+    return ["plan.tokens=3000", f"controls.sources={known}", "controls.count=100", *places, fluency]
 
 
 def facts(spark, folder):

@@ -39,15 +39,15 @@ def _damaged(characters: str) -> re.Pattern[str]:
 
 _CERTAIN = re.compile(_damaged(_ALWAYS).pattern + r"|\t(?:ext(?:bf|it|rm|sf|tt)?|frac|binom|ilde)(?=\{)")
 _LIKELY = _damaged(_IN_MATHEMATICS)
-_CODE = r"```.*?(?:```|\Z)|`[^`\n]+`"
+CODE = r"```.*?(?:```|\Z)|`[^`\n]+`"
 _DISPLAY = r"\$\$.+?\$\$|\\\[.+?\\\]|\\begin\{(?P<env>\w+\*?)\}.+?\\end\{(?P=env)\}"
 _INLINE = r"\$(?![ $])[^$]*?(?<![ \\])\$(?!\d)|\\\(.+?\\\)"
-_PARTS = re.compile(f"(?P<code>{_CODE})|(?P<display>{_DISPLAY})|(?P<inline>{_INLINE})", re.DOTALL)
+PARTS = re.compile(f"(?P<code>{CODE})|(?P<display>{_DISPLAY})|(?P<inline>{_INLINE})", re.DOTALL)
 _INVALID = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd]")  # with what stands for bytes that are no UTF-8
 _PROSE = re.compile(r"[A-Za-z]{3,} [A-Za-z]{2,}|[\u4e00-\u9fff]{4}")
 # Outside mathematics: the rest of a command that is no English word either.
 _NO_WORDS = {"eq", "abla", "otin", "leq", "geq", "ewline", "onumber", "earrow", "au", "heta", "imes", "frac", "ilde"}
-_NO_WORDS |= {"riangle", "herefore", "ext", "extbf", "extit", "extrm", "exttt", "anh", "binom", "exists", "ot"}
+_NO_WORDS |= {"riangle", "herefore", "ext", "extbf", "extit", "extrm", "exttt", "anh", "binom", "ot"}
 
 
 def _restored(damage: re.Match[str]) -> str:
@@ -79,12 +79,12 @@ def restore(text: str, formula: bool) -> tuple[str, str | None]:
     """(the text with its LaTeX restored, what is broken beyond that or null). `formula`: the text is an answer or an
     option, which may be mathematics without delimiters."""
     text = _CERTAIN.sub(_restored, text.replace("\r\n", "\n")).replace("\r", "\n")
-    if formula and not _PARTS.search(text) and not _PROSE.search(text):
+    if formula and not PARTS.search(text) and not _PROSE.search(text):
         text = _formula(text, display=False)[0]
     out: list[str] = []
     broken: list[str] = []
     last = 0
-    for part in _PARTS.finditer(text):
+    for part in PARTS.finditer(text):
         out.append(_prose(text[last : part.start()], broken))
         if part.lastgroup == "code":
             out.append(part[0])

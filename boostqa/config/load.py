@@ -76,12 +76,14 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _probe_has_likelihoods(self) -> Self:
+    def _likelihoods_have_engines(self) -> Self:
         if self.model.generator.endpoint and not self.probe.checkpoints:
             raise ValueError(
                 "probe.checkpoints: is required when model.generator has an endpoint: probing needs likelihoods, which "
                 "only an engine of our own gives"
             )
+        if self.model.fluency and self.model.fluency.endpoint:
+            raise ValueError("model.fluency: no endpoint: it scores likelihoods, which only an engine of our own gives")
         return self
 
     def role(self, role: str) -> Model:

@@ -161,6 +161,7 @@ class Clean(Section):
     min_question_characters: Positive = 15
     max_question_characters: Positive = 4000
     max_repetition: Share | None = None  # of a question or solution; empty: what the seeds of its language show
+    fluency_seeds: Positive = 200  # of a language, from which model.fluency learns what is usual
     minhash: MinHash = MinHash()
     ngram_words: Positive = 13
     window_characters: Positive = 16

@@ -4,6 +4,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pyspark.sql import Column
@@ -53,6 +54,17 @@ def terms(group: str) -> dict[str, dict[str, str]]:
     """The words for a vocabulary (`grade`, `format`, `lever`, `fields`, `answer_form`): language -> term -> words."""
     words = yaml.safe_load((Path(__file__).parent / "terms.yaml").read_text(encoding="utf-8"))
     return words[group]
+
+
+def own_texts(lang: str) -> list[str]:
+    """All that templates and terms say in a language, each text between two values by itself."""
+
+    def strings(value: Any) -> list[str]:
+        return [text for part in value.values() for text in strings(part)] if isinstance(value, dict) else [str(value)]
+
+    templates = [text for name in names() for text in re.split(r"\{\{\w+\}\}", load(name).texts[lang])]
+    groups = yaml.safe_load((Path(__file__).parent / "terms.yaml").read_text(encoding="utf-8"))
+    return templates + [text for group in groups.values() for text in strings(group[lang])]
 
 
 def wording(group: str, term: Column, lang: Column) -> Column:

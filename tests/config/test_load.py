@@ -73,6 +73,7 @@ def test_sources_with_one_name_are_refused():
     [
         ("generation.env={HF_TOKEN: hf_secret}", "HF_TOKEN is a secret"),
         ("model.annotator={id: m, endpoint: {url: 'https://me:hf_secret@host/v1'}}", "by the name of a variable"),
+        ("model.fluency={id: m, endpoint: {url: 'http://host/v1'}}", "an engine of our own"),
     ],
 )
 def test_secrets_in_the_conf_are_refused_and_not_repeated(setting, says):

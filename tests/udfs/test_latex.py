@@ -48,6 +48,7 @@ def test_restore_names_what_it_cannot_restore(damaged):
         "First line\nnot the second\tbut a column", "a\n\nnew paragraph: i = 3", "$$\nu = 3\n$$", "$$\nx = 1 \\\\\ny = 2\n$$",
         "```python\n\tifx = 1\n\ttimes = 3\n```", "say \"it\"\nthen\ttab", "costs $5\neach and $6\nin all", "1.\tone\n2.\ttwo",
         "in `a\times` code", "名词\n解释", "\\begin{cases}\ne^x \\\\\ni \\end{cases}", "It is\nnotable\ttoday",
+        "It follows that there\nexists a limit",
     ],
 )  # fmt: skip
 def test_restore_leaves_other_text_alone(text):
