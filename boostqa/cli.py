@@ -10,7 +10,9 @@ from rich.console import Console
 
 from boostqa import config as conf
 from boostqa import pipeline
+from boostqa import preview as trial
 from boostqa.errors import ConfigError
+from boostqa.report import side_by_side
 from boostqa.report import status as status_report
 from boostqa.report.explain import explain as explain_item
 from boostqa.vocabulary import STAGES
@@ -45,6 +47,25 @@ def run(
 
     def action() -> None:
         pipeline.run(conf.load(config, settings), _stages(first, last))
+
+    sys.exit(pipeline.report_errors(action))
+
+
+@app.command()
+def preview(
+    config: ConfigOption,
+    count: Annotated[int, typer.Option("-n", min=1, help="synthesis requests to follow")] = 8,
+    as_json: Annotated[bool, typer.Option("--json", help="machine-readable, nothing cut")] = False,
+    settings: SetOption = [],  # noqa: B006
+) -> None:
+    """Take a few requests through the whole line and show each from seed to text; only the ledger is written."""
+
+    def action() -> None:
+        facts = trial.preview(conf.load(config, settings), count)
+        if as_json:
+            typer.echo(json.dumps(facts, indent=2, ensure_ascii=False, default=str))
+        else:
+            side_by_side.show(facts, Console(width=None if sys.stdout.isatty() else 160))
 
     sys.exit(pipeline.report_errors(action))
 

@@ -118,12 +118,13 @@ class Defect(StrEnum):
 
 
 class Cause(StrEnum):
-    """Where a generated token went. A rule of a stage names its own (stages/rejects.py)."""
+    """Where a token of a prompt or reply went. A rule of a stage names its own (stages/rejects.py)."""
 
     KEPT = "kept"
     THINKING = "thinking"
     TRUNCATION = "truncation"
     LABEL = "label"  # the price of measuring
+    PROBE = "probe"  # scored to see what a checkpoint lacks: prompts alone, nothing is generated
     VOTE = "vote"  # the price of checking: blind answers and judgements
     REWRITE_UNUSED = "rewrite_unused"
     PARSE_FAILURE = "parse_failure"

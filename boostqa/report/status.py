@@ -1,5 +1,6 @@
 """What the tables say: the last run of each stage, every table, where the tokens went, and where to look further."""
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from boostqa.errors import ConfigError
+from boostqa.report.token_usage import COST
 from boostqa.schemas import TABLES
 from boostqa.storage.warehouse import Warehouse
 from boostqa.vocabulary import STAGES, Cause
@@ -15,8 +17,8 @@ from boostqa.vocabulary import STAGES, Cause
 
 def collect(warehouse: Warehouse) -> dict[str, Any]:
     """{"stages": last execution of each stage in order, "tables": version, rows and content hash, "gates":
-    verdicts, "kept_tokens": tokens of the mix under the target tokenizer, "token_usage": where generated tokens went,
-    if written}.
+    verdicts, "kept_tokens": tokens of the mix under the target tokenizer, "token_usage": where the tokens went, if
+    written}.
 
     Raises ConfigError when nothing was run into this warehouse.
     """
@@ -45,24 +47,32 @@ def collect(warehouse: Warehouse) -> dict[str, Any]:
 
 
 def _token_usage(warehouse: Warehouse) -> dict[str, Any] | None:
-    """{"causes": [cause, completions, tokens, share], most tokens first; "outside": completions and tokens of the
-    ledger that it does not hold: of earlier confs, of other recipes, or asked after it was written}; None where not
-    written."""
+    """{"causes": [cause, completions, prompt_tokens, cached_tokens, tokens, share], most generated tokens first;
+    "stages": the same by the stage that asked, in order; "outside": completions, prompt_tokens and tokens of the ledger
+    that it does not hold: of earlier confs, of other recipes, or asked after it was written}; None where not written.
+
+    A completion with thinking counts among its stage's once.
+    """
     if not warehouse.exists("token_usage"):
         return None
-    sums = (F.sum(c).alias(c) for c in ("completions", "tokens", "share"))
-    causes = warehouse.read("token_usage").groupBy("cause").agg(*sums).orderBy(F.desc("tokens"), "cause").collect()
-    generated = warehouse.read("completion").where("generated_tokens > 0")
-    ledger = generated.agg(F.count("*").alias("completions"), F.sum("generated_tokens").alias("tokens")).first()
-    assert ledger is not None
-    counted = {
-        "completions": sum(r["completions"] for r in causes if r["cause"] != Cause.THINKING),
-        "tokens": sum(r["tokens"] for r in causes if r["cause"] != Cause.RETRY),
-    }
-    return {
-        "causes": [r.asDict() for r in causes],
-        "outside": {name: (ledger[name] or 0) - n for name, n in counted.items()},
-    }
+    usage, summed = warehouse.read("token_usage"), ("prompt_tokens", "cached_tokens", "tokens", "share")
+    answered = F.when(F.col("cause") != Cause.THINKING, F.col("completions")).otherwise(0)
+    sums = [F.sum(name).alias(name) for name in summed]
+    causes = usage.groupBy("cause").agg(F.sum("completions").alias("completions"), *sums)
+    stages = usage.groupBy("stage").agg(F.sum(answered).alias("completions"), *sums)
+    paid = warehouse.read("completion").where(COST)
+    held = paid.agg(
+        F.count("*").alias("completions"),
+        F.sum("prompt_tokens").alias("prompt_tokens"),
+        F.sum("generated_tokens").alias("tokens"),
+    ).first()
+    assert held is not None
+    by_cause = [r.asDict() for r in causes.orderBy(F.desc("tokens"), F.desc("prompt_tokens"), "cause").collect()]
+    by_stage = sorted((r.asDict() for r in stages.collect()), key=lambda r: STAGES.index(r["stage"]))
+    counted = {name: sum(r[name] for r in by_stage) for name in ("completions", "prompt_tokens")}
+    counted["tokens"] = sum(r["tokens"] for r in by_cause if r["cause"] != Cause.RETRY)
+    outside = {name: (held[name] or 0) - n for name, n in counted.items()}
+    return {"causes": by_cause, "stages": by_stage, "outside": outside}
 
 
 def show(facts: dict[str, Any], console: Console) -> None:
@@ -92,8 +102,7 @@ def show(facts: dict[str, Any], console: Console) -> None:
     console.print(grid)
     for row in facts["stages"]:
         if row["rejected_by_rule"]:
-            rules = ", ".join(f"{rule} {n}" for rule, n in sorted(row["rejected_by_rule"].items()))
-            console.print(f"rejected by {row['stage']}: {rules}", highlight=False)
+            _print_items(f"rejected by {row['stage']}: ", row["rejected_by_rule"], console)
     grid = Grid("table", "version", "rows", "content hash")
     for name, table in facts["tables"].items():
         grid.add_row(name, str(table["version"]), str(table["rows"]), table["hash"])
@@ -114,21 +123,37 @@ def show(facts: dict[str, Any], console: Console) -> None:
         )
 
 
+def _print_items(beginning: str, counts: dict[str, int], console: Console) -> None:
+    """One line that breaks between its items only."""
+    items = ", ".join(f"{name}\N{NO-BREAK SPACE}{n}" for name, n in sorted(counts.items()))
+    lines = textwrap.fill(beginning + items, console.width, subsequent_indent="  ", break_long_words=False)
+    console.print(lines.replace("\N{NO-BREAK SPACE}", " "), highlight=False, soft_wrap=True)
+
+
 def _show_token_usage(usage: dict[str, Any], console: Console) -> None:
-    grid = Grid("where generated tokens went", "completions", "tokens", "share")
+    grid = Grid("where the tokens went", "completions", "prompt", "cached", "generated", "share")
     for column in grid.columns[1:]:
         column.justify = "right"
+    names = ("prompt_tokens", "cached_tokens", "tokens")
+
+    def add(name: str, completions: str, row: dict[str, Any]) -> None:
+        grid.add_row(name, completions, *(str(row[n]) for n in names), f"{row['share']:.1%}")
+
     for row in usage["causes"]:
-        grid.add_row(row["cause"], str(row["completions"]), str(row["tokens"]), f"{row['share']:.1%}")
-    total, share = (sum(row[name] for row in usage["causes"]) for name in ("tokens", "share"))
+        add(row["cause"], str(row["completions"]), row)
     grid.add_section()
-    grid.add_row("all", "", str(total), f"{share:.1%}")
+    for row in usage["stages"]:
+        add(f"asked by {row['stage']}", str(row["completions"]), row)
+    grid.add_section()
+    totals = {name: sum(row[name] for row in usage["causes"]) for name in (*names, "share")}
+    add("all", "", totals)
     console.print(grid)
     outside = usage["outside"]
     if outside["completions"] > 0:
         console.print(
-            f"not in it: {outside['tokens']} tokens of {outside['completions']} completions in the ledger that no row of the "
-            "present tables refers to (earlier confs, other recipes)",
+            f"not in it: {outside['tokens']} generated and {outside['prompt_tokens']} prompt tokens of "
+            f"{outside['completions']} completions in the ledger that no row of the present tables refers to "
+            "(earlier confs, other recipes)",
             highlight=False,
         )
 

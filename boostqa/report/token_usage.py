@@ -1,17 +1,15 @@
 """all tables -> token_usage. Grain: one cause, one stage that asked. Key: (stage, cause).
 
-Every generated token of a completion that the current tables refer to is kept or lost to one named cause, so the shares
-add up to 1. A completion that several rows refer to counts once, and as kept when one of them is. Thinking is split off
-first; for the rest the first that applies: truncated; a label (the price of measuring) or a vote (the price of
-checking); a rewrite that was not used; else what became of the item. A rule or a template of another release is a
-cause of its own name.
+Every token of a completion that the current tables refer to, of its prompt and of its reply, is kept or lost to one
+named cause; the shares of the generated ones add up to 1. A completion that several rows refer to counts once: to a
+control when one of them is one, else as kept when one of them is. Of a control's completion all is `control`. Else
+thinking is split off first; for the rest, and for the prompt, the first that applies: truncated; a label (the price of
+measuring), a probe's score or a vote (the price of checking); a rewrite that was not used; else what became of the
+item. A rule or a template of another release is a cause of its own name.
 
-What is not here: completions of earlier confs and of other recipes in the same ledger, scored prompts (no token
-generated), prompt tokens. It does not know why an item without reject is not in the mix unless a gate stopped the run:
-`unfinished`.
+What is not here: completions of earlier confs and of other recipes in the same ledger, and requests that cost nothing
+(refused). It does not know why an item without reject is not in the mix unless a gate stopped the run: `unfinished`.
 """
-
-from collections import Counter
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -23,7 +21,7 @@ from boostqa.stages.rejects import Rule
 from boostqa.storage.warehouse import Warehouse
 from boostqa.vocabulary import STAGES, Cause, FinishReason, Rewrite
 
-TABLES_READ = ("completion", "annotation", "draft", "refined", "clean", "mix", "reject")
+TABLES_READ = ("completion", "annotation", "probe", "draft", "refined", "clean", "mix", "control", "reject")
 RULES: dict[str, tuple[Rule, ...]] = {  # by the stage that rejects
     "seed": seed.RULES,
     "annotate": annotate.RULES,
@@ -37,8 +35,10 @@ RULES: dict[str, tuple[Rule, ...]] = {  # by the stage that rejects
 _ITEM, _REWRITE = "item", "rewrite"
 _ROLES = {
     "annotate_discipline": Cause.LABEL, "annotate_difficulty": Cause.LABEL, "blind": Cause.VOTE, "judge": Cause.VOTE,
-    "multi_grade": _ITEM, "high_difficulty": _ITEM, "rewrite": _REWRITE,
+    "multi_grade": _ITEM, "high_difficulty": _ITEM, "rewrite": _REWRITE, "probe": Cause.PROBE,
 }  # fmt: skip
+_SUMS = ("completions", "prompt_tokens", "cached_tokens", "tokens")
+COST = "generated_tokens > 0 or prompt_tokens > 0"  # of the ledger: what was paid for
 
 
 def token_usage(
@@ -50,51 +50,59 @@ def token_usage(
     [run_id, stage, retry_tokens] (unique by the first two) holds tokens that no completion shows, because their engine
     died or a request was answered twice: those of executions that paid for something here are its cause `retry`.
     """
-    generated = frames["completion"].where("generated_tokens > 0").select(
-        "request_id", "stage", "run_id", "template", "finish_reason", "generated_tokens", "thinking_tokens"
+    paid = frames["completion"].where(COST).select(
+        "request_id", "stage", "run_id", "template", "finish_reason",
+        "prompt_tokens", "cached_tokens", "generated_tokens", "thinking_tokens",
     )  # fmt: skip
-    rows = generated.join(_referred(frames, gate_failed), "request_id", "inner")  # both unique by request_id
-    rest = F.col("generated_tokens") - F.col("thinking_tokens")
-    parts = F.array(
-        F.struct(F.lit(Cause.THINKING).alias("cause"), F.col("thinking_tokens").alias("tokens")),
-        F.struct(_cause(templates).alias("cause"), rest.alias("tokens")),
+    rows = paid.join(_referred(frames, gate_failed), "request_id", "inner")  # both unique by request_id
+    rows = rows.withColumn("thinking", F.when(F.col("of_control"), 0).otherwise(F.col("thinking_tokens")))
+    split = rows.select("stage", "run_id", F.inline(_parts(templates))).where(
+        f"cause != '{Cause.THINKING}' or tokens > 0"
     )
-    split = rows.select("stage", "run_id", F.inline(parts)).where(f"cause != '{Cause.THINKING}' or tokens > 0")
-    costs = split.groupBy("stage", "run_id", "cause").agg(
-        F.count("*").alias("completions"), F.sum("tokens").alias("tokens")
-    )
+    costs = split.groupBy("stage", "run_id", "cause").agg(*(F.sum(name).alias(name) for name in _SUMS))
     if runs is not None:
         costs = _with_retries(costs, runs)
-    by_cause = costs.groupBy("stage", "cause").agg(
-        F.sum("completions").alias("completions"), F.sum("tokens").alias("tokens")
-    )
+    by_cause = costs.groupBy("stage", "cause").agg(*(F.sum(name).alias(name) for name in _SUMS))
     total = F.sum("tokens").over(Window.partitionBy(F.lit(0)))  # a row for each stage and cause: few
-    return by_cause.withColumn("share", F.try_divide("tokens", total)).select(*TOKEN_USAGE.schema.names)
+    share = F.coalesce(F.try_divide("tokens", total), F.lit(0.0))  # of nothing, when all was scored
+    return by_cause.withColumn("share", share).select(*TOKEN_USAGE.schema.names)
+
+
+def _part(cause: Column | str, prompt: Column, cached: Column, generated: Column, completions: int = 1) -> Column:
+    """struct of cause and _SUMS."""
+    sums = dict(zip(_SUMS, (F.lit(completions), prompt, cached, generated), strict=True))
+    return F.struct(F.lit(cause).alias("cause"), *(value.cast("long").alias(name) for name, value in sums.items()))
+
+
+def _parts(templates: dict[str, str]) -> Column:
+    """The parts of a completion, array of _part: its thinking, then all the rest of it."""
+    rest = F.col("generated_tokens") - F.col("thinking")
+    return F.array(
+        _part(Cause.THINKING, F.lit(0), F.lit(0), F.col("thinking")),
+        _part(_cause(templates), F.col("prompt_tokens"), F.col("cached_tokens"), rest),
+    )
 
 
 def _with_retries(costs: DataFrame, runs: DataFrame) -> DataFrame:
     """`costs` by stage, run and cause, with a row `retry` for each execution that is among them and lost tokens."""
-    per_run = costs.groupBy("stage", "run_id").agg(
-        F.collect_list(F.struct("cause", "completions", "tokens")).alias("parts")
-    )
+    per_run = costs.groupBy("stage", "run_id").agg(F.collect_list(F.struct("cause", *_SUMS)).alias("parts"))
     lost = runs.where("retry_tokens > 0").select("stage", "run_id", F.col("retry_tokens").alias("lost"))
-    retry = F.struct(
-        F.lit(Cause.RETRY).alias("cause"), F.lit(0).cast("long").alias("completions"), F.col("lost").alias("tokens")
-    )
+    retry = _part(Cause.RETRY, F.lit(0), F.lit(0), F.col("lost"), completions=0)
     both = per_run.join(lost, ["stage", "run_id"], "left")  # both unique by stage and run_id
     parts = F.when(F.col("lost").isNull(), F.col("parts")).otherwise(F.concat("parts", F.array(retry)))
     return both.select("stage", "run_id", F.inline(parts))
 
 
 def _cause(templates: dict[str, str]) -> Column:
-    """Where the tokens of a completion went that are not thinking."""
+    """Where a completion went, its thinking aside."""
     pairs = [F.lit(x) for sha256, name in templates.items() for x in (sha256, _ROLES.get(name, name))]
     role = F.coalesce(F.try_element_at(F.create_map(*pairs), F.col("template")), F.lit(Cause.UNKNOWN_TEMPLATE))
     unused = (role == _REWRITE) & ~F.coalesce("rewritten", F.lit(False))
     return (
-        F.when(F.col("finish_reason") == FinishReason.LENGTH, Cause.TRUNCATION)
+        F.when(F.col("of_control"), Cause.CONTROL)
+        .when(F.col("finish_reason") == FinishReason.LENGTH, Cause.TRUNCATION)
         .when(unused, Cause.REWRITE_UNUSED)
-        .when(role.isin(_ITEM, _REWRITE), F.coalesce("fate", role))
+        .when(role.isin(_ITEM, _REWRITE, Cause.PROBE), F.coalesce("fate", role))
         .otherwise(role)
     )
 
@@ -107,9 +115,9 @@ def _lost_to() -> Column:
 
 
 def _referred(frames: dict[str, DataFrame], gate_failed: bool) -> DataFrame:
-    """[request_id, fate, rewritten] of every completion that a row refers to, unique by request_id.
+    """[request_id, fate, rewritten, of_control] of every completion that a row refers to, unique by request_id.
 
-    Grain before the grouping: one reference of a row to a completion. Labels have no fate of their own.
+    Grain before the grouping: one reference of a row to a completion. Labels and scores have no fate of their own.
     """
     rejects = frames["reject"].select("stage", "key", "request_ids", _lost_to().alias("fate"))
     fates = _fates(frames, rejects, gate_failed)  # unique by draft_id
@@ -117,16 +125,19 @@ def _referred(frames: dict[str, DataFrame], gate_failed: bool) -> DataFrame:
     rewritten = (F.col("rewrite") == Rewrite.USED).alias("rewritten")
     refined = frames["refined"].select("draft_id", rewritten, request_id)
     drafts = frames["draft"].select("draft_id", "request_id")
-    of_labels = frames["annotation"].select(request_id, F.lit(None).cast("string").alias("fate"))
+    measured = frames["annotation"].select("request_ids").unionByName(frames["probe"].select("request_ids"))
+    of_measures = measured.select(request_id, F.lit(None).cast("string").alias("fate"))
+    of_controls = frames["control"].select(request_id, F.lit(Cause.CONTROL).alias("fate"))
     of_rejects = rejects.select(request_id, "fate")
     of_drafts = drafts.join(fates, "draft_id", "left").select("request_id", fate.alias("fate"))
     of_refined = refined.join(fates, "draft_id", "left").select("request_id", fate.alias("fate"), "rewritten")
-    references = of_labels.unionByName(of_rejects).unionByName(of_drafts)
+    references = of_measures.unionByName(of_rejects).unionByName(of_drafts).unionByName(of_controls)
     references = references.unionByName(of_refined, allowMissingColumns=True)
     one_kept = F.bool_or(F.col("fate") == Cause.KEPT)
     return references.groupBy("request_id").agg(
         F.when(one_kept, Cause.KEPT).otherwise(F.min("fate")).alias("fate"),
         F.bool_or("rewritten").alias("rewritten"),
+        F.coalesce(F.bool_or(F.col("fate") == Cause.CONTROL), F.lit(False)).alias("of_control"),
     )
 
 
@@ -147,9 +158,9 @@ def _fates(frames: dict[str, DataFrame], rejects: DataFrame, gate_failed: bool) 
     return known.groupBy("draft_id").agg(F.min_by("fate", "place").alias("fate"))
 
 
-def write_token_usage(warehouse: Warehouse, run_id: str) -> dict[str, int]:
-    """Write table `token_usage` from the tables as they are now; returns its tokens by cause ({} when no model was
-    asked)."""
+def write_token_usage(warehouse: Warehouse, run_id: str) -> dict[str, dict[str, int]]:
+    """Write table `token_usage` from the tables as they are now; returns its sums by cause, each a dict of _SUMS ({}
+    when no model was asked)."""
     if not warehouse.exists("completion"):
         return {}
     frames = {
@@ -165,10 +176,12 @@ def write_token_usage(warehouse: Warehouse, run_id: str) -> dict[str, int]:
     ).collect()  # a row for each stage and cause: few
     stored = warehouse.spark.createDataFrame(rows, TOKEN_USAGE.schema)
     warehouse.write("token_usage", stored, metadata={"run_id": run_id})
-    tokens: Counter[str] = Counter()
+    by_cause: dict[str, dict[str, int]] = {}
     for row in rows:
-        tokens[row["cause"]] += row["tokens"]
-    return dict(tokens)
+        sums = by_cause.setdefault(row["cause"], dict.fromkeys(_SUMS, 0))
+        for name in _SUMS:
+            sums[name] += row[name]
+    return by_cause
 
 
 def _gate_failed(warehouse: Warehouse) -> bool:

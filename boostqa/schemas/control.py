@@ -32,6 +32,7 @@ PROBE = Table(
         column("wilson_low", DOUBLE, "lower end of the 95% Wilson interval"),
         column("wilson_high", DOUBLE, "upper end of the 95% Wilson interval"),
         column("chance", DOUBLE, "mean of 1 / number of options"),
+        column("request_ids", STRINGS, "ledger rows the scores come from"),
     ),
 )
 

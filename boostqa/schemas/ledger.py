@@ -89,7 +89,7 @@ ENGINE_TASK = Table(
 
 TOKEN_USAGE = Table(
     "token_usage",
-    "one cause, one stage that asked: where the generated tokens went that the current tables account for",
+    "one cause, one stage that asked: where the tokens went that the current tables account for",
     ("stage", "cause"),
     (
         column("stage", STRING, "stage that asked first"),
@@ -97,7 +97,13 @@ TOKEN_USAGE = Table(
         column(
             "completions", LONG, "completions; one with thinking counts there and again where its other tokens went"
         ),
+        column(
+            "prompt_tokens",
+            LONG,
+            "tokens of the prompts; of a completion with thinking counted where its other tokens went",
+        ),
+        column("cached_tokens", LONG, "of these served from the prefix cache", volatile=True),
         column("tokens", LONG, "generated tokens"),
-        column("share", DOUBLE, "share of all tokens in this table, 0..1"),
+        column("share", DOUBLE, "share of all generated tokens in this table, 0..1"),
     ),
 )

@@ -108,15 +108,17 @@ def unscored(picks: DataFrame) -> DataFrame:
 
 
 def scores(items: DataFrame, picks: DataFrame) -> DataFrame:
-    """Items (unique by item_id) and picks [item_id, pick, method, checkpoint] -> PROBE rows.
+    """Items (unique by item_id) and picks [item_id, pick, request_ids, method, checkpoint] -> PROBE rows.
 
     The interval is Wilson's at 95%.
     """
-    joined = picks.where(F.col("pick").isNotNull()).drop("request_ids").join(items, "item_id", "inner")
+    labelled = items.select("item_id", "discipline", "difficulty", "choices", "answer")
+    joined = picks.where(F.col("pick").isNotNull()).join(labelled, "item_id", "inner")
     cell = joined.groupBy("checkpoint", "method", "discipline", "difficulty").agg(
         F.count("*").alias("items"),
         F.sum((F.col("pick") == F.col("answer")).cast("long")).alias("correct"),
         F.avg(1 / F.size("choices")).alias("chance"),
+        F.array_sort(F.flatten(F.collect_list("request_ids"))).alias("request_ids"),
     )
     low, high = wilson(F.col("accuracy"), F.col("items"))
     rated = cell.withColumn("accuracy", F.col("correct") / F.col("items"))

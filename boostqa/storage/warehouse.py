@@ -46,7 +46,8 @@ def violations(df: DataFrame, table: Table) -> list[str]:
     )
 
 
-def _check(df: DataFrame, table: Table, verb: str) -> None:
+def check(df: DataFrame, table: Table, verb: str) -> None:
+    """Raise ContractError when rows to `verb` (write | append | insert) have other columns than the contract."""
     if wrong := violations(df, table):
         raise ContractError(f"table {table.name}: the rows to {verb} break the contract:\n  " + "\n  ".join(wrong))
 
@@ -128,7 +129,7 @@ class Warehouse:
         Raises ContractError and restores the previous version when a column, a null or a key breaks the contract.
         """
         table = TABLES[name]
-        _check(df, table, "write")
+        check(df, table, "write")
         self._create(table)
         before = self.version(name)
         writer = df.select(*table.schema.names).write.format("delta").mode("overwrite")
@@ -146,7 +147,7 @@ class Warehouse:
     def append(self, name: str, df: DataFrame, metadata: dict | None = None) -> None:
         """Append rows; the caller vouches for the key."""
         table = TABLES[name]
-        _check(df, table, "append")
+        check(df, table, "append")
         self._create(table)
         writer = df.select(*table.schema.names).write.format("delta").mode("append")
         self._save(writer.option("userMetadata", json.dumps(metadata or {})), table)
@@ -161,7 +162,7 @@ class Warehouse:
         Delta refuses a merge when another one added rows that it should have seen; it is then tried again.
         """
         table = TABLES[name]
-        _check(df, table, "insert")
+        check(df, table, "insert")
         self.spark.conf.set("spark.databricks.delta.commitInfo.userMetadata", json.dumps(metadata or {}))
         same = " AND ".join(f"known.{c} = new.{c}" for c in table.key)
         merge = self._delta(name).alias("known").merge(df.select(*table.schema.names).alias("new"), same)

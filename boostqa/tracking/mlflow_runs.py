@@ -79,8 +79,12 @@ def log_stage(run: dict[str, Any], engine_rates: list[float]) -> None:
     mlflow.log_params(params)
 
 
-def log_token_usage(tokens_by_cause: dict[str, int]) -> None:
-    """Where the generated tokens went, as metrics of the active MLflow run."""
+def log_token_usage(by_cause: dict[str, dict[str, int]]) -> None:
+    """Where the tokens went, as metrics of the active MLflow run: generated ones `token_usage.CAUSE`, and
+    `token_usage.CAUSE.prompt_tokens` and `.cached_tokens`."""
     import mlflow
 
-    mlflow.log_metrics({f"token_usage.{cause}": float(tokens) for cause, tokens in tokens_by_cause.items()})
+    metrics = {f"token_usage.{cause}": float(sums["tokens"]) for cause, sums in by_cause.items()}
+    for kind in ("prompt_tokens", "cached_tokens"):
+        metrics |= {f"token_usage.{cause}.{kind}": float(sums[kind]) for cause, sums in by_cause.items()}
+    mlflow.log_metrics(metrics)

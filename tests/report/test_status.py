@@ -25,7 +25,24 @@ def write(warehouse, name, *changes):
 def asked(request_id, tokens, **changes):
     template = prompts.load("multi_grade").sha256
     row = {"request_id": request_id, "stage": "synthesize", "template": template, "finish_reason": "stop"}
-    return row | {"generated_tokens": tokens, "run_id": "r1"} | changes
+    return row | {"generated_tokens": tokens, "prompt_tokens": 100, "cached_tokens": 40, "run_id": "r1"} | changes
+
+
+def generated(by_cause):
+    return {cause: sums["tokens"] for cause, sums in by_cause.items()}
+
+
+def test_rejected_rows_by_rule_break_between_items_on_a_narrow_console():
+    row = dict.fromkeys(
+        ("rows_in", "fan_out", "kept", "rejected", "requests", "reused", "prompt_tokens", "generated_tokens",
+         "tokens_per_second", "engine_starts", "seconds"), 0
+    )  # fmt: skip
+    rejected = {"licence_not_allowed": 1, "malformed": 12, "too_short": 3}
+    shown = StringIO()
+    stages = [row | {"stage": "seed", "rejected_by_rule": rejected}]
+    show({"stages": stages, "tables": {}, "gates": [], "kept_tokens": 0}, Console(file=shown, width=52))
+    assert "rejected by seed: licence_not_allowed 1, malformed\n" not in shown.getvalue()
+    assert "rejected by seed: licence_not_allowed 1,\n  malformed 12, too_short 3\n" in shown.getvalue()
 
 
 def test_token_usage_without_any_generation_is_not_written(warehouse):
@@ -39,20 +56,22 @@ def test_token_usage_is_written_from_the_tables_there_are_and_shown_with_what_is
     write(warehouse, "run", {"run_id": "r1", "stage": "synthesize", "retry_tokens": 10})
     failed = {"table": "clean", "gate": "min_rows", "success": False}
     write(warehouse, "verdict", failed | {"version": warehouse.version("clean")})
-    tokens = {"thinking": 20, "unfinished": 40, "gate": 30, "retry": 10}
-    assert write_token_usage(warehouse, "r1") == tokens
+    assert generated(write_token_usage(warehouse, "r1")) == {"thinking": 20, "unfinished": 40, "gate": 30, "retry": 10}
     facts = collect(warehouse)
-    assert facts["token_usage"]["outside"] == {"completions": 1, "tokens": 7}
+    assert facts["token_usage"]["outside"] == {"completions": 1, "prompt_tokens": 100, "tokens": 7}
     assert [(r["cause"], r["share"]) for r in facts["token_usage"]["causes"]] == [
         ("unfinished", 0.4), ("gate", 0.3), ("thinking", 0.2), ("retry", 0.1)
     ]  # fmt: skip
     shown = StringIO()
     show(facts, Console(file=shown, width=160))
     lines = [line.replace("│", " ").split() for line in shown.getvalue().splitlines()]
-    assert ["unfinished", "1", "40", "40.0%"] in lines and ["all", "100", "100.0%"] in lines
-    assert "not in it: 7 tokens of 1 completions" in shown.getvalue()
+    assert ["unfinished", "1", "100", "40", "40", "40.0%"] in lines
+    assert ["thinking", "1", "0", "0", "20", "20.0%"] in lines
+    assert ["asked", "by", "synthesize", "2", "200", "80", "100", "100.0%"] in lines
+    assert ["all", "200", "80", "100", "100.0%"] in lines
+    assert "not in it: 7 generated and 100 prompt tokens of 1 completions" in shown.getvalue()
     write(warehouse, "clean", {"draft_id": "b"})  # a version the gate has not judged
-    assert write_token_usage(warehouse, "r2") == {"thinking": 20, "unfinished": 70, "retry": 10}
+    assert generated(write_token_usage(warehouse, "r2")) == {"thinking": 20, "unfinished": 70, "retry": 10}
     write(warehouse, "verdict", failed | {"version": warehouse.version("clean")})
-    assert write_token_usage(warehouse, "r3") == tokens
+    assert generated(write_token_usage(warehouse, "r3"))["gate"] == 30
     assert warehouse.measure("token_usage")[0].hash == facts["tables"]["token_usage"]["hash"]

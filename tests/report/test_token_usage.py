@@ -1,4 +1,4 @@
-"""token_usage: every generated token of the present tables is kept or lost to one named cause, and counted once."""
+"""token_usage: every token of the present tables is kept or lost to one named cause, and counted once."""
 
 import pytest
 
@@ -28,14 +28,14 @@ def reject(stage, rule, key, *request_ids):
     return {"stage": stage, "rule": rule, "key": key, "request_ids": list(request_ids) or None}
 
 
-def used(spark, gate_failed=False, runs=None, **tables):
-    """{(stage, cause): (completions, tokens)} of the tables given; the others are empty."""
+def used(spark, gate_failed=False, runs=None, sums=("completions", "tokens"), **tables):
+    """{(stage, cause): sums} of the tables given; the others are empty."""
     frames = {name: frame(spark, TABLES[name], *tables.get(name, [])) for name in TABLES_READ}
     rows = token_usage(frames, TEMPLATES, gate_failed, runs).collect()
-    assert not rows or sum(r["share"] for r in rows) == pytest.approx(1)
     total = sum(r["tokens"] for r in rows)
-    assert all(r["share"] == pytest.approx(r["tokens"] / total) for r in rows)
-    return {(r["stage"], r["cause"]): (r["completions"], r["tokens"]) for r in rows}
+    assert not total or sum(r["share"] for r in rows) == pytest.approx(1)
+    assert all(r["share"] == pytest.approx(r["tokens"] / max(total, 1)) for r in rows)
+    return {(r["stage"], r["cause"]): tuple(r[name] for name in sums) for r in rows}
 
 
 REJECTED = (
@@ -112,24 +112,70 @@ def test_token_usage_completion_of_several_rows_counts_once_and_as_kept(spark):
     assert found == {("synthesize", "kept"): (1, 10), ("annotate", "label"): (1, 3)}
 
 
-def test_token_usage_leaves_out_what_no_row_refers_to_and_what_generated_nothing(spark):
-    ledger = [asked("elsewhere"), asked("scored", "probe", 0), asked("here")]
-    found = used(spark, completion=ledger, reject=[reject("probe", "not_scored", "i", "scored", "here")])
+def test_token_usage_leaves_out_what_no_row_refers_to_and_what_cost_nothing(spark):
+    ledger = [asked("elsewhere"), asked("refused", tokens=0, finish_reason="refused"), asked("here")]
+    found = used(spark, completion=ledger, reject=[reject("probe", "not_scored", "i", "refused", "here")])
     assert found == {("synthesize", "not_scored"): (1, 10)}
     assert used(spark, completion=ledger) == {}
+
+
+def test_token_usage_prompts_count_once_with_what_was_served_from_the_cache_and_scored_ones_belong(spark):
+    scored = {"stage": "probe", "finish_reason": "scored"}
+    tables = {
+        "completion": [
+            asked("thinker", tokens=30, thinking_tokens=25, prompt_tokens=100, cached_tokens=60),
+            asked("label", "annotate_difficulty", 3, prompt_tokens=20),
+            asked("letter", "probe", 0, prompt_tokens=8, cached_tokens=2, **scored),
+            asked("cloze", "probe", 0, prompt_tokens=5, **scored),
+            asked("refused option", "probe", 0, prompt_tokens=1, **scored),
+        ],
+        "annotation": [{"item_id": "s", "item_table": "seed", "request_ids": ["label"]}],
+        "probe": [{"request_ids": ["letter", "cloze"]}],
+        "reject": [reject("probe", "not_scored", "i", "refused option")],
+        "draft": [draft("d", "thinker")],
+        "mix": [{"draft_id": "d"}],
+    }
+    sums = ("completions", "prompt_tokens", "cached_tokens", "tokens")
+    assert used(spark, sums=sums, **tables) == {
+        ("synthesize", "kept"): (1, 100, 60, 5),
+        ("synthesize", "thinking"): (1, 0, 0, 25),
+        ("annotate", "label"): (1, 20, 0, 3),
+        ("probe", "probe"): (2, 13, 2, 0),
+        ("probe", "not_scored"): (1, 1, 0, 0),
+    }
+    assert set(used(spark, completion=tables["completion"], probe=tables["probe"])) == {("probe", "probe")}
+
+
+def test_token_usage_whatever_a_control_cost_is_control(spark):
+    found = used(
+        spark,
+        completion=[
+            asked("blind", "blind", 9, thinking_tokens=4, finish_reason="length"),
+            asked("rewrite", "rewrite", 5),
+            asked("shared", "blind", 3),
+            asked("written", tokens=7),
+        ],
+        control=[
+            {"draft_id": "c", "stage": "refine", "request_ids": ["written", "blind", "shared"]},
+            {"draft_id": "c", "stage": "clean", "request_ids": ["written", "blind", "shared", "rewrite"]},
+        ],
+        refined=[draft("d", request_ids=["shared"])],
+        reject=[reject("refine", "disputed", "c", "blind")],
+        mix=[{"draft_id": "d"}],
+    )
+    assert found == {("synthesize", "control"): (1, 7), ("refine", "control"): (3, 17)}
 
 
 def test_token_usage_unknown_rule_and_template_are_causes_of_their_own(spark):
     found = used(
         spark,
-        completion=[asked("a"), asked("b"), asked("c", template="of an older release"), asked("d", "probe")],
-        draft=[draft("a", "a"), draft("c", "c"), draft("d", "d")],
+        completion=[asked("a"), asked("b"), asked("c", template="of an older release")],
+        draft=[draft("a", "a"), draft("c", "c")],
         reject=[reject("clean", "too_dull", "a"), reject("synthesize", "too_dull", "p", "b")],
     )
     assert found == {
         ("synthesize", "too_dull"): (2, 20),
         ("refine", "unknown_template"): (1, 10),
-        ("refine", "probe"): (1, 10),
     }
 
 

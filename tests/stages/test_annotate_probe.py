@@ -116,11 +116,10 @@ def test_probe_scores_per_cell_with_wilson_interval(spark):
     items = spark.createDataFrame(
         [("b", str(i), None, "q", ["x", "y"], "A", "en", "0533", "H1") for i in range(10)], PROBE_ITEM
     )
-    picks = [(str(i), "A" if i < 8 else "B", "letter", "m") for i in range(10)]
-    scored = probe.scores(
-        items, spark.createDataFrame(picks, "item_id string, pick string, method string, checkpoint string")
-    )
-    [row] = scored.collect()
+    picks = [(str(i), "A" if i < 8 else "B", [f"of {i}"], "letter", "m") for i in range(10)]
+    kind = "item_id string, pick string, request_ids array<string>, method string, checkpoint string"
+    [row] = probe.scores(items, spark.createDataFrame(picks, kind)).collect()
+    assert row["request_ids"] == [f"of {i}" for i in range(10)]
     assert (row["items"], row["correct"], row["accuracy"], row["chance"]) == (10, 8, 0.8, 0.5)
     # Wilson 95% interval of 8/10, published worked value: 0.490 to 0.943
     assert row["wilson_low"] == pytest.approx(0.4902, abs=1e-4) and row["wilson_high"] == pytest.approx(

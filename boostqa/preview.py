@@ -1,0 +1,106 @@
+"""The whole line on a few requests, for people who work on prompts: `boostqa preview`.
+
+Seeds, their labels and the probe's scores are those of the warehouse; without seeds they are read here, without labels
+n seeds are labelled, and a checkpoint is never probed for a preview: without scores every cell counts as a full
+deficit. The plan is made anew over all seeds, so that a change of the conf shows and the requests are those of the real
+run, and n of its rows are taken. They go through synthesize, refine, clean, gate and mix exactly as in a run, but for:
+no controls travel with them, gates stop nothing, and only the ledger is written, so that a second preview and a real
+run pay nothing for what is here. All other tables stay in memory (storage/scratch.py); MLflow hears nothing.
+"""
+
+import tempfile
+import time
+from collections import Counter
+from contextlib import suppress
+from typing import Any
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from boostqa.calls.models import target_tokenizer
+from boostqa.config import Config, Controls
+from boostqa.console import CONSOLE
+from boostqa.errors import GateFailed
+from boostqa.pipeline import job, preflight
+from boostqa.report.side_by_side import items_of
+from boostqa.schemas import PLAN, PROBE
+from boostqa.session import spark_session
+from boostqa.stages import mix
+from boostqa.storage.scratch import Scratch
+from boostqa.tracking.stage_run import StageRun, new_run_id
+from boostqa.vocabulary import ItemTable
+from udfs.generate import Connect
+
+SHOWN = ("seed", "annotation", "probe")  # tables of the warehouse that a preview reads
+SALT = "preview"
+
+
+class Trial(StageRun):
+    """A stage's run in which an empty table is a result: it shows that all was rejected before."""
+
+    def read(self, name: str, required: bool = True, version: int | None = None) -> DataFrame:
+        """A table, which may be empty."""
+        return super().read(name, required=False, version=version)
+
+
+def drawn(plan: DataFrame, count: int) -> DataFrame:
+    """The first `count` PLAN rows by hash, each pair of strategy and format once before any twice."""
+    order = (F.xxhash64("plan_id", F.lit(SALT)), F.col("plan_id"))
+    place = F.row_number().over(Window.partitionBy("strategy", "format").orderBy(*order))
+    first = plan.withColumn("place", place).where(F.col("place") <= count)
+    return first.orderBy("place", *order).limit(count).select(*PLAN.schema.names)
+
+
+def _make_plan(run: Any, tables: Scratch, count: int) -> None:
+    """Leave `count` rows in the table `plan`; `run` runs a stage by name."""
+    if not tables.exists("seed"):
+        run("seed")
+    seeds = tables.read("seed")
+    labelled = tables.exists("annotation") and not (
+        tables.read("annotation").where(F.col("item_table") == ItemTable.SEED).isEmpty()
+    )
+    if not labelled:
+        few = seeds.orderBy(F.xxhash64("seed_id", F.lit(SALT)), "seed_id").limit(count)
+        tables.write("seed", few)
+        run("annotate")
+    if not tables.exists("probe"):
+        tables.write("probe", tables.spark.createDataFrame([], PROBE.schema))
+    run("plan")
+    tables.write("plan", drawn(tables.read("plan"), count))
+
+
+def preview(config: Config, count: int, connect: Connect | None = None) -> dict[str, Any]:
+    """{"items": what became of each of `count` requests (report/side_by_side.py), "gates": verdicts on these alone,
+    "cost": requests, reused ones, generated tokens of this preview, seconds}. Raises the errors of errors.py.
+
+    `connect` replaces the engines of all model calls (tests).
+    """
+    preflight(config)
+    began, counts = time.monotonic(), Counter[str]()
+    spark = spark_session("boostqa preview", config.spark.master, config.spark.conf)
+    tables, run_id = Scratch(spark, config.warehouse, config.generation.ledger, SHOWN), new_run_id()
+    with tempfile.TemporaryDirectory(prefix="boostqa-preview-") as folder:
+        trial = config.model_copy(update={"output": folder, "controls": Controls()})
+
+        def run(name: str) -> None:
+            CONSOLE.print(f"[bold]{name}")
+            stage = Trial(spark, trial, name, run_id, tables, connect)
+            try:
+                job(name)(stage)
+            finally:
+                counts.update(stage.usage.counts)
+
+        _make_plan(run, tables, count)
+        for name in ("synthesize", "refine", "clean"):
+            run(name)
+        with suppress(GateFailed):  # its verdicts are shown
+            run("gate")
+    # Not job 9, which exports, and only what passed the gate.
+    rendered = mix.render(tables.read("clean"), target_tokenizer(trial)).persist()
+    rows, over = mix.choose(rendered, tables.read("budget"), trial.mix)
+    tables.write("mix", rows)
+    tables.write("reject", over.withColumn("run_id", F.lit(run_id)), "stage = 'mix'")
+    rendered.unpersist()
+    gates = [r.asDict() for r in tables.read("verdict").orderBy("table", "gate").collect()]
+    cost = {name: counts[name] for name in ("requests", "reused", "prompt_tokens", "generated_tokens")}
+    return {"items": items_of(tables), "gates": gates, "cost": cost | {"seconds": time.monotonic() - began}}

@@ -1,0 +1,180 @@
+"""What became of each synthesis request, all in one place: from its seed to the text in the mix, and what it cost."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any
+
+from pyspark.sql import functions as F
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table as Grid
+from rich.text import Text
+
+from boostqa import prompts
+from boostqa.storage.warehouse import Warehouse
+from boostqa.vocabulary import OPTION_LETTERS, STAGES, Format
+from udfs.answers import same
+
+SHOWN_CHARACTERS = 700  # of a long text
+ITEM = ("question", "choices", "solution", "answer")
+LABELS = ("discipline", "discipline_probability", "difficulty", "difficulty_probability")
+Row = dict[str, Any]
+
+
+def _rows(warehouse: Warehouse, table: str, column: str, values: Iterable[str]) -> list[Row]:
+    """The rows of a table whose `column` is among `values`; none where the table was not written."""
+    if not warehouse.exists(table):
+        return []
+    wanted = warehouse.spark.createDataFrame([(value,) for value in set(values)], f"{column} string")
+    rows = warehouse.read(table).join(F.broadcast(wanted), column, "inner").collect()  # wanted: unique
+    return [r.asDict(recursive=True) for r in rows]
+
+
+def items_of(warehouse: Warehouse) -> list[Row]:
+    """A dict for each row of `plan` (few): its columns, `draft_id` (null where no draft was read from a reply), `seed`,
+    `prompt`, `reply`, `draft`, `labels`, `votes`, `filters` (stage, rule and evidence of each reject), `text` and
+    `tokens` in the mix (null where it did not get there), and `cost`: what the ledger has of it, whoever paid.
+    """
+    plan = {r["plan_id"]: r.asDict() for r in warehouse.read("plan").collect()}
+    seeds = {r["seed_id"]: r for r in _rows(warehouse, "seed", "seed_id", (p["seed_id"] for p in plan.values()))}
+    drafts = {r["plan_id"]: r for r in _rows(warehouse, "draft", "plan_id", plan)}
+    rejects = _rejects(warehouse, plan, drafts)
+    ids = {plan_id: draft["draft_id"] for plan_id, draft in drafts.items()}
+    ids |= {plan_id: r["key"] for plan_id in plan for r in rejects[plan_id] if r["key"] != plan_id}
+    labels = {r["item_id"]: r for r in _rows(warehouse, "annotation", "item_id", [*seeds, *ids.values()])}
+    refined = {r["draft_id"]: r for r in _rows(warehouse, "refined", "draft_id", ids.values())}
+    mixed = {r["draft_id"]: r for r in _rows(warehouse, "mix", "draft_id", ids.values())}
+    items = []
+    for plan_id, asked in plan.items():
+        draft, draft_id, seed_id = drafts.get(plan_id), ids.get(plan_id), asked["seed_id"]
+        label, checked, final = (rows.get(draft_id) for rows in (labels, refined, mixed))
+        costs = [row["request_ids"] or [] for row in (label, checked, *rejects[plan_id]) if row]
+        item = {
+            **asked,
+            "draft_id": draft_id,
+            "seed": seeds[seed_id] | {"difficulty": labels[seed_id]["difficulty"]},
+            "request_ids": {*chain(*costs), *([draft["request_id"]] if draft else [])},
+            "draft": {name: draft[name] for name in ITEM} if draft else None,
+            "labels": {name: label[name] for name in LABELS} if label else None,
+            "votes": _votes(checked) if checked else None,
+            "filters": [{name: r[name] for name in ("stage", "rule", "evidence")} for r in rejects[plan_id]],
+            "text": final["text"] if final else None,
+            "tokens": final["tokens"] if final else None,
+        }
+        items.append(item)
+    return _with_calls(warehouse, items)
+
+
+def _rejects(warehouse: Warehouse, plan: dict[str, Row], drafts: dict[str, Row]) -> defaultdict[str, list[Row]]:
+    """The rejects of each plan row by plan_id, in the order of the stages.
+
+    A draft that synthesize rejects is in no table: its id is sha256 over plan_id and request_id.
+    """
+    plan_of = {key: key for key in plan} | {draft["draft_id"]: plan_id for plan_id, draft in drafts.items()}
+    found = defaultdict(list)
+    rows = [r.asDict() for r in warehouse.read("reject").collect()]
+    for row in sorted(rows, key=lambda r: (STAGES.index(r["stage"]), r["rule"])):
+        made = {
+            hashlib.sha256(f"{plan_id}|{request_id}".encode()).hexdigest(): plan_id
+            for plan_id in plan
+            for request_id in row["request_ids"] or []
+        }
+        if owner := plan_of.get(row["key"]) or made.get(row["key"]):
+            found[owner].append(row)
+    return found
+
+
+def _votes(refined: Row) -> Row:
+    """The blind answers and whether each equals the final one (null: the matcher cannot tell)."""
+    choice = refined["format"] == Format.MULTIPLE_CHOICE
+    answers = [{"answer": a, "equal": same(refined["answer"], a, choice)} for a in refined["blind_answers"]]
+    return {"answers": answers, **{n: refined[n] for n in ("status", "votes", "answer", "draft_answer", "rewrite")}}
+
+
+def _with_calls(warehouse: Warehouse, items: list[Row]) -> list[Row]:
+    """Items with `prompt` and `reply` of their synthesis request (of several the last), and `cost`, in place of
+    `request_ids`."""
+    wanted = {request_id for item in items for request_id in item["request_ids"]}
+    calls = {r["request_id"]: r for r in _rows(warehouse, "completion", "request_id", wanted)}
+    labelling = {prompts.load(name).sha256 for name in prompts.names() if name.startswith("annotate")}
+    for item in items:
+        own = [calls[request_id] for request_id in sorted(item.pop("request_ids"))]
+        written = [c for c in own if c["stage"] == "synthesize" and c["template"] not in labelling]
+        last = max(written, key=lambda c: c["sample_index"], default=None)
+        item |= {"prompt": last["prompt"] if last else None, "reply": last["text"] if last else None}
+        counted = ("prompt_tokens", "cached_tokens", "generated_tokens")
+        item["cost"] = {"requests": len(own)} | {name: sum(c[name] for c in own) for name in counted}
+        item["cost"]["seconds"] = sum(c["engine_seconds"] for c in own)
+    return items
+
+
+def _cut(text: str) -> Text:
+    left = len(text) - SHOWN_CHARACTERS
+    return Text(text if left <= 0 else f"{text[:SHOWN_CHARACTERS]} ... {left} characters more")
+
+
+def _draft(item: Row) -> str | None:
+    """The parsed draft, or the reply as it came where it was not parsed or not kept."""
+    if item["draft"] is None:
+        return item["reply"]
+    question, choices, solution, answer = (item["draft"][name] for name in ITEM)
+    options = [f"{letter}. {option}" for letter, option in zip(OPTION_LETTERS, choices or [], strict=False)]
+    return "\n".join([question, *options, f"solution: {solution}", f"answer: {answer}"])
+
+
+def _facts(item: Row) -> dict[str, str | None]:
+    labels, votes, cost = item["labels"], item["votes"], item["cost"]
+    told = {True: "equal", False: "different", None: "cannot tell"}
+    return {
+        "draft": _draft(item),
+        "labels": labels
+        and f"{labels['discipline']} ({labels['discipline_probability']:.2f}), {labels['difficulty']} "
+        f"({labels['difficulty_probability']:.2f}) against the aim {item['grade']}",
+        "votes": votes
+        and f"{votes['status']}, {votes['votes']} of {len(votes['answers'])} for {votes['answer']}: "
+        + "; ".join(f"{a['answer']} ({told[a['equal']]})" for a in votes["answers"])
+        + f"; solution {votes['rewrite']}",
+        "filters": "\n".join(f"{f['stage']}: {f['rule']}: {f['evidence']}" for f in item["filters"]) or None,
+        "text": item["text"],
+        "cost": f"{cost['requests']} requests, {cost['prompt_tokens']} prompt tokens ({cost['cached_tokens']} cached), "
+        f"{cost['generated_tokens']} generated, {cost['seconds']:.1f} engine seconds",
+    }
+
+
+def _panel(number: int, item: Row) -> Panel:
+    seed = item["seed"]
+    pair = Grid.grid(padding=(0, 2), expand=True)
+    for _ in range(2):
+        pair.add_column(ratio=1)
+    about = " ".join(filter(None, ("seed:", seed["source"], seed["title"], seed["difficulty"])))
+    pair.add_row(Text(about, style="bold"), Text("prompt", style="bold"))
+    pair.add_row(_cut(seed["text"]), _cut(item["prompt"] or ""))
+    facts = Grid.grid(padding=(0, 2))
+    for name, text in _facts(item).items():
+        if text:
+            facts.add_row(Text(name, style="bold"), _cut(text))
+    kept = item["text"] is not None
+    asked = (item[name] for name in ("strategy", "grade", "format", "discipline", "lever", "lang"))
+    title = f"{number} {'kept' if kept else 'rejected'}: {', '.join(filter(None, asked))}"
+    return Panel(Group(pair, Text(), facts), title=Text(title), title_align="left", style="" if kept else "dim")
+
+
+def show(facts: Row, console: Console) -> None:
+    """Print what a preview found: a panel for each item, the gates that fail, and a line of sums."""
+    items, gates, cost = facts["items"], facts["gates"], facts["cost"]
+    for number, item in enumerate(items, 1):
+        console.print(_panel(number, item))
+    failed = [g for g in gates if not g["success"]]
+    console.print(f"gates, on these items alone: {len(gates) - len(failed)} hold, {len(failed)} fail", highlight=False)
+    for gate in failed:
+        line = f"  {gate['table']}: {gate['gate']}: observed {gate['observed']}, expected {gate['expected']}"
+        console.print(Text(line, style="red"))
+    sums = {name: sum(item["cost"][name] for item in items) for name in ("prompt_tokens", "generated_tokens")}
+    console.print(
+        f"kept {sum(item['text'] is not None for item in items)} of {len(items)}, {sums['prompt_tokens']} prompt and "
+        f"{sums['generated_tokens']} generated tokens, {cost['reused']} of {cost['requests']} requests from the ledger, "
+        f"{cost['seconds']:.0f} s",
+        highlight=False,
+    )
