@@ -96,6 +96,51 @@ class Severity(StrEnum):
     WARN = "warn"
 
 
+class Outcome(StrEnum):
+    """What a verdict does to the export."""
+
+    HOLDS = "holds"
+    WARNS = "warns"  # it fails and its severity is warn
+    QUARANTINED = "quarantined"  # it fails, the rows that made it fail are held back, the others go on
+    BLOCKS = "blocks"  # it fails and nothing is exported
+
+
+class GateName(StrEnum):
+    """The gates that are no expectation of a table's suite; in the order in which they explain an empty export."""
+
+    VOTER_BETTER_THAN_CHANCE = "voter_better_than_chance"
+    JUDGE_TELLS_APART = "judge_tells_apart"
+    PRECISION = "precision"
+    NEGATIVES_STOPPED = "negatives_stopped"
+    EACH_DEFECT_STOPPED = "each_defect_stopped"
+    POSITIVES_SURVIVE = "positives_survive"
+    CONTROLS_PRESENT = "controls_present"
+    CONTAMINATED = "contaminated"
+    CONTAMINATED_SIMILAR = "contaminated_similar"
+    LICENCE_ALLOWED = "licence_allowed"
+    ATTRIBUTION_PRESENT = "attribution_present"
+    LANGUAGES = "languages"
+    FAILED_REQUESTS = "failed_requests"
+    LABELS_COLLAPSE = "labels_collapse"
+    TRUNCATION_RATE = "truncation_rate"
+    DEGRADATION_RATE = "degradation_rate"
+    DUPLICATE_RATE = "duplicate_rate"
+    UNEXPLAINED = "unexplained"
+    WRITER_IS_VOTER = "writer_is_voter"
+    HIGH_DIFFICULTY_SHARE = "high_difficulty_share"
+    BUDGET_MET = "budget_met"
+    MIN_ROWS = "min_rows"
+
+
+class QuarantineEvent(StrEnum):
+    """What happened to an item under a gate."""
+
+    QUARANTINED = "quarantined"
+    RELEASED = "released"  # by a person: the gate does not hold this content back again
+    REPLAYED = "replayed"  # by a person: the next gate run judges it afresh, and until then it stays out
+    CLEARED = "cleared"  # judged afresh and let through; judged again by every later run
+
+
 class Defect(StrEnum):
     """What is wrong with a control, a known item that travels with the drafts; a positive one has none."""
 

@@ -31,7 +31,7 @@ def unfit_items(stage: StageRun, refined: DataFrame, seeds: DataFrame) -> DataFr
 
 def main(stage: StageRun) -> None:
     """Read, call the stage, write, check the row balance."""
-    refined, seeds, conf = stage.read("refined"), stage.read("seed"), stage.config.clean
+    refined, seeds, conf = stage.read("refined", required=False), stage.read("seed"), stage.config.clean
     known = controls.travelling(stage.read("control", required=False), "refine").persist()
     items = refined.unionByName(known.select(*DRAFT.schema.names), allowMissingColumns=True)
     # Probe items are held out as benchmarks are: they join the decontamination index.

@@ -1,33 +1,51 @@
-"""Job 8, gate: judges what the pipeline made; a gate that fails stops it before the mix."""
+"""Job 8, gate: judges what the pipeline made; a gate that blocks stops it before the mix, rows that fail are held back."""
 
+from datetime import UTC, datetime
+
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from boostqa.errors import GateFailed
 from boostqa.gates.judge import judge
 from boostqa.pipeline import submit
+from boostqa.reasons import by_weight
 from boostqa.report.status import quality_folder
 from boostqa.schemas import VERDICT
+from boostqa.stages import quarantine
 from boostqa.tracking.stage_run import StageRun
+from boostqa.vocabulary import Outcome
 
 READS = (
-    "seed", "annotation", "probe", "budget", "plan", "completion", "draft", "refined", "clean", "reject", "contamination",
+    "seed", "annotation", "probe", "budget", "plan", "completion", "draft", "control", "refined", "clean", "reject",
+    "contamination", "power", "quarantine",
 )  # fmt: skip
-WRITES = ("verdict",)
+WRITES = ("verdict", "quarantine")
 
 
 def main(stage: StageRun) -> None:
-    """Read, call the stage, write, check the row balance."""
+    """Read, judge, hold rows back, write, check the row balance."""
     conf, folder = stage.config, quality_folder(stage.config.output)
+    for name in ("control", "power", "quarantine"):  # a table without a row says: no control, nothing held back
+        stage.warehouse.create(name)
     frames = {name: stage.read(name, required=False) for name in READS}
-    verdicts = judge(frames, dict(stage.inputs), conf.gate, conf.seed, conf.clean, folder)
+
+    def hold(events: DataFrame) -> DataFrame:
+        stamp = {
+            "who": F.lit(quarantine.GATE), "why": F.lit(None).cast("string"), "at": F.lit(datetime.now(UTC)),
+            "clean_version": F.lit(stage.inputs["clean"]), "run_id": F.lit(stage.run_id),
+        }  # fmt: skip
+        return stage.append("quarantine", events.withColumns(stamp))
+
+    verdicts = judge(frames, dict(stage.inputs), conf, folder, hold)
     rows = stage.spark.createDataFrame([{**v, "run_id": stage.run_id} for v in verdicts], VERDICT.schema)
     stage.check_row_balance(len(verdicts), stage.write("verdict", rows.orderBy(F.col("table"), F.col("gate"))))
-    if failed := [v for v in verdicts if not v["success"]]:
-        lines = [f"  {v['table']}: {v['gate']}: observed {v['observed']}, expected {v['expected']}" for v in failed]
+    if blocking := [v for v in by_weight(verdicts) if v["outcome"] == Outcome.BLOCKS]:
+        lines = [f"  {v['table']}: {v['gate']}: {v['observed']} (wanted: {v['expected']})" for v in blocking]
         raise GateFailed(
-            f"{len(failed)} of {len(verdicts)} gates fail; nothing is exported\n" + "\n".join(lines) + f"\n  verdicts: "
-            f"{folder / 'verdicts.html'}; look at the rows, then mend the cause or change the threshold in `gate:`"
-        )
+            f"{len(blocking)} of {len(verdicts)} gates fail and block; nothing is exported\n" + "\n".join(lines)
+            + f"\n  verdicts: {folder / 'verdicts.html'}; rows: boostqa quarantine list; look at the rows, then mend the "
+            "cause, release rows by name, or change limit or severity in `gate:`"
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

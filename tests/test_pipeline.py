@@ -33,7 +33,10 @@ def settings(folder):
     known = f"[{{name: sums, path: {folder}/known.jsonl, kind: qa, lang: en, fields: {{{fields}}}}}]"
     places = [f"warehouse={folder}/warehouse", f"output={folder}/output"]
     fluency = f"model.fluency={config.load(DEMO).tokenizer}"
-    return ["plan.tokens=3000", f"controls.sources={known}", "controls.count=100", *places, fluency]
+    # What these few controls and this voter do not show is no matter here: the flow is.
+    unproven = ("precision", "negatives_stopped", "each_defect_stopped", "judge_tells_apart")
+    warns = [f"gate.severity.{gate}=warn" for gate in unproven]
+    return [*warns, "plan.tokens=3000", f"controls.sources={known}", "controls.count=100", *places, fluency]
 
 
 def facts(spark, folder):
@@ -161,8 +164,8 @@ def test_explain_tells_the_story_of_an_exported_item(done):
 def test_second_run_asks_nothing_changes_no_table_and_a_failing_gate_stops_it(spark, done, first, adaptive):
     before = first["tables"]
     shutil.rmtree(done / "output" / "mix")
-    strict = config.load(DEMO, [*settings(done), "gate.min_rows=100000"])
-    with pytest.raises(GateFailed, match=r"1 of .* gates fail[\s\S]*clean: min_rows: observed") as error:
+    strict = config.load(DEMO, [*settings(done), "gate.min_rows=100000", "gate.severity.min_rows=block"])
+    with pytest.raises(GateFailed, match=r"1 of .* gates fail[\s\S]*clean: min_rows: \d+ items are left") as error:
         pipeline.run(strict, STAGES, connect)
     assert error.value.exit_code == 4 and not (done / "output" / "mix").exists()
     after = facts(spark, done)
@@ -173,7 +176,7 @@ def test_second_run_asks_nothing_changes_no_table_and_a_failing_gate_stops_it(sp
     assert changed == {"verdict"}
     ended = command(done, "run", "--from", "mix")
     assert ended.exit_code == 4
-    assert "GateFailed: 1 gates fail" in ended.stderr and "Traceback" not in ended.stderr
+    assert "GateFailed: 1 gates block" in ended.stderr and "Traceback" not in ended.stderr
 
 
 def test_command_line_in_a_process_of_its_own_says_what_is_missing(tmp_path):

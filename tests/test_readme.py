@@ -32,6 +32,7 @@ def test_readme_has_a_row_for_every_table_with_its_grain_and_key():
 
 def test_readme_names_every_command_and_conf_section():
     commands = {command.callback.__name__ for command in cli.app.registered_commands}
+    commands |= {group.name for group in cli.app.registered_groups}
     assert commands == set(re.findall(r"^boostqa (\w+)", section("Running it"), re.MULTILINE))
     assert set(Config.model_fields) <= set(re.findall(r"`(\w+)`", section("The conf")))
 

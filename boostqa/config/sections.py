@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from boostqa.config.base import NotNegative, Positive, Section, Share
-from boostqa.vocabulary import Format, Kind, ProbeMethod
+from boostqa.vocabulary import Format, GateName, Kind, ProbeMethod, Severity
 from udfs import licences
 from udfs.language_tags import language
 
@@ -168,15 +168,45 @@ class Clean(Section):
 
 
 class Gate(Section):
-    """Stage 8: limits of the table-level gates; rates are shares of rows."""
+    """Stage 8: limits of the gates; rates are shares of rows, a limit of null switches its gate off.
 
+    A gate that fails blocks the export. Two things change that: `severity` says of a gate (GATE or TABLE.GATE) that it
+    only warns, and with `quarantine` the rows that made a gate fail are held back while the others go on; a gate that
+    fails on its table as a whole blocks all the same.
+    """
+
+    quarantine: bool = False
+    severity: dict[str, Severity] = {}
     max_degradation_rate: Share
     min_high_difficulty_share: Share
-    max_truncation_rate: Share
+    max_truncation_rate: Share  # of the requests of a stage that write text, blind attempts included
     max_duplicate_rate: Share
     max_contaminated: NotNegative = 0
-    min_rows: Positive = 1
+    max_similar: NotNegative = 0
+    min_rows: Positive = 1  # left for the mix
     max_other_language_share: Share = 0.0
+    # A healthy engine refuses single over-long prompts; a spent quota or a dead server fails all that comes after it.
+    max_failed_requests: Share | None = 0.05
+    # Of the labels of one kind; an annotator that gives one label to everything it reads measures nothing.
+    max_label_share: Share | None = 0.95
+    min_budget_share: Share | None = 0.8  # of plan.tokens, by an estimate; the plan's yields are estimates, too
+    # With fewer good controls the 95% interval of a share is wider than 0.35: nothing is known.
+    min_controls: Positive | None = 30
+    min_positives_kept: Share | None = 0.2  # below, the checks throw away four good items to keep one
+    max_negatives_passed: Share | None = 0.2  # upper end of the interval, all defects together
+    max_defect_passed: Share | None = 0.5  # of one defect: above, its check does no better than a coin
+    min_precision: Share | None = 0.8  # of what is exported: what a reader of twenty items may expect
+
+    @field_validator("severity")
+    @classmethod
+    def _gates_are_known(cls, severity: dict[str, Severity]) -> dict[str, Severity]:
+        names = {key: key.rpartition(".")[2] for key in severity}
+        # Expectations are known once the suites are built; the gate stage refuses others then.
+        if unknown := [k for k, name in names.items() if name not in list(GateName) and not name.startswith("expect_")]:
+            raise ValueError(
+                f"{', '.join(unknown)}: no such gate; the gates are {', '.join(GateName)} and expectations"
+            )
+        return severity
 
 
 class Mix(Section):

@@ -7,8 +7,9 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from boostqa.reasons import by_weight, why_nothing
 from boostqa.taxonomy import disciplines
-from boostqa.vocabulary import GRADES
+from boostqa.vocabulary import GRADES, Outcome
 from udfs.files import file_system
 
 LISTED = 20  # attributions printed per licence; the column `attribution` holds them all
@@ -46,15 +47,26 @@ def _front(manifest: dict[str, Any]) -> str:
     by = manifest["tokens_by"]
     files = sorted({f"{s['format']}/*" for s in manifest["shards"]}, reverse=True)[:1]  # parquet where there is one
     licences = sorted({name.lower() for joined in by["licence"] for name in joined.split(" AND ")})
-    lines = ["---", "license:", *(f"- {name}" for name in licences)]
-    lines += ["language:", *(f"- {name}" for name in by["lang"]), "tags:", "- synthetic"]
-    lines += ["configs:", "- config_name: default", *(f'  data_files: "{name}"' for name in files), "---"]
-    return "\n".join(lines)
+    lines = ["tags:", "- synthetic"]
+    if files:  # of an empty export a hub would read lists that hold nothing
+        lines = [
+            "license:",
+            *(f"- {name}" for name in licences),
+            "language:",
+            *(f"- {name}" for name in by["lang"]),
+            *lines,
+        ]
+        lines += ["configs:", "- config_name: default", *(f'  data_files: "{name}"' for name in files)]
+    return "\n".join(["---", *lines, "---"])
 
 
 def _share(tokens: Counter[str], names: dict[str, str]) -> list[tuple[object, ...]]:
     total = tokens.total()
     return [(code, names.get(code, ""), n, f"{n / total:.1%}") for code, n in sorted(tokens.items())]
+
+
+def _outcome(word: str) -> str:
+    return word if word == Outcome.HOLDS else f"**{word}**"
 
 
 def card(mix: DataFrame, clean: DataFrame, manifest: dict[str, Any], verdicts: list[dict[str, Any]]) -> str:
@@ -74,13 +86,13 @@ def card(mix: DataFrame, clean: DataFrame, manifest: dict[str, Any], verdicts: l
         for name, tokens in manifest["tokens_by"]["licence"].items()
     ]
     failed = sum(not v["success"] for v in verdicts)
-    shown = [v for v in verdicts if not v["success"] or not v["gate"].startswith("expect_")]
-    gates = sorted(shown, key=lambda v: (v["success"], v["table"], v["gate"]))
+    gates = by_weight([v for v in verdicts if not v["success"] or not v["gate"].startswith("expect_")])
     files = ("file", "rows", "tokens", "bytes")
     head = ("code", "name", "tokens", "share")
     parts = [
         _front(manifest),
         "# BoostQA export",
+        *([] if manifest["rows"] else [f"**Nothing is exported.** {why_nothing(verdicts)}"]),
         f"{manifest['rows']:,} question-and-answer items, {manifest['tokens']:,} tokens. {MADE}",
         METHOD,
         "## Generators",
@@ -96,8 +108,8 @@ def card(mix: DataFrame, clean: DataFrame, manifest: dict[str, Any], verdicts: l
         _table(("licence", "tokens", "attribution"), licences),
         f"## Gates: {len(verdicts) - failed} of {len(verdicts)} hold, those over whole tables:",
         _table(
-            ("table", "gate", "holds", "observed", "expected"),
-            ((v["table"], v["gate"], "yes" if v["success"] else "**no**", v["observed"], v["expected"]) for v in gates),
+            ("table", "gate", "outcome", "observed", "expected"),
+            ((v["table"], v["gate"], _outcome(v["outcome"]), v["observed"], v["expected"]) for v in gates),
         ),
         "## Files",
         _table(files, ([shard[column] for column in files] for shard in manifest["shards"])),

@@ -1,4 +1,4 @@
-"""Great Expectations: a suite for each table, run in one file context that keeps validation results and Data Docs.
+"""Great Expectations: a suite for each table and one for the gates, in a file context that keeps results and Data Docs.
 
 What Delta and the warehouse enforce at a write is not paid for twice. A not-null expectation could never fail: Spark
 folds it to "0 nulls" because the stored schema says NOT NULL. The uniqueness of a key (a shuffle, by far the dearest
@@ -11,18 +11,21 @@ import logging
 import re
 from collections.abc import Iterable
 from copy import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import great_expectations as gx
 import great_expectations.expectations as gxe
+import pandas as pd
 from great_expectations.checkpoint import UpdateDataDocsAction
 from great_expectations.core.run_identifier import RunIdentifier
 from great_expectations.expectations.expectation import Expectation
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
 
 from boostqa.config import Clean, Seed
-from boostqa.gates.verdict import verdict
+from boostqa.gates.verdict import Finding
 from boostqa.schemas import TABLES
 from boostqa.vocabulary import (
     FINISH_REASONS,
@@ -38,8 +41,20 @@ from boostqa.vocabulary import (
 )  # fmt: skip
 
 SHA256, FIELD = "^[0-9a-f]{64}$", "^[0-9]{4}$"
-MAY_BE_EMPTY = ("reject", "contamination")
+# What weak models leave is nothing: the gate min_rows says so.
+MAY_BE_EMPTY = ("reject", "contamination", "draft", "control", "power", "refined", "clean")
 EXAMPLES = 5  # distinct values shown of a failed expectation
+
+
+@dataclass(frozen=True)
+class Validated:
+    """An expectation of a table's suite and what came of it."""
+
+    gate: str
+    expectation: Expectation
+    success: bool
+    observed: str
+    expected: str
 
 
 def _one_of(column: str, values: Iterable[str]) -> Expectation:
@@ -152,38 +167,88 @@ def _gate_name(configuration: Any) -> str:
     return f"{configuration.type}({column})" if column else str(configuration.type)
 
 
-def validate(
-    frames: dict[str, DataFrame], versions: dict[str, int], suites: dict[str, list[Expectation]], folder: Path
-) -> list[dict[str, Any]]:
-    """Run the suites under one GX run id, and what failed of a table once more as suite `<table> failures`."""
-    logging.getLogger("great_expectations").setLevel(logging.ERROR)
-    context = gx.get_context(mode="file", project_root_dir=folder)
-    context.enable_analytics(False)
-    context.variables.progress_bars = {"globally": False}
-    source = context.data_sources.add_or_update_spark("spark", persist=False)
-    run_id = RunIdentifier(run_name=" ".join(f"{table}@{version}" for table, version in sorted(versions.items())))
+def unexpected(expectation: Expectation) -> Column:
+    """True for the rows that break an expectation of `value_expectations`; the ledger's uniqueness has no such rows."""
+    value, one = F.col(expectation.column), expectation
+    if isinstance(one, gxe.ExpectColumnValuesToBeInSet):
+        return ~value.isin(one.value_set)
+    if isinstance(one, gxe.ExpectColumnValuesToMatchRegex):
+        return ~value.rlike(one.regex)
+    measured = F.length(value) if isinstance(one, gxe.ExpectColumnValueLengthsToBeBetween) else value
+    above = F.lit(False) if one.max_value is None else measured > one.max_value
+    return (measured < one.min_value) | above
 
-    def run(name: str, expectations: list[Expectation], frame: DataFrame, examples: int) -> dict[str, Any]:
-        """Gate name -> result. A checkpoint holds one table: the data frame is a parameter of the checkpoint."""
+
+class Record:
+    """Everything that one gate run validates, under one GX run id: suites over tables, and what the gates found.
+
+    Leaves validation results and Data Docs in `folder` (local). `versions` (table -> Delta version) name the run.
+    """
+
+    def __init__(self, folder: Path, versions: dict[str, int]) -> None:
+        logging.getLogger("great_expectations").setLevel(logging.ERROR)
+        self.context = gx.get_context(mode="file", project_root_dir=folder)
+        self.context.enable_analytics(False)
+        self.context.variables.progress_bars = {"globally": False}
+        self.spark = self.context.data_sources.add_or_update_spark("spark", persist=False)
+        self.pandas = self.context.data_sources.add_or_update_pandas("gates")
+        self.run_id = RunIdentifier(run_name=" ".join(f"{t}@{version}" for t, version in sorted(versions.items())))
+
+    def run(
+        self, name: str, expectations: list[Expectation], frame: DataFrame | pd.DataFrame, examples: int, key: str = ""
+    ) -> dict[str, Any]:
+        """Validate a suite and return gate name -> result, with up to `examples` values that break it, shown with the
+        row's `key` where that is given.
+
+        A checkpoint holds one table: the data frame is a parameter of the checkpoint.
+        """
+        source = self.pandas if isinstance(frame, pd.DataFrame) else self.spark
+        context = self.context
         batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all rows")
         suite = context.suites.add_or_update(gx.ExpectationSuite(name=name, expectations=expectations))
         definition = gx.ValidationDefinition(name=name, data=batch, suite=suite)
+        form = {"result_format": "SUMMARY", "partial_unexpected_count": examples}
+        with_key = {"result_format": "COMPLETE", "unexpected_index_column_names": [key]}
         checkpoint = gx.Checkpoint(
             name=name,
             validation_definitions=[context.validation_definitions.add_or_update(definition)],
             actions=[UpdateDataDocsAction(name="data_docs")],
-            result_format={"result_format": "SUMMARY", "partial_unexpected_count": examples},
+            result_format=form | with_key if key else form,
         )
-        outcome = context.checkpoints.add_or_update(checkpoint).run({"dataframe": frame}, run_id=run_id)
+        outcome = context.checkpoints.add_or_update(checkpoint).run({"dataframe": frame}, run_id=self.run_id)
         (validation,) = outcome.run_results.values()
         return {_gate_name(result.expectation_config): result for result in validation.results}
 
-    verdicts = []
-    for name, frame in frames.items():
-        results = run(name, suites[name], frame, examples=0)
-        if failed := [copy(e) for e in suites[name] if not results[_gate_name(e.configuration)].success]:
-            results |= run(f"{name} failures", failed, frame, EXAMPLES)
-        for gate, result in results.items():
-            expected = _expected(result.expectation_config.kwargs)
-            verdicts.append(verdict(name, gate, versions[name], result.success, _observed(result), expected))
-    return verdicts
+    def suite(self, table: str, expectations: list[Expectation], frame: DataFrame) -> list[Validated]:
+        """Validate a table's suite, and what failed once more as suite `<table> failures`, with examples."""
+        results = self.run(table, expectations, frame, examples=0)
+        by_gate = {_gate_name(e.configuration): e for e in expectations}
+        if failed := [copy(e) for gate, e in by_gate.items() if not results[gate].success]:
+            results |= self.run(f"{table} failures", failed, frame, EXAMPLES)
+        return [
+            Validated(gate, by_gate[gate], r.success, _observed(r), _expected(r.expectation_config.kwargs))
+            for gate, r in results.items()
+        ]
+
+    def findings(self, findings: list[Finding], examples: dict[tuple[str, str], list[tuple[str, str]]]) -> None:
+        """The gates as expectations over one row of what they measured, suite `gates`; and of each that fails the
+        `examples` ((table, gate) -> key and evidence), each of which should not be there, as a suite of its own.
+
+        Both frames live in the driver: no query of Spark.
+        """
+        names = {f"{f.table}.{f.gate}": f for f in findings}
+        limits = [
+            gxe.ExpectColumnValuesToBeBetween(
+                column=name,
+                min_value=None if f.bound == "at most" else f.limit,
+                max_value=f.limit if f.bound == "at most" else None,
+                strict_min=f.bound == "more than",
+                notes=f.observed,
+            )
+            for name, f in names.items()
+        ]
+        self.run("gates", limits, pd.DataFrame({name: [float(f.value)] for name, f in names.items()}), examples=1)
+        for (table, gate), rows in examples.items():
+            frame = pd.DataFrame(rows, columns=["key", str(gate)])
+            nothing = [gxe.ExpectColumnValuesToBeNull(column=str(gate))]
+            self.run(f"{table} {gate} rows", nothing, frame, len(rows), key="key")

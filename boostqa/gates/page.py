@@ -1,36 +1,74 @@
 """Verdicts as one HTML page that needs nothing but itself: Data Docs load their styles from the network."""
 
+from collections import Counter
 from typing import Any
 
 from jinja2 import Environment
 
+from boostqa.reasons import by_weight
+from boostqa.vocabulary import Outcome
+
 PAGE = Environment(autoescape=True, trim_blocks=True).from_string("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
-<title>BoostQA verdicts: {{ failed }} of {{ total }} gates failed</title>
+<title>BoostQA verdicts: {{ counts[blocks] }} of {{ total }} gates block</title>
 <style>
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #1d2733 }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0 2rem }
 caption { text-align: left; font-weight: 600; padding: .4rem 0 }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #d5dce4; overflow-wrap: anywhere }
-th, td:nth-child(2), td:nth-child(5) { white-space: nowrap }
-td:nth-child(1) { min-width: 24rem }
+.verdicts td:nth-child(2), .verdicts td:nth-child(3), .verdicts td:nth-child(5), td.number { white-space: nowrap }
+.verdicts td:nth-child(1) { min-width: 18rem }
+td.number { text-align: right }
+code { font-size: .85em }
 .holds { color: #14632f }
-.FAILED { color: #a11212; font-weight: 600 }
+.warns { color: #8a5a00; font-weight: 600 }
+.quarantined, .blocks { color: #a11212; font-weight: 600 }
 </style></head>
 <body>
 <h1>Verdicts of the quality gates</h1>
-<p class="{{ "FAILED" if failed else "holds" }}">{{ failed }} of {{ total }} gates failed:
-{{ "the pipeline stops here." if failed else "the mix may read these versions." }}</p>
-{% for table, rows in tables.items() %}
+<p class="{{ "blocks" if counts[blocks] else "holds" }}">
+{% for outcome in outcomes %}{{ counts[outcome] }} {{ outcome }}{{ ", " if not loop.last }}{% endfor %}:
+{{ "the pipeline stops here." if counts[blocks] else "the mix may read these versions, less what is in quarantine." }}</p>
+{% if failing %}
+<ul>
+{% for v in failing %}
+<li><span class="{{ v.outcome }}">{{ v.outcome }}</span> {{ v.table }}: {{ v.gate }}: {{ v.observed }}</li>
+{% endfor %}
+</ul>
+{% endif %}
+{% if power %}
 <table>
+<caption>Controls: what the checks made of known items (defect none: good ones, which should pass)</caption>
+<thead><tr>{% for name in ("check", "defect", "passed", "of", "share", "95% interval", "guessing", "model") %}
+<th scope="col">{{ name }}</th>{% endfor %}</tr></thead>
+<tbody>
+{% for p in power %}
+<tr><td>{{ p.check }}</td><td>{{ p.defect }}</td><td class="number">{{ p.passed }}</td>
+<td class="number">{{ p["items"] }}</td><td class="number">{{ "%.0f%%" | format(100 * p.share) }}</td>
+<td class="number">{{ "%.0f%% to %.0f%%" | format(100 * p.wilson_low, 100 * p.wilson_high) }}</td>
+<td class="number">{{ "%.0f%%" | format(100 * p.chance) if p.chance is not none }}</td><td>{{ p.model or "" }}</td></tr>
+{% endfor %}
+</tbody></table>
+{% endif %}
+{% for (table, gate), rows in examples.items() %}
+<table>
+<caption>{{ table }}: {{ gate }}: rows that made it fail (at most {{ rows | length }} shown)</caption>
+<thead><tr><th scope="col">key</th><th scope="col">evidence</th></tr></thead>
+<tbody>
+{% for key, evidence in rows %}
+<tr><td><code>{{ key }}</code></td><td>{{ evidence }}</td></tr>
+{% endfor %}
+</tbody></table>
+{% endfor %}
+{% for table, rows in tables.items() %}
+<table class="verdicts">
 <caption>{{ table }}: {{ rows | rejectattr("success") | list | length }} of {{ rows | length }} gates failed</caption>
-<thead><tr>{% for name in ("gate", "verdict", "observed", "expected", "version") %}
+<thead><tr>{% for name in ("gate", "outcome", "severity", "observed", "expected", "version") %}
 <th scope="col">{{ name }}</th>{% endfor %}</tr></thead>
 <tbody>
 {% for v in rows %}
-{% set word = "holds" if v.success else "FAILED" %}
-<tr><td>{{ v.gate }}</td><td class="{{ word }}">{{ word }}</td><td>{{ v.observed }}</td><td>{{ v.expected }}</td>
-<td>{{ v.version }}</td></tr>
+<tr><td>{{ v.gate }}</td><td class="{{ v.outcome }}">{{ v.outcome }}</td><td>{{ v.severity }}</td>
+<td>{{ v.observed }}</td><td>{{ v.expected }}</td><td>{{ v.version }}</td></tr>
 {% endfor %}
 </tbody></table>
 {% endfor %}
@@ -38,9 +76,15 @@ td:nth-child(1) { min-width: 24rem }
 """)
 
 
-def page(verdicts: list[dict[str, Any]]) -> str:
-    """VERDICT rows as one HTML page: tables with failures first, and failed gates first in each."""
+def page(
+    verdicts: list[dict[str, Any]], examples: dict[tuple[str, str], list[tuple[str, str]]], power: list[dict[str, Any]]
+) -> str:
+    """VERDICT rows, `examples` of failing rows ((table, gate) -> key and evidence) and POWER rows as one HTML page: what
+    changes the export first."""
     tables: dict[str, list[dict[str, Any]]] = {}
-    for verdict in sorted(verdicts, key=lambda v: v["success"]):
+    for verdict in by_weight(verdicts):
         tables.setdefault(verdict["table"], []).append(verdict)
-    return PAGE.render(tables=tables, failed=sum(not v["success"] for v in verdicts), total=len(verdicts))
+    return PAGE.render(
+        tables=tables, total=len(verdicts), counts=Counter(v["outcome"] for v in verdicts), outcomes=list(Outcome),
+        blocks=Outcome.BLOCKS, failing=[v for v in by_weight(verdicts) if not v["success"]], examples=examples, power=power,
+    )  # fmt: skip

@@ -1,89 +1,228 @@
-"""Table-level gates: how many rows of a table, or which share of them, may have a property."""
+"""Gates on tables as a whole: rates, labels, requests, what is left for the mix. None of their rows is at fault alone."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from boostqa.config import Gate, Seed
-from boostqa.gates.verdict import verdict
+from boostqa.config import Gate
+from boostqa.gates.verdict import Bound, Finding
+from boostqa.stages import clean
 from boostqa.stages.deduplicate import EXACT_DUPLICATE, NEAR_DUPLICATE
 from boostqa.stages.rejects import Rule
-from boostqa.stages.synthesize import BELOW_AIM, TRUNCATED
-from boostqa.vocabulary import HIGH_GRADES
+from boostqa.stages.synthesize import BELOW_AIM
+from boostqa.vocabulary import HIGH_GRADES, UNUSABLE, Cause, FinishReason, GateName, ItemTable
+
+FEWEST_LABELS = 20  # below, one value for all may be the truth
+WRITTEN = (FinishReason.STOP, FinishReason.LENGTH)
+LABELS = ("difficulty", "discipline")
 
 
 @dataclass(frozen=True)
 class TableGate:
-    """A limit on the rows that `counts` is true for: on their number, or on their share of all rows (0..1)."""
+    """A limit on the rows that `counts` is true for; `what` completes "3 of 100 ..."; `evidence` tells of one row."""
 
     name: str
     counts: Column
-    bound: Literal["at most", "at least"]
     limit: float
     of: Literal["rows", "share"]
+    what: str
+    evidence: Column
 
-    def judge(self, table: str, version: int, counted: int, rows: int) -> dict[str, Any]:
-        """The verdict when `counted` of `rows` rows count."""
-        value = counted / max(rows, 1) if self.of == "share" else counted
-        success = value <= self.limit if self.bound == "at most" else value >= self.limit
-        observed = f"{value:.4f} ({counted} of {rows})" if self.of == "share" else f"{counted} of {rows} rows"
-        return verdict(table, self.name, version, success, observed, f"{self.bound} {self.limit}")
-
-
-def _marked(rows: DataFrame, mark: str, ids: DataFrame, key: str = "draft_id") -> DataFrame:
-    """`rows` with a column `mark`, true where the key is among `ids` and null elsewhere."""
-    return rows.join(ids.distinct().withColumn(mark, F.lit(True)), on=key, how="left")  # ids: unique by distinct
+    def finding(self, table: str, rows: DataFrame, counted: int, total: int) -> Finding:
+        """What `counted` of `total` rows say."""
+        at_fault = rows.where(self.counts).select(F.col("draft_id").alias("key"), self.evidence.alias("evidence"))
+        value = counted / max(total, 1) if self.of == "share" else counted
+        seen = f"{counted} of {total} {self.what}"
+        return Finding(table, self.name, value, "at most", self.limit, seen, at_fault)
 
 
-def _rejected(reject: DataFrame, stage: str, *rules: Rule, key: str = "draft_id") -> DataFrame:
-    """[`key`] of the rows that a stage rejected, by any rule or by `rules`."""
+def _marked(rows: DataFrame, mark: str, ids: DataFrame) -> DataFrame:
+    """`rows` with a column `mark`, true where the draft_id is among `ids` and null elsewhere."""
+    return rows.join(ids.distinct().withColumn(mark, F.lit(True)), on="draft_id", how="left")  # ids: unique by distinct
+
+
+def _rejected(reject: DataFrame, stage: str, *rules: Rule) -> DataFrame:
+    """[draft_id] of the rows that a stage rejected, by any rule or by `rules`."""
     rows = reject.where(F.col("stage") == stage)
     if rules:
         rows = rows.where(F.col("rule").isin(*(rule.name for rule in rules)))
-    return rows.select(F.col("key").alias(key))
+    return rows.select(F.col("key").alias("draft_id"))
 
 
-def table_gates(frames: dict[str, DataFrame], gate: Gate, seed: Seed) -> dict[str, tuple[DataFrame, list[TableGate]]]:
+def counted_gates(frames: dict[str, DataFrame], gate: Gate) -> dict[str, tuple[DataFrame, list[TableGate]]]:
     """Table -> (its rows, gates). Drafts that synthesize dropped for being easier than their aim count as degraded,
     too."""
-    draft, refined, clean, reject = (frames[t] for t in ("draft", "refined", "clean", "reject"))
+    draft, refined, reject = (frames[t] for t in ("draft", "refined", "reject"))
     below_aim = _rejected(reject, "synthesize", BELOW_AIM)
-    degraded = draft.select("draft_id", (F.col("difficulty") < F.col("grade")).alias("degraded"))
-    measured = degraded.union(below_aim.withColumn("degraded", F.lit(True)))
+    aim = F.format_string("asked for %s, measured %s", "grade", "difficulty")
+    degraded = draft.select("draft_id", (F.col("difficulty") < F.col("grade")).alias("degraded"), aim.alias("aim"))
+    dropped = below_aim.select("draft_id", F.lit(True).alias("degraded"), F.lit("dropped: below its aim").alias("aim"))
     after_draft = refined.select("draft_id").union(_rejected(reject, "refine")).union(below_aim)
-    after_refined = _rejected(reject, "clean").union(clean.select("draft_id"))
+    after_refined = _rejected(reject, "clean").union(frames["clean"].select("draft_id"))
     duplicates = _rejected(reject, "clean", EXACT_DUPLICATE, NEAR_DUPLICATE)
-    truncated = _rejected(reject, "synthesize", TRUNCATED, key="plan_id")
-    unexplained = TableGate("unexplained", F.col("explained").isNull(), "at most", 0, "rows")
-    hard = F.col("difficulty").isin(*HIGH_GRADES)
-    other_licence = F.exists(F.split("licence", " AND "), lambda name: ~name.isin(seed.licences))
-    other_language = ~F.col("lang").isin(seed.languages)
+    unexplained, nowhere = F.col("explained").isNull(), F.lit("neither in the next table nor in reject")
     return {
-        "plan": (
-            _marked(frames["plan"], "truncated", truncated, "plan_id"),
-            [TableGate("truncation_rate", F.col("truncated"), "at most", gate.max_truncation_rate, "share")],
-        ),
         "draft": (
-            _marked(measured, "explained", after_draft),
+            _marked(degraded.union(dropped), "explained", after_draft),
             [
-                TableGate("degradation_rate", F.col("degraded"), "at most", gate.max_degradation_rate, "share"),
-                unexplained,
+                TableGate(
+                    GateName.DEGRADATION_RATE,
+                    F.col("degraded"),
+                    gate.max_degradation_rate,
+                    "share",
+                    "drafts are easier than the request aimed at",
+                    F.col("aim"),
+                ),
+                TableGate(
+                    GateName.UNEXPLAINED, unexplained, 0, "rows", "drafts are neither in refined nor in reject", nowhere
+                ),
             ],
         ),
         "refined": (
             _marked(_marked(refined, "explained", after_refined), "duplicate", duplicates),
-            [TableGate("duplicate_rate", F.col("duplicate"), "at most", gate.max_duplicate_rate, "share"), unexplained],
-        ),
-        "clean": (
-            _marked(clean, "contaminated", frames["contamination"].select("draft_id")),
             [
-                TableGate("min_rows", F.lit(True), "at least", gate.min_rows, "rows"),
-                TableGate("high_difficulty_share", hard, "at least", gate.min_high_difficulty_share, "share"),
-                TableGate("contaminated", F.col("contaminated"), "at most", gate.max_contaminated, "rows"),
-                TableGate("licence_allowed", other_licence, "at most", 0, "rows"),
-                TableGate("languages", other_language, "at most", gate.max_other_language_share, "share"),
+                TableGate(
+                    GateName.DUPLICATE_RATE,
+                    F.col("duplicate"),
+                    gate.max_duplicate_rate,
+                    "share",
+                    "refined items repeat another one",
+                    F.left("question", F.lit(200)),
+                ),
+                TableGate(
+                    GateName.UNEXPLAINED,
+                    unexplained,
+                    0,
+                    "rows",
+                    "refined items are neither in clean nor in reject",
+                    nowhere,
+                ),
             ],
         ),
     }
+
+
+def counted_findings(frames: dict[str, DataFrame], gate: Gate) -> Iterator[Finding]:
+    """What the gates of `counted_gates` see, all of a table in one job."""
+    for table, (rows, gates) in counted_gates(frames, gate).items():
+        counts = rows.agg(F.count("*"), *(F.count_if(g.counts) for g in gates)).first()
+        assert counts is not None
+        yield from (g.finding(table, rows, n, counts[0]) for g, n in zip(gates, counts[1:], strict=True))
+
+
+def label_findings(annotation: DataFrame, gate: Gate) -> Iterator[Finding]:
+    """Whether the annotator's labels of seeds and drafts say anything: one value for nearly all is none."""
+    if gate.max_label_share is None:
+        return
+    made = annotation.where(F.col("item_table").isin(ItemTable.SEED, ItemTable.DRAFT) & (F.col("annotator") != "given"))
+    labels = F.array(*(F.struct(F.lit(c).alias("label"), F.col(c).alias("value")) for c in LABELS))
+    counts = made.select("item_table", F.inline(labels)).groupBy("item_table", "label", "value").count().collect()
+    for table, label in sorted({(r["item_table"], r["label"]) for r in counts}):
+        by_value = {r["value"]: r["count"] for r in counts if (r["item_table"], r["label"]) == (table, label)}
+        items, most = sum(by_value.values()), max(by_value, key=lambda v: (by_value[v], v))
+        if items >= FEWEST_LABELS:
+            name, share = f"{GateName.LABELS_COLLAPSE}({table} {label})", by_value[most] / items
+            seen = f"{by_value[most]} of {items} {table}s have the {label} {most} ({share:.0%})"
+            yield Finding("annotation", name, share, "at most", gate.max_label_share, seen)
+
+
+def _requests(frames: dict[str, DataFrame]) -> DataFrame:
+    """[request_id, stage, failed, text, cut, error]: completions that the present tables refer to, each once; whether it
+    failed or was refused, was to write text (and not a label), and was cut off."""
+    ids = [
+        frames[t].select(F.explode("request_ids").alias("request_id"))
+        for t in ("annotation", "control", "refined", "reject")
+    ]
+    referred = frames["draft"].select("request_id")
+    for more in ids:
+        referred = referred.union(more)
+    one_of_a_list = F.get_json_object("structured", "$.choice").isNotNull()
+    return (
+        frames["completion"]
+        .join(referred, "request_id", "left_semi")
+        .select(
+            *("request_id", "stage"),
+            F.col("finish_reason").isin(*UNUSABLE).alias("failed"),
+            (~one_of_a_list & F.col("finish_reason").isin(*WRITTEN)).alias("text"),
+            (F.col("finish_reason") == FinishReason.LENGTH).alias("cut"),
+            F.coalesce("error", F.lit("cut off at max_tokens")).alias("error"),
+        )
+    )
+
+
+def request_findings(frames: dict[str, DataFrame], gate: Gate) -> Iterator[Finding]:
+    """Failed and cut-off requests of each stage. Scores of the probe are counted as the items scored: table probe keeps
+    no request ids."""
+    requests = _requests(frames)
+    figures = ("requests", "failed", "texts", "cut")
+    counts = [F.count("*"), F.count_if("failed"), F.count_if("text"), F.count_if(F.col("text") & F.col("cut"))]
+    scored = frames["probe"].agg(F.coalesce(F.sum("items"), F.lit(0)).alias("requests"))
+    scored = scored.select(F.lit("probe").alias("stage"), "requests", *(F.lit(0).alias(f) for f in figures[1:]))
+    by_stage = requests.groupBy("stage").agg(*(c.alias(f) for f, c in zip(figures, counts, strict=True)))
+    sums = by_stage.union(scored).groupBy("stage").agg(*(F.sum(f).alias(f) for f in figures))
+    for row in sorted(sums.collect()):
+        stage, n, failed, texts, cut = row["stage"], *(row[f] for f in figures)
+        of_stage = requests.where(F.col("stage") == stage)
+        if n and gate.max_failed_requests is not None:
+            name, share = f"{GateName.FAILED_REQUESTS}({stage})", failed / n
+            seen = f"{failed} of {n} requests of stage {stage} failed or were refused ({share:.1%})"
+            yield _requests_finding(name, share, gate.max_failed_requests, seen, of_stage.where("failed"))
+        if texts:
+            name, share = f"{GateName.TRUNCATION_RATE}({stage})", cut / texts
+            seen = f"{cut} of {texts} texts asked for by stage {stage} were cut off ({share:.1%})"
+            yield _requests_finding(name, share, gate.max_truncation_rate, seen, of_stage.where("text and cut"))
+
+
+def _requests_finding(name: str, share: float, limit: float, seen: str, at_fault: DataFrame) -> Finding:
+    rows = at_fault.select(F.col("request_id").alias("key"), F.col("error").alias("evidence"))
+    return Finding("completion", name, share, "at most", limit, seen, rows)
+
+
+def accepted_drafts(frames: dict[str, DataFrame]) -> tuple[int, int]:
+    """(drafts that refine and the rules of clean let through, drafts); duplicates and leaks count as let through: they
+    say nothing about right and wrong."""
+    neutral = [r.name for r in clean.RULES if r.lost_to in (Cause.DUPLICATE, Cause.CONTAMINATION)]
+    judged = frames["reject"].where(F.col("stage").isin("refine", "clean") & ~F.col("rule").isin(neutral))
+    refused = judged.select(F.col("key").alias("draft_id"))
+    row = _marked(frames["draft"].select("draft_id"), "refused", refused).agg(
+        F.count("*"), F.count_if(F.col("refused").isNull())
+    ).first()  # fmt: skip
+    assert row is not None
+    return row[1], row[0]
+
+
+def export_findings(left: DataFrame, seed: DataFrame, gate: Gate, wanted_tokens: int) -> Iterator[Finding]:
+    """Gates on what is left for the mix (CLEAN rows that are not in quarantine).
+
+    Their tokens are estimated: characters of an item times what the seeds of its language (of any, where there are
+    none) hold of tokens a character, under the target tokenizer. The mix counts them exactly.
+    """
+    text = F.concat_ws("\n", "question", F.array_join("choices", "\n"), "solution", "answer")
+    hard = F.count_if(F.col("difficulty").isin(*HIGH_GRADES))
+    sums = left.groupBy("lang").agg(
+        F.count("*").alias("n"), hard.alias("hard"), F.sum(F.length(text)).alias("characters")
+    )
+    by_lang = sums.collect()
+    rows, hard_rows = (sum(r[name] for r in by_lang) for name in ("n", "hard"))
+    yield _left(GateName.MIN_ROWS, rows, gate.min_rows, f"{rows} items are left for the mix")
+    if rows:
+        share = hard_rows / rows
+        seen = f"{hard_rows} of {rows} items left are of high difficulty ({share:.0%})"
+        yield _left(GateName.HIGH_DIFFICULTY_SHARE, share, gate.min_high_difficulty_share, seen)
+    if gate.min_budget_share is not None:
+        written = seed.groupBy("lang").agg(F.sum("tokens").alias("tokens"), F.sum(F.length("text")).alias("characters"))
+        measured = {r["lang"]: (r["tokens"], r["characters"]) for r in written.collect()}
+        overall = tuple(sum(figures) for figures in zip(*measured.values(), strict=True)) or (1, 4)
+        rates = {r["lang"]: measured.get(r["lang"], overall) for r in by_lang}
+        tokens = round(sum(r["characters"] * rates[r["lang"]][0] / max(rates[r["lang"]][1], 1) for r in by_lang))
+        share = tokens / wanted_tokens
+        seen = f"about {tokens:,} tokens are left for the mix, {share:.0%} of the {wanted_tokens:,} that plan.tokens asks for"
+        yield _left(GateName.BUDGET_MET, share, gate.min_budget_share, seen)
+
+
+def _left(name: GateName, value: float, limit: float, seen: str) -> Finding:
+    bound: Bound = "at least"
+    return Finding("clean", name, value, bound, limit, seen)

@@ -19,6 +19,7 @@ def explain(warehouse: Warehouse, item: str) -> dict[str, Any]:
         "clean": ("draft_id", draft["draft_id"]),
         "refined": ("draft_id", draft["draft_id"]),
         "contamination": ("draft_id", draft["draft_id"]),
+        "quarantine": ("draft_id", draft["draft_id"]),
         "annotation": ("item_id", draft["draft_id"]),
         "reject": ("key", draft["draft_id"]),
         "completion": ("request_id", draft["request_id"]),

@@ -1,6 +1,7 @@
 """What the tables say: the last run of each stage, every table, where the tokens went, and where to look further."""
 
 import textwrap
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,18 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from boostqa.errors import ConfigError
+from boostqa.reasons import by_weight, why_nothing
 from boostqa.report.token_usage import COST
 from boostqa.schemas import TABLES
+from boostqa.stages.quarantine import states
 from boostqa.storage.warehouse import Warehouse
-from boostqa.vocabulary import STAGES, Cause
+from boostqa.vocabulary import STAGES, Cause, Outcome
 
 
 def collect(warehouse: Warehouse) -> dict[str, Any]:
     """{"stages": last execution of each stage in order, "tables": version, rows and content hash, "gates":
-    verdicts, "kept_tokens": tokens of the mix under the target tokenizer, "token_usage": where the tokens went, if
-    written}.
+    verdicts, what changes the export first, "quarantine": items by gate and state, "kept_tokens": tokens of the mix under
+    the target tokenizer, "token_usage": where the tokens went, if written}.
 
     Raises ConfigError when nothing was run into this warehouse.
     """
@@ -39,9 +42,14 @@ def collect(warehouse: Warehouse) -> dict[str, Any]:
             tables[name] = {"version": written.version, "rows": written.rows, "hash": written.hash}
     gates = []
     if warehouse.exists("verdict"):
-        gates = [r.asDict() for r in warehouse.read("verdict").orderBy("success", "table", "gate").collect()]
+        gates = by_weight([r.asDict() for r in warehouse.read("verdict").collect()])
+    held = []
+    if warehouse.exists("quarantine"):
+        counts = states(warehouse.read("quarantine")).groupBy("gate", "event").count().orderBy("gate", "event")
+        held = [{"gate": r["gate"], "state": r["event"], "items": r["count"]} for r in counts.collect()]
     kept = warehouse.read("mix").agg(F.sum("tokens")).first() if warehouse.exists("mix") else None
-    facts = {"stages": stages, "tables": tables, "gates": gates, "kept_tokens": int(kept[0] or 0) if kept else 0}
+    facts: dict[str, Any] = {"stages": stages, "tables": tables, "gates": gates, "quarantine": held}
+    facts["kept_tokens"] = int(kept[0] or 0) if kept else 0
     usage = _token_usage(warehouse)
     return facts | {"token_usage": usage} if usage else facts
 
@@ -113,14 +121,29 @@ def show(facts: dict[str, Any], console: Console) -> None:
     )
     if "token_usage" in facts:
         _show_token_usage(facts["token_usage"], console)
-    failed = [g for g in facts["gates"] if not g["success"]]
-    if facts["gates"]:
-        console.print(f"gates: {len(facts['gates']) - len(failed)} hold, {len(failed)} fail", highlight=False)
-    for gate in failed:
-        console.print(
-            f"  FAILED {gate['table']}: {gate['gate']}: observed {gate['observed']}, expected {gate['expected']}",
-            style="red",
-        )
+    _show_gates(facts, console)
+
+
+def _show_gates(facts: dict[str, Any], console: Console) -> None:
+    """Verdicts by outcome and what is held back, each in a line; every gate that fails; and why nothing is exported."""
+    if not facts["gates"]:
+        return
+    by_outcome = Counter(g["outcome"] for g in facts["gates"])
+    console.print("gates: " + ", ".join(f"{by_outcome[o]} {o}" for o in Outcome), highlight=False)
+    by_state: Counter[str] = Counter()
+    for q in facts["quarantine"]:
+        by_state[q["state"]] += q["items"]
+    if by_state:
+        told = ", ".join(f"{n} {state}" for state, n in sorted(by_state.items()))
+        console.print(f"quarantine (items and gates): {told}: boostqa quarantine list", highlight=False)
+    for gate in facts["gates"]:
+        if gate["outcome"] != Outcome.HOLDS:
+            wanted = f"{gate['observed']} (wanted: {gate['expected']})"
+            style = "red" if gate["outcome"] == Outcome.BLOCKS else "yellow"
+            console.print(f"  {gate['outcome']} {gate['table']}: {gate['gate']}: {wanted}", style=style, markup=False)
+    blocked = any(g["outcome"] == Outcome.BLOCKS for g in facts["gates"])
+    if not blocked and facts["tables"].get("mix", {}).get("rows") == 0:
+        console.print(f"nothing is exported: {why_nothing(facts['gates'])}", style="red", markup=False)
 
 
 def _print_items(beginning: str, counts: dict[str, int], console: Console) -> None:
@@ -175,5 +198,9 @@ def where_to_look(output: str, tracking: str) -> list[str]:
             "open {} (GX's pages; styles from the network)",
         ),
     }
-    lines = [f"{name + ':':14}{how.format(path)}" for name, (path, how) in places.items() if path.exists()]
+    lines = [
+        f"{name + ':':14}{how.format(path)}"
+        for name, (path, how) in places.items()
+        if path.is_file() or (path.is_dir() and any(path.iterdir()))
+    ]
     return [*lines, f"{'MLflow:':14}{tracking}"]

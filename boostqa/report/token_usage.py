@@ -19,7 +19,7 @@ from boostqa.schemas import TABLES, TOKEN_USAGE
 from boostqa.stages import annotate, clean, fitness, mix, probe, refine, seed, synthesize
 from boostqa.stages.rejects import Rule
 from boostqa.storage.warehouse import Warehouse
-from boostqa.vocabulary import STAGES, Cause, FinishReason, Rewrite
+from boostqa.vocabulary import STAGES, Cause, FinishReason, Outcome, Rewrite
 
 TABLES_READ = ("completion", "annotation", "probe", "draft", "refined", "clean", "mix", "control", "reject")
 RULES: dict[str, tuple[Rule, ...]] = {  # by the stage that rejects
@@ -188,6 +188,7 @@ def _gate_failed(warehouse: Warehouse) -> bool:
     """Whether the gate refused the present version of `clean`; a verdict on an older one says nothing of it."""
     if not (warehouse.exists("verdict") and warehouse.exists("clean")):
         return False
-    verdicts = warehouse.read("verdict").select("table", "version", "success").collect()
+    verdicts = warehouse.read("verdict").select("table", "version", "outcome").collect()
     present = ("clean", warehouse.version("clean"))
-    return any((v["table"], v["version"]) == present for v in verdicts) and not all(v["success"] for v in verdicts)
+    blocks = any(v["outcome"] == Outcome.BLOCKS for v in verdicts)
+    return blocks and any((v["table"], v["version"]) == present for v in verdicts)

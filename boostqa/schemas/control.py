@@ -8,6 +8,7 @@ from boostqa.schemas.table import (
     DIFFICULTY,
     DISCIPLINE,
     DOUBLE,
+    INT,
     LONG,
     SOURCE,
     STRING,
@@ -15,7 +16,7 @@ from boostqa.schemas.table import (
     Table,
     column,
 )
-from boostqa.vocabulary import MatchedField
+from boostqa.vocabulary import MatchedField, MatchKind, Outcome, QuarantineEvent, Severity
 
 PROBE = Table(
     "probe",
@@ -103,6 +104,10 @@ CONTAMINATION = Table(
         column("benchmark", STRING, "benchmark name in the conf"),
         column("benchmark_item", STRING, "id inside the benchmark"),
         column("match", STRING, "matching text after normalisation"),
+        column("kind", STRING, " | ".join(MatchKind)),
+        column("score", DOUBLE, "share of the benchmark item's text that the item holds; 1 for a whole window"),
+        column("item_text", STRING, "text of the item's field"),
+        column("benchmark_text", STRING, "text of the benchmark item"),
         SOURCE,
         column("generator", STRING, "model that wrote the item"),
     ),
@@ -116,10 +121,31 @@ VERDICT = Table(
         column("table", STRING, "table the gate looked at"),
         column("gate", STRING, "name of the expectation with its column, or of the table-level gate"),
         column("success", BOOLEAN, "whether the gate holds"),
-        column("observed", STRING, "what was seen", null=True),
+        column("severity", STRING, " | ".join(Severity)),
+        column("outcome", STRING, " | ".join(Outcome)),
+        column("observed", STRING, "what was seen, as a sentence", null=True),
         column("expected", STRING, "what was asked for", null=True),
         column("version", LONG, "Delta version the verdict holds for", volatile=True),
         column("run_id", STRING, "run that judged", volatile=True),
+    ),
+)
+
+QUARANTINE = Table(
+    "quarantine",
+    "one event in the stay of an item under a gate; the last one counts",
+    ("draft_id", "gate", "number"),
+    (
+        column("draft_id", STRING, "item of clean"),
+        column("gate", STRING, "gate that the item made fail"),
+        column("number", INT, "1-based number of the event of this item under this gate"),
+        column("item_hash", LONG, "xxhash64 of the item's row in clean: the content that the event is about"),
+        column("event", STRING, " | ".join(QuarantineEvent)),
+        column("evidence", STRING, "what the gate saw in the item"),
+        column("who", STRING, "user who decided; gate where no person did"),
+        column("why", STRING, "reason a person gave; null where none did", null=True),
+        column("at", T.TimestampType(), "UTC time of the event", volatile=True),
+        column("clean_version", LONG, "Delta version of clean that the gate judged", volatile=True),
+        column("run_id", STRING, "run that judged; null where a person decided", null=True, volatile=True),
     ),
 )
 

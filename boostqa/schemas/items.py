@@ -143,6 +143,7 @@ CLEAN = Table(
     (
         *ITEM,
         STATUS,
+        column("refiner", STRING, "model that answered blind and rewrote"),
         SOURCE,
         LICENCE,
         ATTRIBUTION,

@@ -18,7 +18,7 @@ from boostqa.config import Clean
 from boostqa.matching_text import cjk_characters, folded, grams, is_cjk
 from boostqa.schemas import CONTAMINATION
 from boostqa.stages.wording import separated
-from boostqa.vocabulary import MatchedField
+from boostqa.vocabulary import MatchedField, MatchKind
 
 _WHOLE, _SET, _ITEM = "\x01", "\x02", "\x03"  # no normalised text holds them
 _MARKS = f"[{_WHOLE}{_SET}{_ITEM}]"
@@ -130,6 +130,8 @@ def matches(items: DataFrame, benchmarks: DataFrame, conf: Clean) -> DataFrame:
     return (
         found.groupBy("draft_id", "field", "benchmark", "benchmark_item", "source", "generator")
         .agg(F.substring(first, 1, _MATCH_CHARACTERS).alias("match"))
+        .withColumns({"kind": F.lit(MatchKind.VERBATIM), "score": F.lit(1.0)})
+        .withColumns({"item_text": F.col("match"), "benchmark_text": F.col("match")})
         .select(*CONTAMINATION.schema.names)
     )
 

@@ -2,7 +2,8 @@
 
 Items are rendered as plain text, counted under the target tokenizer and selected to a token total in hash order: first
 each cell (discipline x measured difficulty) up to its own share of the total, then what is left over from all the rest.
-What may disappear: items beyond the total (rule `over_budget`). Not known here: repeats and other corpora.
+What may disappear: items beyond the total (rule `over_budget`); the caller leaves out what is in quarantine (rule
+`quarantined`). Not known here: repeats and other corpora.
 """
 
 import pandas as pd
@@ -12,6 +13,7 @@ from pyspark.sql import functions as F
 from boostqa.config import Mix
 from boostqa.languages import in_language
 from boostqa.schemas import MIX
+from boostqa.stages.quarantine import QUARANTINED
 from boostqa.stages.rejects import Rule, breaks_rule, reject_rows
 from boostqa.stages.wording import answer_line, question_with_options
 from boostqa.vocabulary import Cause
@@ -19,7 +21,7 @@ from udfs.text import count_with_control_tokens
 
 OVER_BUDGET = Rule("over_budget", Cause.OVER_BUDGET)
 CONTROL_TOKENS = Rule("control_tokens", Cause.RULE)
-RULES = (CONTROL_TOKENS, OVER_BUDGET)
+RULES = (QUARANTINED, CONTROL_TOKENS, OVER_BUDGET)
 CELL = ("discipline", "difficulty")
 SALT = "mix"
 # Hexadecimal digits of the hash that name a bucket: 65,536 buckets, whose sums fit one task at any size of the mix.

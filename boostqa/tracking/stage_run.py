@@ -91,6 +91,13 @@ class StageRun:
         written = self.outputs[name] = self.warehouse.write(name, df, where, metadata)
         return self.read_back(name).where(where).count() if where else written.rows
 
+    def append(self, name: str, df: DataFrame) -> DataFrame:
+        """Add rows to an existing table; no rows make no new version. Returns the table as it is then."""
+        if not df.isEmpty():
+            self.warehouse.append(name, df, {"run_id": self.run_id, "stage": self.name})
+        self.outputs[name], _ = self.warehouse.measure(name)
+        return self.read_back(name)
+
     def reject(self, df: DataFrame) -> int:
         """Replace this stage's rows of the reject table; returns their number."""
         where = f"stage = '{self.name}'"

@@ -45,6 +45,15 @@ def test_set_overrides_nested_value_and_accepts_a_model_name():
     assert loaded.role("annotator") == loaded.model.generator
 
 
+def test_severity_of_a_gate_there_is_not_is_a_mistake():
+    known = config.load(DEMO, ["gate.severity={precision: warn, clean.min_rows: block, expect_x: warn}"]).gate.severity
+    assert {gate: str(severity) for gate, severity in known.items()} == {
+        "precision": "warn", "clean.min_rows": "block", "expect_x": "warn"
+    }  # fmt: skip
+    with pytest.raises(ConfigError, match=r"gate.severity: .*precisoin: no such gate; the gates are voter_better"):
+        config.load(DEMO, ["gate.severity={precisoin: warn}"])
+
+
 def test_set_without_equals_says_how():
     with pytest.raises(ConfigError, match="key=value"):
         config.load(DEMO, ["plan.tokens"])

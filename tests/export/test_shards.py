@@ -79,15 +79,37 @@ def test_card_names_counts_licences_generators_and_failed_gates(spark, tmp_path)
         {"file": "parquet/part-00000-of-00001.parquet", "format": "parquet", "rows": 3, "tokens": 10, "bytes": 12345}
     ]
     described = manifest.describe(frame(spark), shards, {}, "rev", "conf", "tok")
-    verdict = {"table": "clean", "gate": "min_rows", "success": False, "observed": "3", "expected": "at least 9"}
-    held = verdict | {"gate": "expect_table_columns_to_match_set", "success": True}
+    verdict = {
+        "table": "clean", "gate": "min_rows", "success": False, "outcome": "warns", "observed": "3 items are left",
+        "expected": "at least 9",
+    }  # fmt: skip
+    held = verdict | {"gate": "expect_table_columns_to_match_set", "success": True, "outcome": "holds"}
     text = card.card(frame(spark), clean, described, [verdict, held])
     assert "| 0541 | Mathematics | 8 | 80.0% |" in text
     assert "| H5 | graduate or competition | 3 | 30.0% |" in text
     assert "| CC-BY-4.0 | 8 | A \\| B |" in text
     assert "| m | 2 |\n| n | 1 |" in text
     assert "| o |" not in text
-    assert "| clean | min_rows | **no** | 3 | at least 9 |" in text
+    assert "| clean | min_rows | **warns** | 3 items are left | at least 9 |" in text
     assert "Gates: 1 of 2 hold" in text
     assert "expect_table_columns" not in text
     assert "machine-made" in text
+
+
+def test_export_of_nothing_is_whole_and_its_card_says_why_first(spark, tmp_path):
+    rows = frame(spark).where("tokens < 0")
+    (tmp_path / "parquet").mkdir()
+    (tmp_path / "parquet" / "part-00000-of-00001.parquet").write_text("of an earlier export")
+    files = export(rows, str(tmp_path), ["parquet", "jsonl"], shards=2)
+    described = manifest.describe(rows, files, {}, "rev", "conf", "tok")
+    verdict = {"table": "clean", "success": False, "expected": "at least 1"}
+    voter = {"gate": "voter_better_than_chance", "outcome": "quarantined", "observed": "voter m guesses"}
+    few = {"gate": "min_rows", "outcome": "warns", "observed": "0 items are left for the mix"}
+    clean = spark.createDataFrame([], CLEAN.schema)
+    text = card.card(rows, clean, described, [verdict | few, verdict | voter])
+    manifest.write(str(tmp_path), described)
+    assert json.loads((tmp_path / "manifest.json").read_text())["rows"] == 0
+    assert not list((tmp_path / "parquet").iterdir())
+    front, first = text.split("# BoostQA export\n\n")
+    assert "license" not in front and "data_files" not in front
+    assert first.startswith("**Nothing is exported.** Voter m guesses. 0 items are left for the mix.\n")

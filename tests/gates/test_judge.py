@@ -1,81 +1,307 @@
-import re
+"""Gates: broken tables fail by name, rows that fail are held back, people release them, later runs respect it."""
 
-from boostqa.config import Clean, Gate, Seed, Source
-from boostqa.gates.expectations import value_expectations
+import re
+from datetime import UTC, datetime
+
+import pytest
+from pyspark.sql import functions as F
+
+from boostqa import config
+from boostqa.errors import ConfigError
+from boostqa.gates.expectations import unexpected, value_expectations
 from boostqa.gates.judge import judge
-from boostqa.gates.table_gates import table_gates
+from boostqa.gates.row_gates import RowJudgement
+from boostqa.gates.table_gates import counted_gates, export_findings, label_findings, request_findings
 from boostqa.schemas import TABLES
+from boostqa.stages.quarantine import decisions, split, states
+from boostqa.vocabulary import QuarantineEvent
+from tests.processes import DEMO
 from tests.rows import frame
 
-GATE = Gate(max_degradation_rate=0.4, min_high_difficulty_share=0.5, max_truncation_rate=0.2, max_duplicate_rate=0.2)
-SEED = Seed(sources=[Source(name="book", path="-")], licences=["MIT"], languages=["en"])
+SETTINGS = (
+    *("gate.max_degradation_rate=0.4", "gate.min_high_difficulty_share=0.5", "gate.max_truncation_rate=0.2"),
+    *("gate.max_duplicate_rate=0.2", "gate.min_controls=null", "gate.severity={}", "gate.quarantine=false"),
+    *("seed.licences=[MIT, CC-BY-4.0]", "seed.languages=[en]", "plan.tokens=5"),
+)
+CONF = config.load(DEMO, list(SETTINGS))
 # What expectations of values want beyond the contract.
-FIT = {"budget": {"tokens": 1}, "refined": {"votes": 1}}
-A, B, C = "a" * 64, "b" * 64, "c" * 64
+FIT = {"budget": {"tokens": 1}, "refined": {"votes": 1}, "seed": {"tokens": 30}, "probe": {"items": 1}}
+A, B, C, D = "a" * 64, "b" * 64, "c" * 64, "d" * 64
+
+
+def conf(*settings):
+    return config.load(DEMO, [*SETTINGS, *settings])
 
 
 def tables(spark, **changed: list[dict]):
-    one, none = ("budget", "plan", "completion", "draft", "refined", "clean"), ("reject", "contamination")
+    one = ("seed", "annotation", "probe", "budget", "plan", "completion", "draft", "refined", "clean")
+    none = ("control", "reject", "contamination", "power", "quarantine")
     found = {name: [{}] for name in one} | {name: [] for name in none} | changed
     fit = {name: [FIT.get(name, {}) | change for change in changes] for name, changes in found.items()}
     return {name: frame(spark, TABLES[name], *changes) for name, changes in fit.items()}
 
 
+def stored(frames, events, number=1):
+    """The table quarantine after a gate run."""
+    stamp = {
+        "who": F.lit("gate"),
+        "why": F.lit(None).cast("string"),
+        "at": F.lit(datetime(2026, 1, number, tzinfo=UTC)),
+    }
+    stamp |= {"clean_version": F.lit(7), "run_id": F.lit("r")}
+    rows = frames["quarantine"].unionByName(events.withColumns(stamp)).collect()
+    return frames["quarantine"].sparkSession.createDataFrame(rows, TABLES["quarantine"].schema)
+
+
+def run(frames, folder, conf=CONF):
+    """(verdicts, frames with the quarantine of this run)."""
+    after = {}
+
+    def hold(events):
+        after["quarantine"] = stored(frames, events)
+        return after["quarantine"]
+
+    verdicts = judge(frames, dict.fromkeys(frames, 7), conf, folder, hold)
+    return verdicts, frames | after
+
+
+def failed(verdicts):
+    return {(v["table"], v["gate"]): v["observed"] for v in verdicts if not v["success"]}
+
+
+def outcomes(verdicts):
+    return {v["gate"]: (v["outcome"], v["observed"]) for v in verdicts if v["outcome"] != "holds"}
+
+
 def test_suites_name_only_columns_of_their_table():
-    for name, expectations in value_expectations(SEED, Clean(benchmarks=[])).items():
+    for name, expectations in value_expectations(CONF.seed, CONF.clean).items():
         assert {e.column for e in expectations} <= set(TABLES[name].schema.names), name
+
+
+def test_rows_that_break_an_expectation_are_those_that_great_expectations_counts(spark):
+    fit = frame(spark, TABLES["clean"], {}, {"draft_id": "no sha", "grade": "H9", "answer": "", "question": "x" * 4001})
+    expectations = value_expectations(CONF.seed, CONF.clean)["clean"]
+    fit = fit.withColumns({"lang": F.lit("en")})
+    counts = fit.agg(*(F.count_if(unexpected(e)).alias(str(i)) for i, e in enumerate(expectations))).first()
+    names = {f"{e.configuration.type}({e.column})" for e, n in zip(expectations, counts, strict=True) if n}
+    assert names == {
+        *("expect_column_values_to_match_regex(draft_id)", "expect_column_values_to_be_in_set(grade)"),
+        *("expect_column_value_lengths_to_be_between(answer)", "expect_column_value_lengths_to_be_between(question)"),
+    }
 
 
 def test_judge_broken_tables_fail_by_name_all_else_holds_and_the_page_needs_no_network(spark, tmp_path):
     frames = tables(
         spark,
-        completion=[
-            {},
-            {"request_id": B, "stage": "seed"},
-            {"request_id": B, "stage": "seed"},
-        ],
+        completion=[{}, {"request_id": B, "stage": "seed"}, {"request_id": B, "stage": "seed"}],
         draft=[{"difficulty": "H3"}, {"draft_id": B}, {"draft_id": C, "answer": ""}],
         refined=[{}, {"draft_id": B}, {"draft_id": C}],
-        clean=[{"licence": "secret", "lang": "fr"}, {"draft_id": B, "difficulty": "H1", "grade": "H9"}],
+        clean=[
+            {"licence": "secret", "lang": "fr", "refiner": "other"},
+            {"draft_id": B, "difficulty": "H1", "grade": "H9", "licence": "MIT AND CC-BY-4.0", "attribution": " "},
+            {"draft_id": D, "difficulty": "H1", "refiner": "other", "licence": "CC-BY-4.0", "attribution": "N. N."},
+        ],
         reject=[
             {"stage": "clean", "key": C, "rule": "near_duplicate"},
-            {"stage": "synthesize", "key": A, "rule": "truncated"},
             {"stage": "synthesize", "key": "easy", "rule": "below_aim"},
         ],
-        contamination=[{}],
+        contamination=[
+            {"match": "why is", "kind": "verbatim", "benchmark": "mmlu"},
+            {"draft_id": D, "kind": "similar"},
+        ],
     )
     frames["budget"] = frames["budget"].drop("deficit")
-    verdicts = judge(frames, dict.fromkeys(frames, 7), GATE, SEED, Clean(benchmarks=[]), tmp_path)
-    failed = {(v["table"], v["gate"]): v["observed"] for v in verdicts if not v["success"]}
-    not_evaluated = {gate for gate, observed in failed.items() if observed.startswith("not evaluated: ")}
+    verdicts, after = run(frames, tmp_path)
+    found = failed(verdicts)
+    not_evaluated = {gate for gate, observed in found.items() if observed.startswith("not evaluated: ")}
     assert not_evaluated == {("budget", "expect_column_values_to_be_between(deficit)")}
-    assert {gate: failed[gate] for gate in failed.keys() - not_evaluated} == {
+    assert {gate: found[gate] for gate in found.keys() - not_evaluated} == {
         ("budget", "expect_table_columns_to_match_set"): "missing: deficit",
         ("completion", "expect_column_values_to_be_unique(request_id)"): f"2 of 3 rows break it: {B} (2)",
-        ("plan", "truncation_rate"): "1.0000 (1 of 1)",
-        ("draft", "degradation_rate"): "0.5000 (2 of 4)",
+        ("draft", "degradation_rate"): "2 of 4 drafts are easier than the request aimed at",
         ("draft", "expect_column_value_lengths_to_be_between(answer)"): "1 of 3 rows break it:  (1)",
-        ("refined", "duplicate_rate"): "0.3333 (1 of 3)",
-        ("clean", "expect_column_values_to_be_in_set(grade)"): "1 of 2 rows break it: H9 (1)",
-        ("clean", "contaminated"): "1 of 2 rows",
-        ("clean", "licence_allowed"): "1 of 2 rows",
-        ("clean", "languages"): "0.5000 (1 of 2)",
+        ("refined", "duplicate_rate"): "1 of 3 refined items repeat another one",
+        ("clean", "expect_column_values_to_be_in_set(grade)"): "1 of 3 rows break it: H9 (1)",
+        ("clean", "contaminated"): "1 of 3 items hold text of a benchmark",
+        ("clean", "contaminated_similar"): "1 of 3 items resemble a benchmark item",
+        ("clean", "licence_allowed"): "1 of 3 items have a licence that seed.licences does not list",
+        ("clean", "attribution_present"): "1 of 3 items name nobody though their licence asks for it",
+        ("clean", "languages"): "1 of 3 items are in a language that seed.languages does not list",
+        (
+            "clean",
+            "writer_is_voter",
+        ): "1 of 3 items were checked by the model that wrote them: its agreement with itself is weaker evidence",
+        ("clean", "min_rows"): "0 items are left for the mix",
+        ("clean", "budget_met"): "about 0 tokens are left for the mix, 0% of the 5 that plan.tokens asks for",
+    }
+    assert {(v["gate"], v["outcome"]) for v in verdicts if v["outcome"] not in ("blocks", "holds")} == {
+        *(("writer_is_voter", "warns"), ("budget_met", "warns"))
     }
     assert {v["version"] for v in verdicts} == {7}
     assert len({(v["table"], v["gate"]) for v in verdicts}) == len(verdicts)
+    events = {(r["draft_id"], r["gate"]): r["evidence"] for r in after["quarantine"].collect()}
+    assert events == {
+        (A, "contaminated"): f"text of a benchmark: mmlu/{A} answer: why is",
+        (A, "languages"): "language fr",
+        (A, "licence_allowed"): "licence secret",
+        (B, "attribution_present"): "MIT AND CC-BY-4.0 without attribution",
+        (B, "expect_column_values_to_be_in_set(grade)"): "grade: H9",
+        (D, "contaminated_similar"): f"like a benchmark item: {A}/{A} answer: {A}",
+    }
     page = (tmp_path / "verdicts.html").read_text()
-    assert page.index("FAILED</td>") < page.index("holds</td>")
+    assert page.index('"blocks">blocks</td>') < page.index('"holds">holds</td>')
+    assert f"<code>{A}</code></td><td>asked for H4, measured H3</td>" in page
     assert not re.search(r"https?://|<script|<link|src=", page)
-    assert list(tmp_path.glob("gx/uncommitted/data_docs/local_site/validations/clean/**/*.html"))
+    docs = tmp_path / "gx/uncommitted/data_docs/local_site/validations"
+    assert list(docs.glob("clean/**/*.html"))
+    [gates] = docs.glob("gates/**/*.html")
+    assert "clean.min_rows" in gates.read_text()
+    [rows] = docs.glob("clean languages rows/**/*.html")
+    assert "language fr" in rows.read_text() and A in rows.read_text()
 
 
-def test_judge_rows_lost_without_a_reject_are_unexplained(spark, tmp_path):
+def test_rows_held_back_stay_out_until_released_and_are_judged_afresh_when_replayed_or_changed(spark):
+    leaks = [{"draft_id": x, "kind": "verbatim", "benchmark": "mmlu"} for x in (A, B)]
+    clean = [{"refiner": "other"}, {"draft_id": B, "refiner": "other"}, {"draft_id": C, "refiner": "other"}]
+    first = tables(spark, clean=clean, contamination=leaks)
+
+    def judged(frames):
+        rows = RowJudgement(frames, CONF, [], [])
+        failing = [f.observed for f in rows.findings() if not f.holds]
+        return failing, frames | {"quarantine": stored(frames, rows.events())}
+
+    def mixed(frames):
+        kept, rejects = split(frames["clean"], frames["quarantine"])
+        kept, out = ({r[c][0] for r in df.collect()} for df, c in ((kept, "draft_id"), (rejects, "key")))
+        return "".join(sorted(kept)), "".join(sorted(out))
+
+    def last(frames):
+        return {(r["draft_id"][0], r["event"], r["number"]) for r in states(frames["quarantine"]).collect()}
+
+    def decide(frames, draft_id, event, day):
+        rows = decisions(states(frames["quarantine"]).where(F.col("draft_id") == draft_id), event)
+        return frames | {"quarantine": stored(frames, rows.drop("clean_version", "run_id"), day)}
+
+    found, frames = judged(first)
+    assert found == ["2 of 3 items hold text of a benchmark"]
+    assert mixed(frames) == ("c", "ab")
+    _, again = judged(frames)
+    assert again["quarantine"].count() == frames["quarantine"].count() == 2  # no second event
+    found, held = judged(frames | {"contamination": frames["contamination"].limit(0)})
+    assert found == [] and mixed(held) == ("c", "ab")  # the gate holds, the rows wait for a person
+
+    released = decide(frames, A, QuarantineEvent.RELEASED, 2)
+    assert mixed(released) == ("ac", "b")
+    found, later = judged(released)
+    assert found == ["1 of 3 items hold text of a benchmark; 1 more released by name"]
+    assert mixed(later) == ("ac", "b") and last(later) == {("a", "released", 2), ("b", "quarantined", 1)}
+    found, _ = judged(decide(released, B, QuarantineEvent.RELEASED, 2))
+    assert found == []
+
+    replayed = decide(decide(later, A, QuarantineEvent.REPLAYED, 3), B, QuarantineEvent.REPLAYED, 3)
+    assert mixed(replayed) == ("c", "ab")  # not judged yet
+    only_a = replayed | {"contamination": replayed["contamination"].where(F.col("draft_id") == A)}
+    _, fresh = judged(only_a)
+    assert mixed(fresh) == ("bc", "a")
+    assert last(fresh) == {("a", "quarantined", 4), ("b", "cleared", 3)}
+
+    changed = released | tables(spark, clean=[clean[0] | {"answer": "new"}, *clean[1:]], contamination=leaks)
+    changed["quarantine"] = released["quarantine"]
+    _, fresh = judged(changed)
+    assert mixed(fresh) == ("c", "ab") and ("a", "quarantined", 3) in last(fresh)
+
+
+def test_checks_that_cannot_tell_condemn_what_they_let_through(spark, tmp_path):
+    voter = {
+        "check": "voter",
+        "defect": "none",
+        "items": 40,
+        "passed": 3,
+        "chance": 0.125,
+        "model": "weak",
+        "wilson_low": 0.03,
+    }
+    clean = [{"refiner": "weak"}, {"draft_id": B, "refiner": "other"}]
+    frames = tables(spark, clean=clean, power=[voter])
+    verdicts, after = run(frames, tmp_path, conf("gate.quarantine=true"))
+    sentence = "voter weak answered 3 of 40 known questions right, guessing gives 5: its votes are no evidence"
+    assert outcomes(verdicts) == {"voter_better_than_chance": ("quarantined", sentence)}
+    assert [(r["draft_id"], r["evidence"]) for r in after["quarantine"].collect()] == [(A, sentence)]
+    assert sentence in (tmp_path / "verdicts.html").read_text()
+    warned, after = run(frames, tmp_path, conf("gate.severity.voter_better_than_chance=warn", "gate.min_rows=3"))
+    assert {g: o for g, (o, _) in outcomes(warned).items()} == {
+        "voter_better_than_chance": "warns", "min_rows": "blocks"
+    }  # fmt: skip
+    assert after["quarantine"].isEmpty()
+
+
+def test_severity_of_an_expectation_there_is_not_is_a_mistake_of_the_conf(spark, tmp_path):
+    wrong = conf("gate.severity={clean.expect_column_values_to_be_odd: warn}")
+    with pytest.raises(ConfigError, match=r"no expectation clean.expect_column_values_to_be_odd; there are"):
+        run(tables(spark), tmp_path, wrong)
+
+
+def test_judge_rows_lost_without_a_reject_are_unexplained(spark):
     frames = tables(
         spark,
         draft=[{}, {"draft_id": B}, {"draft_id": C}],
         refined=[{}, {"draft_id": C}],
         reject=[{"stage": "clean", "key": B}, {"stage": "refine", "key": C}],
     )
-    rows, gates = table_gates(frames, GATE, SEED)["draft"]
+    rows, gates = counted_gates(frames, CONF.gate)["draft"]
     [unexplained] = [gate for gate in gates if gate.name == "unexplained"]
     assert [r["draft_id"] for r in rows.where(unexplained.counts).collect()] == [B]
+
+
+def test_labels_that_collapse_requests_that_fail_and_texts_cut_off_are_told_by_stage(spark):
+    label = {"annotator": "m", "item_table": "draft", "request_ids": ["a"]}
+    ends = {"b": "length", "c": "failed", "d": "stop", "e": "refused", "f": "failed", "g": "length"}
+    frames = tables(
+        spark,
+        annotation=[
+            *({**label, "item_id": str(i), "discipline": f"05{i}1"} for i in range(24)),
+            {**label, "item_id": "24", "difficulty": "H1", "discipline": "0531"},
+            *({**label, "item_id": f"s{i}", "item_table": "seed"} for i in range(19)),
+            *({**label, "item_id": f"p{i}", "annotator": "given"} for i in range(50)),
+        ],
+        draft=[{"request_id": "b"}],
+        refined=[{"request_ids": ["d", "g"]}],
+        control=[{"request_ids": ["e"]}],
+        reject=[{"stage": "synthesize", "request_ids": ["c"]}, {"stage": "seed", "request_ids": None}],
+        completion=[
+            {"request_id": "a", "stage": "annotate", "structured": '{"choice": ["x"]}', "finish_reason": "length"},
+            *({"request_id": x, "finish_reason": ends[x], "error": "quota spent"} for x in "deg"),
+            *({"request_id": x, "finish_reason": ends[x], "stage": "synthesize"} for x in "bc"),
+            {"request_id": "f", "stage": "synthesize", "finish_reason": "failed"},  # of an earlier conf
+        ],
+        probe=[{"items": 30}],
+    )
+    [labels] = [f for f in label_findings(frames["annotation"], CONF.gate) if not f.holds]
+    assert (labels.gate, labels.observed) == (
+        "labels_collapse(draft difficulty)", "24 of 25 drafts have the difficulty H4 (96%)"
+    )  # fmt: skip
+    found = {f.gate: f for f in request_findings(frames, CONF.gate)}
+    assert {gate: (f.observed, f.holds) for gate, f in found.items()} == {
+        "failed_requests(annotate)": ("0 of 1 requests of stage annotate failed or were refused (0.0%)", True),
+        "failed_requests(probe)": ("0 of 30 requests of stage probe failed or were refused (0.0%)", True),
+        "failed_requests(refine)": ("1 of 3 requests of stage refine failed or were refused (33.3%)", False),
+        "failed_requests(synthesize)": ("1 of 2 requests of stage synthesize failed or were refused (50.0%)", False),
+        "truncation_rate(refine)": ("1 of 2 texts asked for by stage refine were cut off (50.0%)", False),
+        "truncation_rate(synthesize)": ("1 of 1 texts asked for by stage synthesize were cut off (100.0%)", False),
+    }
+    assert [tuple(r) for r in found["failed_requests(refine)"].rows.collect()] == [("e", "quota spent")]
+
+
+def test_tokens_left_are_estimated_from_the_seeds_of_the_language_else_of_all(spark):
+    clean = frame(spark, TABLES["clean"], *({"draft_id": x, "lang": x, **item} for x, item in (
+        ("en", {"question": "q" * 36, "solution": "", "answer": "a"}), ("fr", {"question": "q" * 36, "solution": "", "answer": "a"})
+    )))  # fmt: skip
+    seeds = frame(
+        spark,
+        TABLES["seed"],
+        {"lang": "en", "text": "x" * 40, "tokens": 10},
+        {"lang": "zh", "text": "x" * 40, "tokens": 30},
+    )
+    *_, budget = export_findings(clean, seeds, CONF.gate, 100)
+    assert budget.observed.startswith("about 30 tokens are left for the mix, 30% of the 100")  # 40 / 4 + 40 / 2
+    assert not budget.holds

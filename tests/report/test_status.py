@@ -54,7 +54,13 @@ def test_token_usage_is_written_from_the_tables_there_are_and_shown_with_what_is
     write(warehouse, "draft", {"draft_id": "a", "request_id": "a"}, {"draft_id": "b", "request_id": "b"})
     write(warehouse, "clean", {"draft_id": "b"})
     write(warehouse, "run", {"run_id": "r1", "stage": "synthesize", "retry_tokens": 10})
-    failed = {"table": "clean", "gate": "min_rows", "success": False}
+    failed = {
+        "table": "clean",
+        "gate": "min_rows",
+        "success": False,
+        "outcome": "blocks",
+        "observed": "0 items are left",
+    }
     write(warehouse, "verdict", failed | {"version": warehouse.version("clean")})
     assert generated(write_token_usage(warehouse, "r1")) == {"thinking": 20, "unfinished": 40, "gate": 30, "retry": 10}
     facts = collect(warehouse)
@@ -70,8 +76,22 @@ def test_token_usage_is_written_from_the_tables_there_are_and_shown_with_what_is
     assert ["asked", "by", "synthesize", "2", "200", "80", "100", "100.0%"] in lines
     assert ["all", "200", "80", "100", "100.0%"] in lines
     assert "not in it: 7 generated and 100 prompt tokens of 1 completions" in shown.getvalue()
+    assert "gates: 0 holds, 0 warns, 0 quarantined, 1 blocks" in shown.getvalue()
+    assert "blocks clean: min_rows: 0 items are left" in shown.getvalue()
     write(warehouse, "clean", {"draft_id": "b"})  # a version the gate has not judged
     assert generated(write_token_usage(warehouse, "r2")) == {"thinking": 20, "unfinished": 70, "retry": 10}
     write(warehouse, "verdict", failed | {"version": warehouse.version("clean")})
     assert generated(write_token_usage(warehouse, "r3"))["gate"] == 30
+    warned = failed | {"outcome": "warns", "version": warehouse.version("clean")}
+    voter = {"gate": "voter_better_than_chance", "outcome": "quarantined", "observed": "the voter guesses"}
+    write(warehouse, "verdict", warned, warned | voter)
+    write(warehouse, "mix")
+    warehouse.append("quarantine", frame(warehouse.spark, TABLES["quarantine"], {"gate": "x", "event": "quarantined"}))
+    assert generated(write_token_usage(warehouse, "r4"))["unfinished"] == 70  # no gate blocks
+    shown = StringIO()
+    show(collect(warehouse), Console(file=shown, width=160))
+    assert "quarantine (items and gates): 1 quarantined: boostqa quarantine list" in shown.getvalue()
+    assert "nothing is exported: The voter guesses. 0 items are left." in shown.getvalue()
+    write(warehouse, "verdict", failed | {"version": warehouse.version("clean")})
+    assert generated(write_token_usage(warehouse, "r5"))["gate"] == 30
     assert warehouse.measure("token_usage")[0].hash == facts["tables"]["token_usage"]["hash"]
