@@ -26,7 +26,7 @@ from boostqa.pipeline import job, preflight
 from boostqa.report.side_by_side import items_of
 from boostqa.schemas import PLAN, PROBE
 from boostqa.session import spark_session
-from boostqa.stages import mix
+from boostqa.stages import mix, quarantine
 from boostqa.storage.scratch import Scratch
 from boostqa.storage.warehouse import Written
 from boostqa.tracking.stage_run import StageRun, new_run_id
@@ -105,11 +105,12 @@ def preview(config: Config, count: int, connect: Connect | None = None) -> dict[
             run(name)
         with suppress(GateFailed):  # its verdicts are shown
             run("gate")
-    # Not job 9, which exports, and only what passed the gate.
+    # Not job 9, which exports: here what the gate holds back is rendered, too, and has a reject that says so.
+    _, held = quarantine.split(tables.read("clean"), tables.read("quarantine"))
     rendered = mix.render(tables.read("clean"), target_tokenizer(trial)).persist()
     rows, over = mix.choose(rendered, tables.read("budget"), trial.mix)
     tables.write("mix", rows)
-    tables.write("reject", over.withColumn("run_id", F.lit(run_id)), "stage = 'mix'")
+    tables.write("reject", held.unionByName(over).withColumn("run_id", F.lit(run_id)), "stage = 'mix'")
     rendered.unpersist()
     gates = [r.asDict() for r in tables.read("verdict").orderBy("table", "gate").collect()]
     cost = {name: counts[name] for name in ("requests", "reused", "prompt_tokens", "generated_tokens")}
