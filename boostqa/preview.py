@@ -3,9 +3,10 @@
 Seeds, their labels and the probe's scores are those of the warehouse; without seeds they are read here, without labels
 n seeds are labelled, and a checkpoint is never probed for a preview: without scores every cell counts as a full
 deficit. The plan is made anew over all seeds, so that a change of the conf shows and the requests are those of the real
-run, and n of its rows are taken. They go through synthesize, refine, clean, gate and mix exactly as in a run, but for:
-no controls travel with them, gates stop nothing, and only the ledger is written, so that a second preview and a real
-run pay nothing for what is here. All other tables stay in memory (storage/scratch.py); MLflow hears nothing.
+run, and n of its rows are taken. They go through synthesize, refine, clean, gate and mix as in a run, but for: no
+controls travel with them (what voter and judge are worth is what the last run found; without one neither is believed),
+gates stop nothing, and only the ledger is written, so that a second preview and a real run pay nothing for what is
+here. All other tables stay in memory (storage/scratch.py); MLflow hears nothing.
 """
 
 import tempfile
@@ -25,22 +26,31 @@ from boostqa.pipeline import job, preflight
 from boostqa.report.side_by_side import items_of
 from boostqa.schemas import PLAN, PROBE
 from boostqa.session import spark_session
-from boostqa.stages import mix
+from boostqa.stages import mix, quarantine
 from boostqa.storage.scratch import Scratch
+from boostqa.storage.warehouse import Written
 from boostqa.tracking.stage_run import StageRun, new_run_id
 from boostqa.vocabulary import ItemTable
 from udfs.generate import Connect
 
-SHOWN = ("seed", "annotation", "probe")  # tables of the warehouse that a preview reads
+SHOWN = ("seed", "annotation", "probe", "power")  # tables of the warehouse that a preview reads
 SALT = "preview"
 
 
 class Trial(StageRun):
-    """A stage's run in which an empty table is a result: it shows that all was rejected before."""
+    """A stage's run in which an empty table is a result (all was rejected before), and no check is measured anew."""
 
     def read(self, name: str, required: bool = True, version: int | None = None) -> DataFrame:
         """A table, which may be empty."""
         return super().read(name, required=False, version=version)
+
+    def write(self, name: str, df: DataFrame, where: str | None = None) -> int:
+        """Replace a table (or its rows matching `where`) and return the rows written; `power` stays as the warehouse has
+        it."""
+        if name == "power" and self.warehouse.exists(name):
+            self.outputs[name] = Written(name, self.warehouse.version(name), 0, "")
+            return 0
+        return super().write(name, df, where)
 
 
 def drawn(plan: DataFrame, count: int) -> DataFrame:
@@ -95,11 +105,12 @@ def preview(config: Config, count: int, connect: Connect | None = None) -> dict[
             run(name)
         with suppress(GateFailed):  # its verdicts are shown
             run("gate")
-    # Not job 9, which exports, and only what passed the gate.
+    # Not job 9, which exports: here what the gate holds back is rendered, too, and has a reject that says so.
+    _, held = quarantine.split(tables.read("clean"), tables.read("quarantine"))
     rendered = mix.render(tables.read("clean"), target_tokenizer(trial)).persist()
     rows, over = mix.choose(rendered, tables.read("budget"), trial.mix)
     tables.write("mix", rows)
-    tables.write("reject", over.withColumn("run_id", F.lit(run_id)), "stage = 'mix'")
+    tables.write("reject", held.unionByName(over).withColumn("run_id", F.lit(run_id)), "stage = 'mix'")
     rendered.unpersist()
     gates = [r.asDict() for r in tables.read("verdict").orderBy("table", "gate").collect()]
     cost = {name: counts[name] for name in ("requests", "reused", "prompt_tokens", "generated_tokens")}

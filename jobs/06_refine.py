@@ -24,7 +24,9 @@ def main(stage: StageRun) -> None:
     items = drafts.unionByName(known.select(*DRAFT.schema.names))
     blind = refine.blind_requests(items, refiner, conf)
     votes = refine.votes(items, blind, complete(stage, blind, refiner), tokens).persist()
-    trusted = _measured(stage, votes, known, refiner)
+    pairs = refine.judge_requests(power.known_pairs(known), refiner).persist()
+    known = controls.charged(known, pairs).persist()
+    trusted = _measured(stage, votes, known, pairs, refiner)
     undecided = refine.undecided(votes).where(F.lit(power.judge_is_trusted(trusted)))
     judgements = refine.judge_requests(undecided, refiner)
     answered = complete(stage, judgements, refiner)
@@ -40,9 +42,8 @@ def main(stage: StageRun) -> None:
     stage.check_row_balance(drafts.count(), kept, dropped)
 
 
-def _measured(stage: StageRun, votes: DataFrame, known: DataFrame, refiner: ModelSpec) -> list[dict]:
+def _measured(stage: StageRun, votes: DataFrame, known: DataFrame, pairs: DataFrame, refiner: ModelSpec) -> list[dict]:
     """Try the judge on known pairs, write what voter and judge are worth, and return it as POWER rows."""
-    pairs = refine.judge_requests(power.known_pairs(known), refiner).persist()
     judged = power.judge_power(pairs, refine.judgements(complete(stage, pairs, refiner)))
     checks = f"check in ('{power.VOTER}', '{power.JUDGE}')"
     stage.write("power", power.voter_power(votes, known).unionByName(judged), checks)

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from boostqa import prompts
 from boostqa.storage.warehouse import Warehouse
-from boostqa.vocabulary import OPTION_LETTERS, STAGES, Format
+from boostqa.vocabulary import OPTION_LETTERS, STAGES, Format, Severity
 from udfs.answers import same
 
 SHOWN_CHARACTERS = 700  # of a long text
@@ -35,7 +35,7 @@ def _rows(warehouse: Warehouse, table: str, column: str, values: Iterable[str]) 
 def items_of(warehouse: Warehouse) -> list[Row]:
     """A dict for each row of `plan` (few): its columns, `draft_id` (null where no draft was read from a reply), `seed`,
     `prompt`, `reply`, `draft`, `labels`, `votes`, `filters` (stage, rule and evidence of each reject), `text` and
-    `tokens` in the mix (null where it did not get there), and `cost`: what the ledger has of it, whoever paid.
+    `tokens` as in the mix (null where it did not get to the gate), and `cost`: what the ledger has of it, whoever paid.
     """
     plan = {r["plan_id"]: r.asDict() for r in warehouse.read("plan").collect()}
     seeds = {r["seed_id"]: r for r in _rows(warehouse, "seed", "seed_id", (p["seed_id"] for p in plan.values()))}
@@ -143,6 +143,11 @@ def _facts(item: Row) -> dict[str, str | None]:
     }
 
 
+def _kept(item: Row) -> bool:
+    """What the gate holds back has a text and a reject."""
+    return item["text"] is not None and not item["filters"]
+
+
 def _panel(number: int, item: Row) -> Panel:
     seed = item["seed"]
     pair = Grid.grid(padding=(0, 2), expand=True)
@@ -155,7 +160,7 @@ def _panel(number: int, item: Row) -> Panel:
     for name, text in _facts(item).items():
         if text:
             facts.add_row(Text(name, style="bold"), _cut(text))
-    kept = item["text"] is not None
+    kept = _kept(item)
     asked = (item[name] for name in ("strategy", "grade", "format", "discipline", "lever", "lang"))
     title = f"{number} {'kept' if kept else 'rejected'}: {', '.join(filter(None, asked))}"
     return Panel(Group(pair, Text(), facts), title=Text(title), title_align="left", style="" if kept else "dim")
@@ -169,11 +174,13 @@ def show(facts: Row, console: Console) -> None:
     failed = [g for g in gates if not g["success"]]
     console.print(f"gates, on these items alone: {len(gates) - len(failed)} hold, {len(failed)} fail", highlight=False)
     for gate in failed:
-        line = f"  {gate['table']}: {gate['gate']}: observed {gate['observed']}, expected {gate['expected']}"
-        console.print(Text(line, style="red"))
+        line = (
+            f"  {gate['table']}: {gate['gate']} ({gate['severity']}): {gate['observed']} (wanted: {gate['expected']})"
+        )
+        console.print(Text(line, style="red" if gate["severity"] == Severity.BLOCK else "yellow"))
     sums = {name: sum(item["cost"][name] for item in items) for name in ("prompt_tokens", "generated_tokens")}
     console.print(
-        f"kept {sum(item['text'] is not None for item in items)} of {len(items)}, {sums['prompt_tokens']} prompt and "
+        f"kept {sum(map(_kept, items))} of {len(items)}, {sums['prompt_tokens']} prompt and "
         f"{sums['generated_tokens']} generated tokens, {cost['reused']} of {cost['requests']} requests from the ledger, "
         f"{cost['seconds']:.0f} s",
         highlight=False,

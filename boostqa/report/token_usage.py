@@ -7,8 +7,8 @@ thinking is split off first; for the rest, and for the prompt, the first that ap
 measuring), a probe's score or a vote (the price of checking); a rewrite that was not used; else what became of the
 item. A rule or a template of another release is a cause of its own name.
 
-What is not here: completions of earlier confs and of other recipes in the same ledger, and requests that cost nothing
-(refused). It does not know why an item without reject is not in the mix unless a gate stopped the run: `unfinished`.
+What is not here: completions of earlier confs and of other recipes in the same ledger (but for the scores of fluency,
+to which no table refers), and requests that cost nothing (refused). It does not know why an item without reject is not in the mix unless a gate stopped the run: `unfinished`.
 """
 
 from pyspark.sql import Column, DataFrame, Window
@@ -35,8 +35,11 @@ RULES: dict[str, tuple[Rule, ...]] = {  # by the stage that rejects
 _ITEM, _REWRITE = "item", "rewrite"
 _ROLES = {
     "annotate_discipline": Cause.LABEL, "annotate_difficulty": Cause.LABEL, "blind": Cause.VOTE, "judge": Cause.VOTE,
-    "multi_grade": _ITEM, "high_difficulty": _ITEM, "rewrite": _REWRITE, "probe": Cause.PROBE,
+    "multi_grade": _ITEM, "high_difficulty": _ITEM, "rewrite": _REWRITE, "probe": Cause.PROBE, "fluency": Cause.VOTE,
 }  # fmt: skip
+_IN_NO_TABLE = (
+    "fluency",
+)  # templates whose completions all count: no table refers to those of seeds and of good items
 _SUMS = ("completions", "prompt_tokens", "cached_tokens", "tokens")
 COST = "generated_tokens > 0 or prompt_tokens > 0"  # of the ledger: what was paid for
 
@@ -54,7 +57,9 @@ def token_usage(
         "request_id", "stage", "run_id", "template", "finish_reason",
         "prompt_tokens", "cached_tokens", "generated_tokens", "thinking_tokens",
     )  # fmt: skip
-    rows = paid.join(_referred(frames, gate_failed), "request_id", "inner")  # both unique by request_id
+    whole = F.col("template").isin(*(sha256 for sha256, name in templates.items() if name in _IN_NO_TABLE))
+    referred = _referred(frames, frames["completion"].where(whole), gate_failed)
+    rows = paid.join(referred, "request_id", "inner")  # both unique by request_id
     rows = rows.withColumn("thinking", F.when(F.col("of_control"), 0).otherwise(F.col("thinking_tokens")))
     split = rows.select("stage", "run_id", F.inline(_parts(templates))).where(
         f"cause != '{Cause.THINKING}' or tokens > 0"
@@ -114,8 +119,9 @@ def _lost_to() -> Column:
     return F.coalesce(F.try_element_at(known, F.concat_ws(".", "stage", "rule")), "rule")
 
 
-def _referred(frames: dict[str, DataFrame], gate_failed: bool) -> DataFrame:
-    """[request_id, fate, rewritten, of_control] of every completion that a row refers to, unique by request_id.
+def _referred(frames: dict[str, DataFrame], more: DataFrame, gate_failed: bool) -> DataFrame:
+    """[request_id, fate, rewritten, of_control] of every completion that a row refers to, and of `more`, unique by
+    request_id.
 
     Grain before the grouping: one reference of a row to a completion. Labels and scores have no fate of their own.
     """
@@ -127,11 +133,14 @@ def _referred(frames: dict[str, DataFrame], gate_failed: bool) -> DataFrame:
     drafts = frames["draft"].select("draft_id", "request_id")
     measured = frames["annotation"].select("request_ids").unionByName(frames["probe"].select("request_ids"))
     of_measures = measured.select(request_id, F.lit(None).cast("string").alias("fate"))
+    of_more = more.select("request_id", F.lit(None).cast("string").alias("fate"))
     of_controls = frames["control"].select(request_id, F.lit(Cause.CONTROL).alias("fate"))
     of_rejects = rejects.select(request_id, "fate")
     of_drafts = drafts.join(fates, "draft_id", "left").select("request_id", fate.alias("fate"))
     of_refined = refined.join(fates, "draft_id", "left").select("request_id", fate.alias("fate"), "rewritten")
-    references = of_measures.unionByName(of_rejects).unionByName(of_drafts).unionByName(of_controls)
+    references = (
+        of_measures.unionByName(of_more).unionByName(of_rejects).unionByName(of_drafts).unionByName(of_controls)
+    )
     references = references.unionByName(of_refined, allowMissingColumns=True)
     one_kept = F.bool_or(F.col("fate") == Cause.KEPT)
     return references.groupBy("request_id").agg(

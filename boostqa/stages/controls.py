@@ -173,6 +173,14 @@ def travelling(controls: DataFrame, stage: str) -> DataFrame:
     return controls.where((F.col("stage") == stage) & F.col("rule").isNull())
 
 
+def charged(controls: DataFrame, requests: DataFrame) -> DataFrame:
+    """Controls with the `request_id` of requests made for them (with `draft_id`, any number each) in `request_ids`."""
+    made = requests.groupBy("draft_id").agg(F.array_sort(F.collect_list("request_id")).alias("made"))
+    rows = controls.join(made, on="draft_id", how="left")  # both unique by draft_id
+    both = F.array_distinct(F.concat("request_ids", F.coalesce("made", F.array().cast("array<string>"))))
+    return rows.withColumn("request_ids", both).drop("made")
+
+
 def without(rows: DataFrame, controls: DataFrame, column: str = "draft_id") -> DataFrame:
     """The rows whose `column` is no control's draft_id."""
     ids = controls.select(F.col("draft_id").alias(column))

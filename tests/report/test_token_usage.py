@@ -9,7 +9,9 @@ from boostqa.stages.rejects import Rule
 from boostqa.vocabulary import STAGES
 from tests.rows import frame
 
-TEMPLATES = {f"sha of {n}": n for n in ("annotate_difficulty", "blind", "judge", "rewrite", "multi_grade", "probe")}
+TEMPLATES = {
+    f"sha of {n}": n for n in ("annotate_difficulty", "blind", "judge", "rewrite", "multi_grade", "probe", "fluency")
+}
 RUNS = "run_id string, stage string, retry_tokens long"
 
 
@@ -128,6 +130,7 @@ def test_token_usage_prompts_count_once_with_what_was_served_from_the_cache_and_
             asked("letter", "probe", 0, prompt_tokens=8, cached_tokens=2, **scored),
             asked("cloze", "probe", 0, prompt_tokens=5, **scored),
             asked("refused option", "probe", 0, prompt_tokens=1, **scored),
+            asked("read by fluency", "fluency", 0, prompt_tokens=4, stage="clean", finish_reason="scored"),
         ],
         "annotation": [{"item_id": "s", "item_table": "seed", "request_ids": ["label"]}],
         "probe": [{"request_ids": ["letter", "cloze"]}],
@@ -142,8 +145,9 @@ def test_token_usage_prompts_count_once_with_what_was_served_from_the_cache_and_
         ("annotate", "label"): (1, 20, 0, 3),
         ("probe", "probe"): (2, 13, 2, 0),
         ("probe", "not_scored"): (1, 1, 0, 0),
+        ("clean", "vote"): (1, 4, 0, 0),
     }
-    assert set(used(spark, completion=tables["completion"], probe=tables["probe"])) == {("probe", "probe")}
+    assert set(used(spark, completion=tables["completion"][:-1], probe=tables["probe"])) == {("probe", "probe")}
 
 
 def test_token_usage_whatever_a_control_cost_is_control(spark):

@@ -121,3 +121,10 @@ def test_voter_and_judge_are_trusted_only_where_they_tell_known_things_apart(spa
     assert power.judge_is_trusted(judge(lambda defect: defect == "equal"))
     assert not power.judge_is_trusted(judge(lambda defect: True))
     assert not power.judge_is_trusted(judge(lambda defect: None))
+
+
+def test_what_the_judge_was_asked_about_a_control_is_among_its_costs(spark):
+    known = frame(spark, CONTROL, {"draft_id": "a", "request_ids": ["r"]}, {"draft_id": "b", "request_ids": ["q"]})
+    asked = spark.createDataFrame([("a", "j"), ("a", "r")], "draft_id string, request_id string")
+    costs = {r["draft_id"]: r["request_ids"] for r in controls.charged(known, asked).collect()}
+    assert costs == {"a": ["r", "j"], "b": ["q"]}

@@ -4,6 +4,7 @@ import pytest
 
 from boostqa.errors import ConfigError, ContractError
 from boostqa.schemas import REJECT
+from boostqa.storage.scratch import Scratch
 from boostqa.storage.warehouse import Warehouse
 
 
@@ -75,3 +76,16 @@ def test_read_foreign_table_breaks_the_contract(spark, warehouse):
 def test_write_unwritable_place_is_a_config_error(spark):
     with pytest.raises(ConfigError, match="cannot create table reject"):
         Warehouse(spark, "/proc/nowhere").write("reject", rejects(spark, ("seed", "a", "r", "e")))
+
+
+def test_scratch_reads_the_tables_it_may_and_leaves_the_warehouse_as_it_is(spark, warehouse):
+    warehouse.write("reject", rejects(spark, ("seed", "a", "r", "e"), ("clean", "b", "r", "e")))
+    assert not Scratch(spark, warehouse.location, None, ()).exists("reject")
+    scratch = Scratch(spark, warehouse.location, None, ("reject",))
+    assert scratch.read("reject").count() == 2 and scratch.version("reject") == warehouse.version("reject")
+    assert scratch.write("reject", rejects(spark, ("seed", "c", "r", "e")), "stage = 'seed'").rows == 1
+    scratch.append("reject", rejects(spark, ("mix", "d", "r", "e")))
+    assert {r["key"] for r in scratch.read("reject").collect()} == {"b", "c", "d"}
+    with pytest.raises(ContractError, match="unknown column more"):
+        scratch.write("reject", rejects(spark).selectExpr("*", "1 as more"))
+    assert {r["key"] for r in warehouse.read("reject").collect()} == {"a", "b"}
