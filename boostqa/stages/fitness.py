@@ -47,7 +47,7 @@ SOLUTION_DISAGREES = Rule("solution_disagrees", Cause.RULE)
 REPETITION = Rule("repetition", Cause.RULE)
 RULES = (
     *(QUESTION_TOO_SHORT, QUESTION_TOO_LONG, CHAT_TURN, PLACEHOLDER, PROMPT_ECHO, EMPTY_ANSWER, CHOICES_INVALID),
-    *(OPTION_ON_OPTIONS, LANGUAGE_MISMATCH, NO_TASK, TRIVIAL, REFERS_TO_PASSAGE, ANSWER_GIVEN, BROKEN_LATEX, CUT_OFF),
+    *(OPTION_ON_OPTIONS, LANGUAGE_MISMATCH, REFERS_TO_PASSAGE, ANSWER_GIVEN, NO_TASK, TRIVIAL, BROKEN_LATEX, CUT_OFF),
     *(ANSWER_FORM, EQUAL_OPTIONS, SOLUTION_DISAGREES, REPETITION),
 )
 
@@ -189,10 +189,10 @@ def _checks(conf: Clean) -> tuple[Check, ...]:
         Check(CHOICES_INVALID, is_multiple_choice() & ~_has_lettered_options(), F.to_json(F.struct(choices, answer))),
         Check(OPTION_ON_OPTIONS, is_multiple_choice() & about_options.isNotNull(), about_options),
         Check(LANGUAGE_MISMATCH, foreign.isNotNull(), F.concat_ws(" ", lang, F.round(foreign, 2))),
-        Check(NO_TASK, ~has_task(question, choices, lang), question),
-        Check(TRIVIAL, _trivial(question), question),
         Check(REFERS_TO_PASSAGE, absent != "", absent),
         Check(ANSWER_GIVEN, given != "", given),
+        Check(NO_TASK, ~has_task(question, choices, lang), question),
+        Check(TRIVIAL, _trivial(question), question),
         Check(BROKEN_LATEX, latex.isNotNull(), latex),
         Check(CUT_OFF, cut != "", cut),
         Check(ANSWER_FORM, form != "", form),

@@ -72,18 +72,6 @@ BAD = {
         {"solution": "合外力等于质量乘以加速度，因此两者成正比，方向相同，这就是牛顿第二定律的内容，也是经典力学的基础之一，适用于宏观低速物体。"},
         ZH | {"question": "What is Newton's second law?"},
     ],
-    "no_task": [
-        *q("Question: Breadth-first search", "Newton's second law relates force and acceleration.", "State space search"),
-        *q("An explanation of photosynthesis.", "Photosynthesis converts light into energy, which is stored in glucose."),
-        *q("This is a short-answer question about forces.", "The second law describes how to find the acceleration."),
-        *q("牛顿第二定律与广度优先搜索", "光合作用把光能转化为化学能。", "这是一道关于力的简答题。", lang="zh", solution="力。"),
-        CHOICE | {"question": "Breadth-first search"}, CHOICE | {"question": "A force acts on a block."},
-    ],
-    "trivial": [
-        *q("How does this answer work?", "What is the correct answer to this question?", "Which of the following is true?"),
-        *q("下列说法正确的是什么？", "这个问题的答案是什么？", lang="zh", solution="力。"),
-        {"question": "Which law relates force and acceleration?", "answer": "which law relates force and acceleration?"},
-    ],
     "refers_to_passage": [
         *q("According to the passage, which law relates force and acceleration?", "What does the source text call inertia?"),
         *q("What is the net force on the block shown in the figure?", "What is the speed of the car as shown?"),
@@ -101,6 +89,18 @@ BAD = {
         WHY | {"question": f"Why is it that {LONG}?", "answer": LONG},
         ZH | {"format": "calculation", "question": "12与30的和是多少？答案是42。", "answer": "42", "solution": "和为42。"},
         ZH_CHOICE | {"question": "物体所受的合力是多少？（正确答案：B）"},
+    ],
+    "no_task": [
+        *q("Question: Breadth-first search", "Newton's second law relates force and acceleration.", "State space search"),
+        *q("An explanation of photosynthesis.", "Photosynthesis converts light into energy, which is stored in glucose."),
+        *q("This is a short-answer question about forces.", "The second law describes how to find the acceleration."),
+        *q("牛顿第二定律与广度优先搜索", "光合作用把光能转化为化学能。", "这是一道关于力的简答题。", lang="zh", solution="力。"),
+        CHOICE | {"question": "Breadth-first search"}, CHOICE | {"question": "A force acts on a block."},
+    ],
+    "trivial": [
+        *q("How does this answer work?", "What is the correct answer to this question?", "Which of the following is true?"),
+        *q("下列说法正确的是什么？", "这个问题的答案是什么？", lang="zh", solution="力。"),
+        {"question": "Which law is it now?", "answer": "which law is it now?"},
     ],
     "broken_latex": [
         {"question": question}
