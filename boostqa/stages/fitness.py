@@ -1,11 +1,11 @@
 """items, seeds -> rejects. Grain: one question-answer item that its own text shows to be unfit.
 
 Used wherever an item is made or changed: on parsed drafts before anybody pays to label and check them, on controls, and
-on what refine made of a draft. What it does not know: whether the answer is right, whether the question is worth asking.
+on what refine made of a draft. What it does not know: whether the answer is right, or the question worth asking.
 
-Thresholds were set so that real items pass. What lies outside the rules apart ("all of the above", a passage or a figure
-that is not there), they reject 7 of 500 MMLU items, 4 of 500 of CMMLU, none of 500 of GSM8K, 1 of 300 of MATH (and 6 whose
-answer is a word where a number is asked), and 0.5% of 2,855 OpenStax exercises.
+Thresholds were set so that real items pass. Apart from what the rules are meant for ("all of the above", a passage or
+figure that is not there) they reject 7 of 500 MMLU items, 4 of 500 of CMMLU, none of 500 of GSM8K, 1 of 300 of MATH, and
+0.5% of 2,855 OpenStax exercises.
 """
 
 import pandas as pd
