@@ -38,6 +38,11 @@ def q(*questions: str, **changes) -> list[dict]:
 BAD = {
     "question_too_short": q("What is it?", "如图所示", "Why?", "", "求解"),
     "question_too_long": q(" ".join(f"w{i}" for i in range(1500))),
+    "empty_answer": [{"answer": " "}],
+    "choices_invalid": [
+        CHOICE | {"answer": "E"}, CHOICE | {"choices": None}, CHOICE | {"choices": ["12 N", "24 N", "6 N"]},
+        CHOICE | {"choices": ["12 N", "$12$ N", "6 N", "48 N"]}, ZH_CHOICE | {"choices": ["红", "蓝", "绿", "红 "]},
+    ],
     "chat_turn": [
         {"solution": "<think>Let me see.</think> It follows."},
         {"question": "<|im_start|>user\nWhich law relates force and acceleration?"},
@@ -56,11 +61,6 @@ BAD = {
         {"answer": "Do not copy a sentence of the source."},
         ZH | {"question": "题目必须自足：不得提到素材、文段、图或表，那么什么是惯性？"},
         ZH | {"solution": "解答要逐步推理，并给出唯一确定的最终答案。"},
-    ],
-    "empty_answer": [{"answer": " "}],
-    "choices_invalid": [
-        CHOICE | {"answer": "E"}, CHOICE | {"choices": None}, CHOICE | {"choices": ["12 N", "24 N", "6 N"]},
-        CHOICE | {"choices": ["12 N", "$12$ N", "6 N", "48 N"]}, ZH_CHOICE | {"choices": ["红", "蓝", "绿", "红 "]},
     ],
     "option_on_options": [
         CHOICE | {"choices": ["12 N", "24 N", "6 N", last]}
