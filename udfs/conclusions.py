@@ -120,8 +120,8 @@ def equal_options_of_all(choices: pd.Series) -> pd.Series:
 
 
 def disagreements(items: pd.DataFrame) -> pd.Series:
-    """[question, solution, answer, choices (null: open), calculation] -> how the solution disagrees with the answer, null
-    where it does not: "ends in X, the answer is Y" or, in a calculation, "never comes to Y"."""
+    """[question, solution, answer, choices (null: open), calculation] -> how the solution disagrees with the answer,
+    null where it does not: "ends in X, the answer is Y" or, in a calculation, "never comes to Y"."""
     columns = (items[name] for name in ("question", "solution", "answer", "choices", "calculation"))
     out = []
     for question, solution, answer, choices, calculation in zip(*columns, strict=True):

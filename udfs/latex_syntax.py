@@ -1,6 +1,7 @@
 r"""Whether the LaTeX in a text would parse: delimiters, braces, \left and \right, environments, arguments, references.
 
-No typesetter: an unknown command passes. Code, in fences or backticks, is left out; a dollar sign before a number is money.
+No typesetter: an unknown command passes. Code, in fences or backticks, is left out; a dollar sign before a number is
+money.
 """
 
 import re

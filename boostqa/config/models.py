@@ -60,8 +60,8 @@ ModelRef = Annotated[Model, BeforeValidator(_model)]
 
 
 class Models(Section):
-    """Who plays which role; annotator and refiner default to the generator. `fluency` scores how questions read; without
-    one nothing is rejected for that."""
+    """Who plays which role; annotator and refiner default to the generator. `fluency` scores how questions read;
+    without one nothing is rejected for that."""
 
     generator: ModelRef
     annotator: ModelRef | None = None

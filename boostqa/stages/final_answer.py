@@ -11,7 +11,7 @@ from boostqa.matching_text import cjk_characters
 from boostqa.stages.wording import is_multiple_choice
 from boostqa.vocabulary import DRAFT_LETTERS, Format
 
-_NUMBER = r"\p{N}|[π∞√∅]|\be\b|\\(?:pi|infty|sqrt|frac|emptyset)|[零一二三四五六七八九十百千万]|(?i:\b(?:zero|one|two|three|half|none)\b)"
+_NUMBER = r"\p{N}|[π∞√∅]|\\(?:pi|infty|sqrt|frac|emptyset)|(?i:\b(?:zero|one|two|three|half|none)\b)|[零一二三四五六七八九十百千万]"
 # Refers to an answer instead of giving it, asks back, or is a fence without code.
 _NO_ANSWER = (
     r"(?i)^\W*(?:(?:see|as in|refer to|given in|shown in)\b.{0,40}|n/?a|unknown|answers? (?:may|will) vary.{0,40}"

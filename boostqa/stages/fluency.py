@@ -22,9 +22,9 @@ NOT_FLUENT = Rule("not_fluent", Cause.RULE)
 RULES = (NOT_SCORED, NOT_FLUENT)
 
 _CHARACTERS = 600  # of a text that are scored: enough to tell, and the same for all
-# The limit: the margin is the error of a 0.99 quantile of 200 seeds. With SmolLM2-135M-Instruct and 120 OpenStax exercises
-# as seeds it is 1.5 bits (their median 0.94): above are none of 40 questions each of GSM8K and MATH, and with their words
-# shuffled 0.99 of OpenStax, all of GSM8K, 0.90 of MATH. Without _HEAD the limit is 1.9 and misses an eighth of the first.
+# The margin is the error of a 0.99 quantile of some hundred seeds. With SmolLM2-135M-Instruct and 120 OpenStax exercises as
+# seeds the limit is 1.5 bits (their median 0.94): no question of 40 each of GSM8K and MATH is above, and with their words
+# shuffled 0.99 of OpenStax, all of GSM8K, 0.90 of MATH. Without _HEAD it is 1.9 and misses an eighth of the first.
 _HEAD, _QUANTILE, _MARGIN = 30, 0.99, 0.1
 _FEWEST_SEEDS = 20  # of a language; with fewer nothing is known of what is usual, and nothing is rejected
 
@@ -54,7 +54,7 @@ def _rate(logprob: Column, text: Column) -> Column:
 
 
 def parse(requests: DataFrame, completions: DataFrame) -> DataFrame:
-    """Requests and the ledger (unique by request_id) -> rejects with key draft_id: `not_scored` (refused or failed), and
+    """Requests and the ledger (unique by request_id) -> rejects with key draft_id: `not_scored` (refused or failed) and
     `not_fluent` (above the 0.99 quantile of the seeds of the language and a margin)."""
     scores = completions.select("request_id", "logprob", "error")
     rows = requests.select("draft_id", "lang", "request_id", "continuation").join(scores, "request_id", "inner")

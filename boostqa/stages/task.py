@@ -53,8 +53,8 @@ _TASK_ZH = (
 )
 # A stem that options complete: it ends open, or is long enough to be more than a heading.
 _STEM = (
-    r"(?i)(?:[:：,，…—=-]|\b(?:is|are|was|were|be|been|of|to|by|for|in|on|at|as|with|from|that|than|the|an?|and|or|because"
-    r"|called|means?|includes?|has|have|had|can|may|must|will|when|if|it|its|not)|[是为有在指于含括属系即第][。.]?)\s*\z"
+    r"(?i)(?:[:：,，…—=-]|\b(?:is|are|was|were|be|been|of|to|by|for|in|on|at|as|with|from|that|than|the|an?|and|or"
+    r"|because|called|means?|includes?|has|have|had|can|may|must|will|when|if|it|its|not)|[是为有在指于含括属系即第][。.]?)\s*\z"
 )
 _CLOSED = r"[.。!！]\s*[)）”\"’']*\s*\z"
 _STEM_WORDS, _STEM_CHARACTERS = 5, 6
@@ -63,8 +63,8 @@ _JUDGEMENT = r"(?i)^\s*(?:true|false|yes|no|only|both|neither|correct|incorrect)
 
 # Words that no sentence ends with, in lower case: names and symbols ("point A", "vitamin A") are no articles.
 _OPEN_WORD = (
-    "an?|the|of|to|and|or|nor|with|without|that|for|from|into|onto|because|although|whereas|while|when|if|unless|whether|"
-    "which|whose|its|their|our|your|my|his|between|among|than|are|was|were|been|has|have|had|will|would|should|could|"
+    "an?|the|of|to|and|or|nor|with|without|that|for|from|into|onto|because|although|whereas|while|when|if|unless|whether"
+    "|which|whose|its|their|our|your|my|his|between|among|than|are|was|were|been|has|have|had|will|would|should|could|"
     "must|may|might|can|every|each|such|these|those|as|at|by|but|so|then|very|therefore|thus|hence"
 )
 _OPEN_WORD_ZH = "[的和与或及且但在把被将从向对于]|因为|如果|所以|因此|并且|而且|以及|由于|当|则"
@@ -103,8 +103,8 @@ def cut_off(question: Column, solution: Column) -> Column:
 
 # What a question about nothing is made of: words of function, and words for questions and answers.
 _EMPTY_WORDS = (
-    r"(?i)\b(?:what|which|who|how|why|when|where|does|do|did|is|are|was|be|the|an?|of|to|in|on|for|with|and|or|that|this"
-    r"|these|those|it|its|you|your|me|we|can|could|would|should|please|give|find|write|choose|select|explain|describe"
+    r"(?i)\b(?:what|which|who|how|why|when|where|does|do|did|is|are|was|be|the|an?|of|to|in|on|for|with|and|or|that"
+    r"|this|these|those|it|its|you|your|me|we|can|could|would|should|please|give|find|write|choose|select|explain|describe"
     r"|state|provide|tell|show|answers?|questions?|solutions?|problems?|options?|choices?|statements?|texts?|sentences?"
     r"|works?|means?|correct|right|true|false|best|following|below|above|final|exam|four|one|new|here|about)\b"
     "|请|问|什么|哪个?|怎样|怎么|如何|为什么|是|的|吗|呢|这个?|那个?|下列|以下|正确|错误|答案|问题|题目?|解答|选项|说法|回答|解释"

@@ -82,13 +82,17 @@ def test_sources_with_one_name_are_refused():
     [
         ("generation.env={HF_TOKEN: hf_secret}", "HF_TOKEN is a secret"),
         ("model.annotator={id: m, endpoint: {url: 'https://me:hf_secret@host/v1'}}", "by the name of a variable"),
-        ("model.fluency={id: m, endpoint: {url: 'http://host/v1'}}", "an engine of our own"),
     ],
 )
 def test_secrets_in_the_conf_are_refused_and_not_repeated(setting, says):
     with pytest.raises(ConfigError, match=says) as error:
         config.load(DEMO, [setting])
     assert "hf_secret" not in str(error.value)
+
+
+def test_model_of_fluency_must_have_an_engine():
+    with pytest.raises(ConfigError, match=r"model.fluency: no endpoint"):
+        config.load(DEMO, ["model.fluency={id: m, endpoint: {url: 'http://host/v1'}}"])
 
 
 def test_served_generator_needs_checkpoints_to_probe():

@@ -38,6 +38,11 @@ def q(*questions: str, **changes) -> list[dict]:
 BAD = {
     "question_too_short": q("What is it?", "如图所示", "Why?", "", "求解"),
     "question_too_long": q(" ".join(f"w{i}" for i in range(1500))),
+    "empty_answer": [{"answer": " "}],
+    "choices_invalid": [
+        CHOICE | {"answer": "E"}, CHOICE | {"choices": None}, CHOICE | {"choices": ["12 N", "24 N", "6 N"]},
+        CHOICE | {"choices": ["12 N", "$12$ N", "6 N", "48 N"]}, ZH_CHOICE | {"choices": ["红", "蓝", "绿", "红 "]},
+    ],
     "chat_turn": [
         {"solution": "<think>Let me see.</think> It follows."},
         {"question": "<|im_start|>user\nWhich law relates force and acceleration?"},
@@ -57,11 +62,6 @@ BAD = {
         ZH | {"question": "题目必须自足：不得提到素材、文段、图或表，那么什么是惯性？"},
         ZH | {"solution": "解答要逐步推理，并给出唯一确定的最终答案。"},
     ],
-    "empty_answer": [{"answer": " "}],
-    "choices_invalid": [
-        CHOICE | {"answer": "E"}, CHOICE | {"choices": None}, CHOICE | {"choices": ["12 N", "24 N", "6 N"]},
-        CHOICE | {"choices": ["12 N", "$12$ N", "6 N", "48 N"]}, ZH_CHOICE | {"choices": ["红", "蓝", "绿", "红 "]},
-    ],
     "option_on_options": [
         CHOICE | {"choices": ["12 N", "24 N", "6 N", last]}
         for last in ("All of the above", "None of these options", "Both A and B", "A and C", "以上都不对", "都正确", "A和B", "上述三项均正确")
@@ -71,18 +71,6 @@ BAD = {
         ZH | {"solution": "The net force on a body equals its mass times its acceleration."},
         {"solution": "合外力等于质量乘以加速度，因此两者成正比，方向相同，这就是牛顿第二定律的内容，也是经典力学的基础之一，适用于宏观低速物体。"},
         ZH | {"question": "What is Newton's second law?"},
-    ],
-    "no_task": [
-        *q("Question: Breadth-first search", "Newton's second law relates force and acceleration.", "State space search"),
-        *q("An explanation of photosynthesis.", "Photosynthesis converts light into energy, which is stored in glucose."),
-        *q("This is a short-answer question about forces.", "The second law describes how to find the acceleration."),
-        *q("牛顿第二定律与广度优先搜索", "光合作用把光能转化为化学能。", "这是一道关于力的简答题。", lang="zh", solution="力。"),
-        CHOICE | {"question": "Breadth-first search"}, CHOICE | {"question": "A force acts on a block."},
-    ],
-    "trivial": [
-        *q("How does this answer work?", "What is the correct answer to this question?", "Which of the following is true?"),
-        *q("下列说法正确的是什么？", "这个问题的答案是什么？", lang="zh", solution="力。"),
-        {"question": "Which law relates force and acceleration?", "answer": "which law relates force and acceleration?"},
     ],
     "refers_to_passage": [
         *q("According to the passage, which law relates force and acceleration?", "What does the source text call inertia?"),
@@ -101,6 +89,18 @@ BAD = {
         WHY | {"question": f"Why is it that {LONG}?", "answer": LONG},
         ZH | {"format": "calculation", "question": "12与30的和是多少？答案是42。", "answer": "42", "solution": "和为42。"},
         ZH_CHOICE | {"question": "物体所受的合力是多少？（正确答案：B）"},
+    ],
+    "no_task": [
+        *q("Question: Breadth-first search", "Newton's second law relates force and acceleration.", "State space search"),
+        *q("An explanation of photosynthesis.", "Photosynthesis converts light into energy, which is stored in glucose."),
+        *q("This is a short-answer question about forces.", "The second law describes how to find the acceleration."),
+        *q("牛顿第二定律与广度优先搜索", "光合作用把光能转化为化学能。", "这是一道关于力的简答题。", lang="zh", solution="力。"),
+        CHOICE | {"question": "Breadth-first search"}, CHOICE | {"question": "A force acts on a block."},
+    ],
+    "trivial": [
+        *q("How does this answer work?", "What is the correct answer to this question?", "Which of the following is true?"),
+        *q("下列说法正确的是什么？", "这个问题的答案是什么？", lang="zh", solution="力。"),
+        {"question": "Which law is it now?", "answer": "which law is it now?"},
     ],
     "broken_latex": [
         {"question": question}
