@@ -71,10 +71,10 @@ def budget(labelled: DataFrame, borne: DataFrame, probe: DataFrame, conf: Plan) 
     cells = supply.crossJoin(
         supply.sparkSession.range(1).select(F.explode(F.array(*map(F.lit, GRADES))).alias("difficulty"))
     )
-    capacity = borne.groupBy("discipline", F.col("grade").alias("difficulty")).agg(
+    borne_by = borne.groupBy("discipline", F.col("grade").alias("difficulty")).agg(
         F.count("*").alias("bearing_seeds"), F.sum("questions").alias("questions")
     )
-    cells = cells.where(_served(F.col("difficulty"))).join(capacity, ["discipline", "difficulty"], "left")  # unique
+    cells = cells.where(_served(F.col("difficulty"))).join(borne_by, ["discipline", "difficulty"], "left")  # unique
     cells = cells.fillna(0, ["bearing_seeds", "questions"])
     high = F.col("difficulty").isin(*HIGH_GRADES)
     cells = _with_accuracy(cells, probe, conf.min_probe_items)
