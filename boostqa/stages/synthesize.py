@@ -1,11 +1,11 @@
 """plan, seed, annotation -> draft, rejects. Grain: one try of one synthesis request. Key: draft_id.
 
-A draft is plain text under headings that a grammar enforces (stages/headings.py); it is parsed, then measured by the same annotator as the
-seeds. Requests are made in rounds: the first samples of all seeds, then the second ones, which see the questions already
-asked of their seed; what was cut off, cannot be parsed, is a copy or
-unfit by its own text (stages/fitness.py) is tried again in the next round with a new sample.
-What may disappear: tries that failed, were cut off, cannot be parsed or copy what they were shown, drafts the annotator
-cannot place, and (by conf) high_difficulty drafts measured below their aim.
+A draft is plain text under headings that a grammar enforces (stages/headings.py); it is parsed, then measured by the
+same annotator as the seeds. Requests are made in rounds: the first samples of all seeds, then the second ones, which see
+the questions already asked of their seed. What was cut off, cannot be parsed, is a copy or unfit by its own text
+(stages/fitness.py) is tried again in the next round, with a new sample.
+What may disappear: tries that failed, were cut off, cannot be parsed, copy what they were shown or are unfit, copies of
+other drafts, drafts the annotator cannot place, and (by conf) high_difficulty drafts measured below their aim.
 """
 
 from collections.abc import Iterable
