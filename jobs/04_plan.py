@@ -15,13 +15,15 @@ def main(stage: StageRun) -> None:
     """Read, call the stage, write, check the row balance."""
     conf = stage.config.plan
     labels = stage.read("annotation").where(F.col("item_table") == ItemTable.SEED)
-    labels = labels.select(F.col("item_id").alias("seed_id"), "discipline")
-    seeds = labels.join(stage.read("seed").select("seed_id", "lang"), "seed_id", "inner").persist()
+    labels = labels.select(F.col("item_id").alias("seed_id"), "discipline", "difficulty")
+    texts = stage.read("seed").select("seed_id", "lang", "tokens", "text")
+    seeds = labels.join(texts, "seed_id", "inner")  # both unique by seed_id
+    borne = plan.bearing(seeds, conf).persist()
     last = (stage.config.probe.checkpoints or [stage.config.model.generator.id])[-1]
     probe = stage.read("probe").where(F.col("checkpoint") == last)
-    stage.write("budget", plan.budget(seeds, probe, conf))
+    stage.write("budget", plan.budget(seeds, borne, probe, conf))
     budget = stage.read_back("budget")
-    planned = stage.write("plan", plan.plan(budget, seeds, conf))
+    planned = stage.write("plan", plan.plan(budget, borne, conf))
     requests = int(budget.agg(F.sum("requests")).first()[0] or 0)
     supply = seeds.count()
     stage.check_row_balance(supply, planned, fan_out=requests - supply)

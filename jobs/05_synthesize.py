@@ -3,37 +3,66 @@
 from functools import reduce
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from boostqa.calls.generation import complete
 from boostqa.calls.models import ModelSpec, model_of_role, target_tokenizer
 from boostqa.pipeline import submit
 from boostqa.schemas import CONTROL
 from boostqa.sources import read_items
-from boostqa.stages import annotate, controls, fitness, refine, synthesize
+from boostqa.stages import annotate, controls, deduplicate, fitness, refine, synthesize
 from boostqa.tracking.stage_run import StageRun
 from boostqa.vocabulary import ItemTable
 from udfs.control_tokens import control_tokens
 
-READS = ("plan", "seed", "controls", "benchmarks")
+READS = ("plan", "seed", "annotation", "controls", "benchmarks")
 WRITES = ("draft", "control", "annotation", "reject")
+
+
+def all_tries(stage: StageRun, plan: DataFrame, seeds: DataFrame) -> tuple[DataFrame, int]:
+    """Every try of every plan row, and how many of them are second ones or later.
+
+    In rounds: sample 0 of all seeds first, and in each later round also what failed in the one before.
+    """
+    conf, generator = stage.config.synthesize, model_of_role(stage.config, "generator")
+    tokens = tuple(control_tokens(target_tokenizer(stage.config)).values())
+    labels = stage.read("annotation").where(F.col("item_table") == ItemTable.SEED)
+    labels = labels.select(F.col("item_id").alias("seed_id"), "discipline", "difficulty")
+    rows = synthesize.with_material(plan, seeds, labels, conf).persist()
+    tries, again, further = stage.spark.createDataFrame([], synthesize.TRY), rows.limit(0), 0
+    for sample in range(stage.config.plan.max_requests_per_seed + conf.retries):
+        due = rows.where(F.col("sample_index") == sample).unionByName(again)
+        if due.isEmpty():
+            continue
+        requests = synthesize.requests(due, synthesize.asked(tries), generator, conf)
+        parsed = synthesize.tried(requests, complete(stage, requests, generator), tokens)
+        # No cache: the ledger's next write would drop it, and every later round reads the ones before.
+        parsed = parsed.localCheckpoint()
+        unfit = fitness.rejects(parsed.where("broken_rule is null"), seeds, stage.config.clean, stage.name)
+        tried = synthesize.with_unfit(parsed, unfit).localCheckpoint()
+        again = synthesize.again(tried, rows, conf)
+        further += again.count()
+        tries = tries.unionByName(tried)
+    rows.unpersist()
+    return tries, further
 
 
 def main(stage: StageRun) -> None:
     """Read, call the stage, write, check the row balance."""
     plan, seeds, conf = stage.read("plan"), stage.read("seed"), stage.config
     generator, annotator = model_of_role(conf, "generator"), model_of_role(conf, "annotator")
-    requests = synthesize.requests(plan, seeds, generator, conf.synthesize)
-    tokens = control_tokens(target_tokenizer(conf)).values()
-    parsed, unusable = synthesize.parse(requests, complete(stage, requests, generator), tokens)
+    tries, further = all_tries(stage, plan, seeds)
+    drafts, unusable = synthesize.drafts_and_rejects(tries, conf.synthesize)
+    parsed, copies = synthesize.without_copies(drafts, deduplicate.exact(synthesize.as_questions(drafts)))
     parsed = parsed.persist()
     stage.write("control", _controls(stage, plan, seeds, generator))
     questions = annotate.requests(synthesize.as_items(parsed), stage.name, annotator, conf.annotate)
     labels, unlabelled = annotate.parse(questions, complete(stage, questions, annotator), ItemTable.DRAFT, stage.name)
     stage.write("annotation", labels, f"item_table = '{ItemTable.DRAFT}'")
-    drafts, unfit = synthesize.with_difficulty(parsed, labels, unlabelled, conf.synthesize)
-    kept = stage.write("draft", drafts)
-    rejected = stage.reject(unusable.unionByName(unfit))
-    stage.check_row_balance(plan.count(), kept, rejected)
+    measured, unfit = synthesize.with_difficulty(parsed, labels, unlabelled, conf.synthesize)
+    kept = stage.write("draft", measured)
+    rejected = stage.reject(unusable.unionByName(copies).unionByName(unfit))
+    stage.check_row_balance(plan.count(), kept, rejected, fan_out=further)
 
 
 def _controls(stage: StageRun, plan: DataFrame, seeds: DataFrame, generator: ModelSpec) -> DataFrame:

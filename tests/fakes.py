@@ -76,7 +76,10 @@ def scholar(request):
         choices = structured["choice"]
         return usage | {"text": choices[_number(prompt, below=len(choices))], "finish_reason": "stop", "logprob": -0.5}
     identity = (prompt, request["request_id"])
-    reply = json.dumps(_reply(prompt, structured["json"]["properties"], identity), ensure_ascii=False)
+    if "grammar" in structured:
+        reply = _draft(structured["grammar"], identity)
+    else:
+        reply = json.dumps(_reply(prompt, structured["json"]["properties"], identity), ensure_ascii=False)
     if _number("cut", *identity, below=12) == 0:
         return usage | {"text": reply[:20], "finish_reason": "length"}
     return usage | {"text": reply, "finish_reason": "stop"}
@@ -84,8 +87,6 @@ def scholar(request):
 
 def _reply(prompt, fields, identity):
     stated = re.search(SUM_EN, prompt) or re.search(SUM_ZH, prompt)
-    if "question" in fields:
-        return _question(fields, chinese="source text" not in prompt.casefold(), identity=identity)
     total = sum(map(int, stated.groups())) if stated else 0
     wrong = _number("wrong", *identity, below=6) == 0
     if "enum" in fields["answer"]:
@@ -110,6 +111,15 @@ def _question(fields, chinese, identity):
         return reply | {"answer": str(a + b)}
     place = _number("place", *identity, below=4)
     return reply | {"choices": [str(a + b + i - place) for i in range(4)], "answer": "ABCD"[place]}
+
+
+def _draft(grammar, identity):
+    """A question as plain text under the headings that the grammar asks for."""
+    chinese, fields = "题目" in grammar, {"choices"} if "A. " in grammar else set()
+    reply = _question(fields, chinese, identity)
+    options = "".join(f"\n{letter}. {text}" for letter, text in zip("ABCD", reply.get("choices", ()), strict=False))
+    question, solution, answer = ("题目：", "解答：", "答案：") if chinese else ("Question: ", "Solution: ", "Answer: ")
+    return f"{question}{reply['question']}{options}\n\n{solution}{reply['solution']}\n\n{answer}{reply['answer']}"
 
 
 def known_sums(count):

@@ -12,8 +12,8 @@ from boostqa.calls.generation import complete
 from boostqa.calls.models import model_of_role
 from boostqa.calls.requests import REQUEST_COLUMNS, with_request
 from boostqa.prompts import Prompt
-from boostqa.schemas import PLAN
-from boostqa.stages import annotate, probe, synthesize
+from boostqa.schemas import DRAFT, PLAN, SEED
+from boostqa.stages import annotate, probe, refine, synthesize
 from boostqa.vocabulary import ItemTable
 from tests.processes import MODEL, alive, family, hosts, wait_until
 from tests.rows import frame
@@ -76,6 +76,14 @@ ITEM = (
 )
 
 
+def _asked(spark, plan, seed_id, text, spec, conf):
+    """Synthesis requests on one passage."""
+    labels = spark.createDataFrame([], "seed_id string, discipline string, difficulty string")
+    seeds = frame(spark, SEED, {"seed_id": seed_id, "text": text})
+    rows = synthesize.with_material(frame(spark, PLAN, *plan), seeds, labels, conf)
+    return synthesize.requests(rows, spark.createDataFrame([], "seed_id string, asked array<string>"), spec, conf)
+
+
 def test_labels_likelihoods_and_drafts_come_from_the_same_engine(spark, new_stage):
     stage = new_stage(run_id="kinds")
     spec, conf = model_of_role(stage.config, "generator"), stage.config
@@ -87,10 +95,9 @@ def test_labels_likelihoods_and_drafts_come_from_the_same_engine(spark, new_stag
         | {"lever": "several_steps" if strategy == "high_difficulty" else None}
         for format, strategy in (("multiple_choice", "multi_grade"), ("calculation", "high_difficulty"))
     ]
-    seeds = items.select(F.col("item_id").alias("seed_id"), "text")
     labels = annotate.requests(items, "annotate", spec, conf.annotate)
     letters, cloze = probe.letter_requests(items, spec), probe.cloze_requests(items, spec)
-    drafts = synthesize.requests(frame(spark, PLAN, *plan), seeds, spec, conf.synthesize)
+    drafts = _asked(spark, plan, "i", row[2], spec, conf.synthesize)
     requests = [r.select(*REQUEST_COLUMNS) for r in (labels, letters, cloze, drafts)]
     completions = complete(stage, reduce(DataFrame.unionByName, requests), spec).cache()
     assert stage.usage.counts["engine_starts"] == 0  # found by its socket
@@ -99,10 +106,19 @@ def test_labels_likelihoods_and_drafts_come_from_the_same_engine(spark, new_stag
     assert kept.count() + rejects.count() == 1  # a label out of the constraint, or "cannot tell"
     for picks in (probe.letter_picks(letters, completions), probe.cloze_picks(cloze, completions)):
         assert picks.first()["pick"] in ("A", "B", "C", "D")
-    parsed, unusable = synthesize.parse(drafts, completions)
+    tries = synthesize.tried(drafts, completions)
+    parsed, unusable = synthesize.drafts_and_rejects(tries, conf.synthesize)
     assert parsed.count() + unusable.count() == 2
     reasons = {r["rule"] for r in unusable.collect()}
-    assert reasons <= {"truncated", "choices_invalid", "unparsable", "broken_text", "refusal"}  # never its grammar
+    assert reasons <= {
+        "truncated",
+        "choices_invalid",
+        "unparsable",
+        "broken_text",
+        "refusal",
+        "copies_seed",
+        "copies_prompt",
+    }  # never its grammar
     asked = completions.where(f"run_id = '{stage.run_id}'")
     assert {r["finish_reason"] for r in asked.collect()} <= {"stop", "length", "scored"}
     assert asked.where("finish_reason = 'stop' and structured like '%choice%' and not logprob <= 0").count() == 0
@@ -110,25 +126,20 @@ def test_labels_likelihoods_and_drafts_come_from_the_same_engine(spark, new_stag
 
 def test_a_model_writes_latex_in_a_constrained_field(spark, new_stage):
     stage = new_stage(run_id="latex")
-    spec = model_of_role(stage.config, "generator")
-    example = {
-        "question": r"What is $\frac{1}{2} + \frac{1}{2}$?",
-        "solution": r"$\frac{1}{2} + \frac{1}{2} = 1$",
-        "answer": "1",
-    }
-    words = (json.dumps(example, separators=(",", ":")) + "\n") * 4
-    plan = frame(spark, PLAN, {"plan_id": "p", "seed_id": "s", "format": "short_answer", "strategy": "multi_grade"})
-    seeds = spark.createDataFrame([("s", "Sums.")], "seed_id string, text string")
-    drafts = synthesize.requests(plan, seeds, spec, stage.config.synthesize)
+    spec, half = model_of_role(stage.config, "generator"), r"$\frac{1}{2} + \frac{1}{2}"
+    draft = f"Question: What is {half}$?\n\nSolution: {half} = 1$\n\nAnswer: 1\n\n"
+    attempt = json.dumps({"solution": f"{half} = 1$", "answer": "1"}, separators=(",", ":")) + "\n"
+    plan = [{"plan_id": "p", "seed_id": "s", "format": "short_answer", "strategy": "multi_grade"}]
+    drafts = _asked(spark, plan, "s", "Sums.", spec, stage.config.synthesize).select("structured")
+    blind = refine.blind_requests(frame(spark, DRAFT, {"draft_id": "d"}), spec, stage.config.refine).limit(1)
+    rows = drafts.withColumn("words", F.lit(draft * 4)).union(blind.select("structured", F.lit(attempt * 4)))
     settings = F.lit(json.dumps({"chat": False, "max_tokens": 200, "temperature": 0}))
-    asked = with_request(drafts.select("plan_id", "structured"), "synthesize", spec, Prompt("t", {"en": "x"}), F.lit(words),
+    asked = with_request(rows, "synthesize", spec, Prompt("t", {"en": "x"}), F.col("words"),
                          structured=F.col("structured")).withColumn("sampling", settings)  # fmt: skip
-    [reply] = [
-        json.loads(row["text"])
-        for row in complete(stage, asked.select(*REQUEST_COLUMNS), spec).collect()
-        if row["text"]
-    ]
-    assert r"\frac{1}{2}" in reply["question"]
+    completions = complete(stage, asked.select(*REQUEST_COLUMNS), spec)
+    replies = [r["text"] for r in completions.where(f"run_id = '{stage.run_id}'").collect()]
+    assert len(replies) == 2
+    assert all(r"\frac{1}{2}" in (json.loads(t)["solution"] if t[0] == "{" else t) for t in replies)
 
 
 def test_killed_host_leaves_no_process_of_vllm(worker_folder):

@@ -130,9 +130,12 @@ class Sampling(Section):
 
 
 class Synthesize(Section):
-    """Stage 5."""
+    """Stage 5. `exemplars` are shown in a prompt; `retries` follow a try that was cut off, cannot be
+    parsed, copies or is unfit."""
 
     sampling: Sampling = Sampling()
+    exemplars: NotNegative = 2
+    retries: NotNegative = 1
     below_aim: Literal["reject", "keep"] = "reject"  # a high_difficulty draft measured below its aim
 
 

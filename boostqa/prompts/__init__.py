@@ -57,14 +57,15 @@ def terms(group: str) -> dict[str, dict[str, str]]:
 
 
 def own_texts(lang: str) -> list[str]:
-    """All that templates and terms say in a language, each text between two values by itself."""
+    """All that templates and terms say in a language, each text between two values by itself; without the examples, which
+    are made of ordinary sentences."""
 
     def strings(value: Any) -> list[str]:
         return [text for part in value.values() for text in strings(part)] if isinstance(value, dict) else [str(value)]
 
     templates = [text for name in names() for text in re.split(r"\{\{\w+\}\}", load(name).texts[lang])]
     groups = yaml.safe_load((Path(__file__).parent / "terms.yaml").read_text(encoding="utf-8"))
-    return templates + [text for group in groups.values() for text in strings(group[lang])]
+    return templates + [text for name, group in groups.items() if name != "example" for text in strings(group[lang])]
 
 
 def wording(group: str, term: Column, lang: Column) -> Column:

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from boostqa import prompts
 from boostqa.schemas import TABLES, TOKEN_USAGE
-from boostqa.stages import annotate, clean, fitness, mix, probe, refine, seed, synthesize
+from boostqa.stages import annotate, clean, deduplicate, fitness, mix, probe, refine, seed, synthesize
 from boostqa.stages.rejects import Rule
 from boostqa.storage.warehouse import Warehouse
 from boostqa.vocabulary import STAGES, Cause, FinishReason, Outcome, Rewrite
@@ -26,7 +26,7 @@ RULES: dict[str, tuple[Rule, ...]] = {  # by the stage that rejects
     "seed": seed.RULES,
     "annotate": annotate.RULES,
     "probe": (*probe.RULES, *annotate.RULES),
-    "synthesize": (*synthesize.RULES, *fitness.RULES, *annotate.RULES),
+    "synthesize": (*synthesize.RULES, *fitness.RULES, *annotate.RULES, deduplicate.EXACT_DUPLICATE),
     "refine": (*refine.RULES, *fitness.RULES),
     "clean": clean.RULES,
     "mix": mix.RULES,

@@ -45,6 +45,8 @@ BUDGET = Table(
         DISCIPLINE,
         column("difficulty", STRING, "target difficulty H1..H5 of the cell"),
         column("seeds", LONG, "annotated seeds of the discipline (supply)"),
+        column("bearing_seeds", LONG, "seeds of these that bear a question at this level"),
+        column("questions", LONG, "questions that they bear, by their length and within the cap per seed"),
         column("accuracy", DOUBLE, "probe accuracy used", null=True),
         column(
             "accuracy_from", STRING, "cell | broad_field | all: the narrowest level with enough probe items", null=True
@@ -56,7 +58,7 @@ BUDGET = Table(
         column("difficulty_share", DOUBLE, "share of all tokens for this cell's side of high difficulty (H4, H5)"),
         column("weight", DOUBLE, "deficit x stem_factor x supply_factor, normalised inside the side"),
         column("tokens", LONG, "kept tokens wanted, after floor and capacity"),
-        column("requests", LONG, "requests planned = tokens / kept tokens per request, within the cap per seed"),
+        column("requests", LONG, "requests planned = tokens / kept tokens per request, at most the questions borne"),
     ),
 )
 

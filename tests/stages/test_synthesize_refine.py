@@ -7,14 +7,15 @@ import pytest
 
 from boostqa.calls.models import ModelSpec
 from boostqa.config import EngineSettings, Model, Refine, Synthesize
-from boostqa.schemas import DRAFT, PLAN, REFINED
-from boostqa.stages import refine, synthesize
+from boostqa.schemas import DRAFT, PLAN, REFINED, SEED
+from boostqa.stages import deduplicate, refine, synthesize
 from tests.rows import frame
 
 SPEC = ModelSpec(Model(id="m"), EngineSettings())
 REJECTS = "stage string, key string, rule string, evidence string, request_ids array<string>"
-OPEN = json.dumps({"question": "What is 2 + 2?", "solution": "Add.", "answer": "4"})
-CHOICE = json.dumps({"question": "2 + 2?", "choices": ["3", "4", "5", "6"], "solution": "Add.", "answer": "B"})
+OPEN = "Question: What is 2 + 2?\n\nSolution: Add.\n\nAnswer: 4"
+CHOICE = "Question: 2 + 2?\nA. 3\nB. 4\nC. 5\nD. 6\n\nSolution: Add.\n\nAnswer: B"
+CONF = Synthesize(retries=1)
 
 
 def ledger(spark, rows):
@@ -22,42 +23,70 @@ def ledger(spark, rows):
     return spark.createDataFrame(rows, "request_id string, text string, finish_reason string, error string")
 
 
+ASKED = "seed_id string, asked array<string>"
+PASSAGE = "Two and two make four, whoever adds them and in whichever order that may be. See Figure 2.3 for a sketch."
+
+
 def planned(spark, *formats):
     rows = [(f"p{i}", "s", "en", "0541", "H4", "high_difficulty", f, "several_steps", i) for i, f in enumerate(formats)]
     return spark.createDataFrame(rows, PLAN.schema)
 
 
-def asked(spark, *formats):
-    seeds = spark.createDataFrame([("s", "Sums of numbers.")], "seed_id string, text string")
-    return synthesize.requests(planned(spark, *formats), seeds, SPEC, Synthesize())
+def material(spark, plan, conf=CONF, **seed):
+    seeds = frame(spark, SEED, {"seed_id": "s", "doc_id": "d", "title": "Sums", "text": PASSAGE} | seed)
+    labels = spark.createDataFrame([("s", "0541", "H3")], "seed_id string, discipline string, difficulty string")
+    return synthesize.with_material(plan, seeds, labels, conf)
 
 
-def test_synthesize_prompt_names_grade_format_lever_and_source(spark):
+def asked(spark, *formats, before=(), **seed):
+    earlier = spark.createDataFrame([("s", list(before))] if before else [], ASKED)
+    return synthesize.requests(material(spark, planned(spark, *formats), **seed), earlier, SPEC, CONF)
+
+
+def parsed(requests, completions, tokens=(), conf=CONF):
+    return synthesize.drafts_and_rejects(synthesize.tried(requests, completions, tokens), conf)
+
+
+def test_synthesize_prompt_names_grade_format_lever_and_material(spark):
     [row] = asked(spark, "proof").collect()
     for part in (
-        "undergraduate study",
+        "undergraduate students",
         "proof problem",
+        "states all assumptions and one claim",
         "at least four dependent steps",
-        "Sums of numbers.",
+        "Topic: Sums",
+        "whichever order that may be.",
         "Mathematics",
     ):
         assert part in row["prompt"]
-    assert "choices" not in json.loads(row["structured"])["json"]["properties"]
+    assert "Figure" not in row["prompt"] and "asked already" not in row["prompt"]
+    assert "A. " not in json.loads(row["structured"])["grammar"]
 
 
+def test_synthesize_question_seed_shows_no_answer_and_later_samples_what_was_asked(spark):
+    known = {"kind": "qa", "text": "What is 6 x 7?\nAnswer: 42", "question": "What is 6 x 7?", "answer": "42"}
+    [row] = asked(spark, "short_answer", before=["What is 5 x 8?"], **known).collect()
+    assert "What is 6 x 7?" in row["prompt"] and "42" not in row["prompt"]
+    assert "asked already, so ask for something else:\n- What is 5 x 8?" in row["prompt"]
+
+
+OWN_NUMBERS = (
+    "The learner sees nothing but your question: put all facts, numbers and definitions that are needed into it."
+)
 BAD = [
     ("short_answer", OPEN[:30], "length", "truncated"),
-    ("short_answer", "no json", "stop", "unparsable"),
-    ("short_answer", json.dumps({"question": "x", "solution": " ", "answer": "1"}), "stop", "unparsable"),
-    ("multiple_choice", CHOICE.replace('"5"', '"3"'), "stop", "choices_invalid"),
+    ("short_answer", "2 + 2 is 4.", "stop", "unparsable"),
+    ("short_answer", OPEN.replace("Add.", " "), "stop", "unparsable"),
+    ("multiple_choice", CHOICE.replace("5", "3"), "stop", "choices_invalid"),
     ("short_answer", "", "refused", "generation_failed"),
     ("short_answer", " \n", "stop", "empty"),
-    ("short_answer", OPEN.replace("Add.", "Add \\u0007 \ufffd."), "stop", "broken_text"),
-    ("short_answer", OPEN.replace("Add.", "Add \\u0000."), "stop", "broken_text"),
-    ("short_answer", OPEN.replace("Add.", r"It is a \neq b, so 5 \times 3."), "stop", "broken_text"),
+    ("short_answer", OPEN.replace("Add.", "Add \x07 \ufffd."), "stop", "broken_text"),
+    ("short_answer", OPEN.replace("Add.", "Add \x00."), "stop", "broken_text"),
     ("short_answer", "I'm sorry, but I can't help with that.", "stop", "refusal"),
     ("short_answer", OPEN.replace("What is 2", "I cannot create a question. 2"), "stop", "refusal"),
     ("short_answer", OPEN.replace("What is 2 + 2?", "抱歉，我无法回答。"), "stop", "refusal"),
+    ("short_answer", OPEN.replace("What is 2 + 2?", PASSAGE[:80]), "stop", "copies_seed"),
+    ("short_answer", OPEN.replace("What is 2", OWN_NUMBERS + " What is 2"), "stop", "copies_prompt"),
 ]
 
 
@@ -68,33 +97,73 @@ def test_synthesize_bad_completion_is_one_reject(spark):
         (ids[f"p{i}"], text, finish, "prompt_too_long" if finish == "refused" else None)
         for i, (_, text, finish, _) in enumerate(BAD)
     ]
-    drafts, rejects = synthesize.parse(requests, ledger(spark, answers))
+    drafts, rejects = parsed(requests, ledger(spark, answers), conf=Synthesize(retries=0))
     found = {r["key"]: (r["rule"], r["request_ids"]) for r in rejects.collect()}
     assert found == {f"p{i}": (rule, [ids[f"p{i}"]]) for i, (*_, rule) in enumerate(BAD)}
     assert drafts.count() == 0
 
 
-def test_synthesize_latex_that_json_damaged_is_restored(spark):
-    written = r"""{"question": "Is $\frac{1}{2} \neq \rho \times \beta$, \"yes\"?\nSay \alpha.", "solution": "Add\n
-        \underline{it}.", "answer": "5 \times 10^3"}"""
-    rows = asked(spark, "short_answer")
-    drafts, _ = synthesize.parse(rows, ledger(spark, [(rows.first()["request_id"], written, "stop", None)]))
+def test_synthesize_failed_try_is_made_once_more_as_another_request_and_keeps_its_cost(spark):
+    """Cut off, then well; cut off twice; refused at once: a plan row ends as one draft or one reject under its own id."""
+    rows = material(spark, planned(spark, "short_answer", "proof", "explanation")).cache()
+    nothing = spark.createDataFrame([], ASKED)
+    first = synthesize.requests(rows, nothing, SPEC, CONF).cache()
+    ids = {r["plan_id"]: r["request_id"] for r in first.select("plan_id", "request_id").collect()}
+    endings = [("p0", "length", None), ("p1", "length", None), ("p2", "refused", "prompt_too_long")]
+    one = synthesize.tried(first, ledger(spark, [(ids[p], OPEN[:9], finish, error) for p, finish, error in endings]))
+    due = synthesize.again(one.cache(), rows, CONF)
+    second = synthesize.requests(due, synthesize.asked(one), SPEC, CONF).cache()
+    new = {r["plan_id"]: r["request_id"] for r in second.select("plan_id", "request_id").collect()}
+    assert set(new) == {"p0", "p1"} and not set(new.values()) & set(ids.values())
+    two = synthesize.tried(second, ledger(spark, [(new["p0"], OPEN, "stop", None), (new["p1"], "{", "length", None)]))
+    assert synthesize.again(two.cache(), rows, CONF).count() == 0
+    assert synthesize.asked(one.unionByName(two)).first()["asked"] == ["What is 2 + 2?"]
+    drafts, rejects = synthesize.drafts_and_rejects(one.unionByName(two), CONF)
     [draft] = drafts.collect()
-    assert draft["question"] == 'Is $\\frac{1}{2} \\neq \\rho \\times \\beta$, "yes"?\nSay \\alpha.'
-    assert (draft["answer"], draft["solution"]) == (r"5 \times 10^3", "Add\n\n        \\underline{it}.")
+    assert (draft["plan_id"], draft["request_id"]) == ("p0", new["p0"])
+    ended = {r["key"]: (r["rule"], r["request_ids"]) for r in rejects.collect()}
+    assert {key: found for key, found in ended.items() if key.startswith("p")} == {
+        "p1": ("truncated", [new["p1"]]), "p2": ("generation_failed", [ids["p2"]])
+    }  # fmt: skip
+    further = sorted(found for key, found in ended.items() if not key.startswith("p"))
+    assert further == sorted(("truncated", [ids[p]]) for p in ("p0", "p1"))
+
+
+def test_synthesize_same_question_twice_is_one_draft(spark):
+    drafts = frame(
+        spark,
+        DRAFT,
+        {"draft_id": "a"},
+        {"draft_id": "b", "question": "WHY is the sky blue"},
+        {"draft_id": "c", "question": "Why?"},
+    )
+    kept, rejects = synthesize.without_copies(drafts, deduplicate.exact(synthesize.as_questions(drafts)))
+    [reject] = rejects.collect()
+    assert (reject["rule"], {r["draft_id"] for r in kept.collect()}) == ("exact_duplicate", {reject["evidence"], "c"})
+
+
+def test_synthesize_text_stays_as_it_was_written(spark):
+    """LaTeX, quotation marks, line breaks, a line that begins like a heading; headings in Markdown."""
+    solution = 'Add $\\frac{1}{2} \\neq \\rho$, "so".\n\nAnswer: no, wait.\n\t\\underline{it}.'
+    written = f"**Question:** Is $\\times$ {{so}}?\n\n**Solution:**\n{solution}\n\n**Answer:** $5 \\times 10^3$\n"
+    rows = asked(spark, "short_answer")
+    drafts, _ = parsed(rows, ledger(spark, [(rows.first()["request_id"], written, "stop", None)]))
+    [draft] = drafts.collect()
+    assert (draft["question"], draft["answer"]) == ("Is $\\times$ {so}?", "$5 \\times 10^3$")
+    assert draft["solution"] == solution
 
 
 def test_synthesize_question_about_being_sorry_is_no_refusal(spark):
     rows = asked(spark, "short_answer")
-    text = OPEN.replace("What is 2 + 2?", "Why is 'I'm sorry' an apology? Formulas use\\t tabs.")
-    drafts, rejects = synthesize.parse(rows, ledger(spark, [(rows.first()["request_id"], text, "stop", None)]))
+    text = OPEN.replace("What is 2 + 2?", "Why is 'I'm sorry' an apology? Formulas use \t tabs.")
+    drafts, rejects = parsed(rows, ledger(spark, [(rows.first()["request_id"], text, "stop", None)]))
     assert (drafts.count(), rejects.count()) == (1, 0)
 
 
-def test_synthesize_control_tokens_are_escaped_however_json_writes_them(spark):
+def test_synthesize_control_tokens_are_escaped_in_every_field(spark):
     rows = asked(spark, "multiple_choice")
-    text = CHOICE.replace("2 + 2?", "What ends <s>?").replace('"3"', r'"<\/s>"').replace("Add.", r"\u003c/s>")
-    drafts, _ = synthesize.parse(rows, ledger(spark, [(rows.first()["request_id"], text, "stop", None)]), ["</s>"])
+    text = CHOICE.replace("2 + 2?", "What ends <s>?").replace("3", "</s>").replace("Add.", "</s>")
+    drafts, _ = parsed(rows, ledger(spark, [(rows.first()["request_id"], text, "stop", None)]), ["</s>"])
     [row] = drafts.collect()
     assert (row["question"], row["choices"][0], row["solution"]) == ("What ends <s>?", "<\u2060/s>", "<\u2060/s>")
 
@@ -109,7 +178,7 @@ def test_synthesize_good_completions_become_drafts_with_measured_difficulty(spar
     rows = asked(spark, "multiple_choice", "short_answer")
     ids = {r["format"]: r["request_id"] for r in rows.collect()}
     answers = ledger(spark, [(ids["multiple_choice"], CHOICE, "stop", None), (ids["short_answer"], OPEN, "stop", None)])
-    drafts, rejects = synthesize.parse(rows, answers)
+    drafts, rejects = parsed(rows, answers)
     assert rejects.count() == 0
     got = {r["format"]: r for r in drafts.collect()}
     assert got["multiple_choice"]["choices"] == ["3", "4", "5", "6"] and got["short_answer"]["choices"] is None
@@ -130,7 +199,7 @@ def test_synthesize_good_completions_become_drafts_with_measured_difficulty(spar
 def test_synthesize_draft_without_label_is_rejected_with_its_own_request_and_the_labels(spark):
     rows = asked(spark, "short_answer")
     request_id = rows.first()["request_id"]
-    drafts, _ = synthesize.parse(rows, ledger(spark, [(request_id, OPEN, "stop", None)]))
+    drafts, _ = parsed(rows, ledger(spark, [(request_id, OPEN, "stop", None)]))
     draft_id = drafts.first()["draft_id"]
     unlabelled = [("synthesize", draft_id, "difficulty_cannot_tell", "none of the labels", ["l1", "l2"])]
     labels = spark.createDataFrame([], "item_id string, difficulty string")
