@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from boostqa.calls.models import target_tokenizer
 from boostqa.pipeline import submit
 from boostqa.sources import read_items, read_records
-from boostqa.stages import decontaminate, seed
+from boostqa.stages import decontaminate, seed, similarity
 from boostqa.tracking.stage_run import StageRun
 
 READS = ("source files", "probe items", "benchmarks")
@@ -25,8 +25,9 @@ def main(stage: StageRun) -> None:
     held_out = reduce(DataFrame.unionByName, (read_items(stage.spark, s) for s in conf.probe.items))
     benchmarks = reduce(DataFrame.unionByName, (read_items(stage.spark, s) for s in conf.clean.benchmarks), held_out)
     benchmarks = benchmarks.persist()
+    index = similarity.index(benchmarks).persist()
     judged = seed.judged(records, held_out.select("question"), conf.seed, target_tokenizer(conf)).persist()
-    leaks = decontaminate.leaked_seeds(judged.where("broken_rule is null"), benchmarks, conf.clean).persist()
+    leaks = decontaminate.leaked_seeds(judged.where("broken_rule is null"), benchmarks, index, conf.clean).persist()
     seeds, rejects = seed.split_kept_and_rejected(seed.without_leaks(judged, leaks))
     kept = stage.write("seed", seeds)
     rejected = stage.reject(rejects)

@@ -10,7 +10,7 @@ from boostqa.calls.models import model_spec
 from boostqa.pipeline import submit
 from boostqa.schemas import DRAFT
 from boostqa.sources import read_items
-from boostqa.stages import clean, controls, fluency, power
+from boostqa.stages import clean, controls, fluency, power, similarity
 from boostqa.tracking.stage_run import StageRun
 
 READS = ("refined", "control", "seed", "completion", "benchmarks", "probe items")
@@ -37,11 +37,12 @@ def main(stage: StageRun) -> None:
     # Probe items are held out as benchmarks are: they join the decontamination index.
     sources = [*conf.benchmarks, *stage.config.probe.items]
     benchmarks = reduce(DataFrame.unionByName, (read_items(stage.spark, s) for s in sources)).persist()
+    index = similarity.index(benchmarks).persist()
     unfit = unfit_items(stage, items, seeds)
     # A draft that resembles a control is none of its duplicates: what is measured changes nothing.
     duplicates = clean.rejects_with_duplicates(items, unfit, seeds, conf)
     rejected = controls.without(duplicates, known, "evidence").persist()
-    matches = clean.contaminate(items, rejected, seeds, benchmarks, conf).persist()
+    matches = clean.contaminate(items, rejected, seeds, benchmarks, index, conf).persist()
     stage.write("contamination", controls.without(matches, known))
     rows, contaminated = clean.clean(items, rejected, matches, seeds)
     rejects = rejected.unionByName(contaminated).persist()

@@ -168,6 +168,7 @@ class Clean(Section):
     minhash: MinHash = MinHash()
     ngram_words: Positive = 13
     window_characters: Positive = 16
+    min_similarity: Share = 0.3  # of a question that is close to a benchmark's: the score from which it is `similar`
 
 
 class Gate(Section):

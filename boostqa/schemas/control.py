@@ -99,17 +99,19 @@ REJECT = Table(
 CONTAMINATION = Table(
     "contamination",
     "one match between an item and a benchmark item",
-    ("draft_id", "field", "benchmark", "benchmark_item"),
+    ("draft_id", "field", "benchmark", "benchmark_item", "kind"),
     (
         column("draft_id", STRING, "item that matches"),
         column("field", STRING, " | ".join(MatchedField)),
         column("benchmark", STRING, "benchmark name in the conf"),
         column("benchmark_item", STRING, "id inside the benchmark"),
-        column("match", STRING, "matching text after normalisation"),
         column("kind", STRING, " | ".join(MatchKind)),
-        column("score", DOUBLE, "share of the benchmark item's text that the item holds; 1 for a whole window"),
-        column("item_text", STRING, "text of the item's field"),
-        column("benchmark_text", STRING, "text of the benchmark item"),
+        column(
+            "score", DOUBLE, "share of the word pairs of both questions that both have, 0..1 (similar); 1 (verbatim)"
+        ),
+        column("match", STRING, "matching text after normalisation; the words that both have (similar)"),
+        column("item_text", STRING, "the field of the item, at most 500 characters, from about where the match stands"),
+        column("benchmark_text", STRING, "question and options of the benchmark item, at most 500 characters"),
         SOURCE,
         column("generator", STRING, "model that wrote the item"),
     ),

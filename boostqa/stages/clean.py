@@ -3,7 +3,7 @@
 Four steps, because the result of each is read more than once by the next; the caller stores it in between:
     unfit = rejects_of_unfit(refined, seeds, conf)                                 # persist
     rejected = rejects_with_duplicates(refined, unfit, seeds, conf)                   # persist: MinHash
-    contamination = contaminate(refined, rejected, seeds, benchmarks, conf)   # write and read back: n-grams
+    contamination = contaminate(refined, rejected, seeds, benchmarks, index, conf)   # write and read back: n-grams
     rows, contaminated = clean(refined, rejected, contamination, seeds)       # all rejects: rejected and contaminated
 
 What may disappear: items that a named rule finds unfit, duplicates among drafts and of seeds, items that share text
@@ -19,10 +19,11 @@ from boostqa.schemas import CLEAN
 from boostqa.stages import decontaminate, deduplicate, fitness, fluency
 from boostqa.stages.rejects import Rule, breaks_rule, reject_rows
 from boostqa.stages.wording import separated
-from boostqa.vocabulary import Cause
+from boostqa.vocabulary import Cause, MatchKind
 
 CONTAMINATED = Rule("contaminated", Cause.CONTAMINATION)
-RULES = (*fitness.RULES, *fluency.RULES, *deduplicate.RULES, CONTAMINATED)
+SIMILAR_TO_BENCHMARK = Rule("similar_to_benchmark", Cause.CONTAMINATION)
+RULES = (*fitness.RULES, *fluency.RULES, *deduplicate.RULES, CONTAMINATED, SIMILAR_TO_BENCHMARK)
 
 
 def rejects_of_unfit(refined: DataFrame, seeds: DataFrame, conf: Clean) -> DataFrame:
@@ -65,31 +66,33 @@ def _without(refined: DataFrame, rejected: DataFrame) -> DataFrame:
 
 
 def contaminate(
-    refined: DataFrame, rejected: DataFrame, seeds: DataFrame, benchmarks: DataFrame, conf: Clean
+    refined: DataFrame, rejected: DataFrame, seeds: DataFrame, benchmarks: DataFrame, index: DataFrame, conf: Clean
 ) -> DataFrame:
     """REFINED rows that are not `rejected` yet (result of `rejects_with_duplicates`) -> CONTAMINATION rows against
-    [benchmark, item_id, question, choices, answer]; the passage of an item is its seed's text.
+    [benchmark, item_id, question, choices, answer] and similarity.index of these; the passage of an item is its seed's
+    text.
 
-    The caller persists `benchmarks` before, which are read twice here, and writes the result before `clean`.
+    The caller persists `benchmarks` and `index` before, which are read twice here, and writes the result before `clean`.
     """
     passages = seeds.select("seed_id", "source", F.col("text").alias("passage"))
     items = _without(refined, rejected).join(passages, on="seed_id", how="left")  # seeds: unique by seed_id
-    return decontaminate.matches(items, benchmarks, conf)
+    return decontaminate.matches(items, benchmarks, index, conf)
 
 
 def clean(
     refined: DataFrame, rejected: DataFrame, contamination: DataFrame, seeds: DataFrame
 ) -> tuple[DataFrame, DataFrame]:
     """REFINED rows less those `rejected` (result of `rejects_with_duplicates`) and those of `contamination`
-    (CONTAMINATION rows) -> (CLEAN rows, rejects `contaminated`); all rejects of the stage are `rejected` and these.
+    (CONTAMINATION rows) -> (CLEAN rows, rejects `contaminated` and `similar_to_benchmark`); all rejects of the stage are `rejected` and these.
 
     Source, licence and attribution come from the seed; a seed_id without seed leaves them null, which the contract
     refuses.
     """
     leaks = decontaminate.evidence(contamination)  # unique by draft_id
     left = _without(refined, rejected).join(leaks, on="draft_id", how="left")
-    leak = F.col("evidence")
-    left = left.withColumn("broken_rule", F.when(leak.isNotNull(), breaks_rule(CONTAMINATED, leak)))
+    leak, kind = F.col("evidence"), F.col("kind")
+    similar = F.when(kind == MatchKind.SIMILAR, breaks_rule(SIMILAR_TO_BENCHMARK, leak))
+    left = left.withColumn("broken_rule", similar.when(kind == MatchKind.VERBATIM, breaks_rule(CONTAMINATED, leak)))
     origin = seeds.select("seed_id", "source", "licence", "attribution")
     rows = left.where("broken_rule is null").join(origin, on="seed_id", how="left")  # seeds: unique by seed_id
     return rows.select(*CLEAN.schema.names), _rejects(left)

@@ -19,7 +19,7 @@ from boostqa.schemas import SEED
 from boostqa.schemas.table import STRINGS
 from boostqa.stages.rejects import Check, Rule, breaks_rule, first_broken, reject_rows
 from boostqa.stages.wording import answer_line, lettered, separated
-from boostqa.vocabulary import Kind
+from boostqa.vocabulary import Kind, MatchKind
 from udfs import licences
 from udfs import text as text_udfs
 from udfs.control_tokens import control_tokens
@@ -38,9 +38,10 @@ LANGUAGE = Rule("language", None)
 PROBE_ITEM = Rule("probe_item", None)
 DUPLICATE = Rule("duplicate", None)
 CONTAMINATED = Rule("contaminated", None)
+SIMILAR_TO_BENCHMARK = Rule("similar_to_benchmark", None)
 RULES = (
     *(MALFORMED, MISSING_FIELD, UNREAD_ANSWER, LICENCE_MISSING, LICENCE_NOT_ALLOWED, FIGURE_ONLY, TOO_SHORT),
-    *(SYMBOL_RATIO, REPETITION, LANGUAGE, PROBE_ITEM, DUPLICATE, CONTAMINATED),
+    *(SYMBOL_RATIO, REPETITION, LANGUAGE, PROBE_ITEM, DUPLICATE, CONTAMINATED, SIMILAR_TO_BENCHMARK),
 )
 
 _DRAWING = "(?:figures?|diagrams?|graphs?|pictures?|images?|photo(?:graph)?s?|illustrations?|sketch(?:es)?|drawings?)"
@@ -77,10 +78,14 @@ def split_kept_and_rejected(rows: DataFrame) -> tuple[DataFrame, DataFrame]:
 
 
 def without_leaks(rows: DataFrame, leaks: DataFrame) -> DataFrame:
-    """`judged` rows, broken by `contaminated` where `leaks` [seed_id, evidence] (unique by seed_id) has the seed."""
-    found = leaks.select("seed_id", F.col("evidence").alias("leak"))
-    leaked = F.when(F.col("leak").isNotNull(), breaks_rule(CONTAMINATED, F.col("leak")))
-    return rows.join(found, "seed_id", "left").withColumn("broken_rule", F.coalesce("broken_rule", leaked)).drop("leak")
+    """`judged` rows, broken by `contaminated` or, where the kind is `similar`, by `similar_to_benchmark` where `leaks`
+    [seed_id, kind, evidence] (unique by seed_id) has the seed."""
+    is_similar, found = F.col("leak.kind") == MatchKind.SIMILAR, F.col("leak.evidence")
+    leaked = F.when(is_similar, breaks_rule(SIMILAR_TO_BENCHMARK, found)).when(
+        found.isNotNull(), breaks_rule(CONTAMINATED, found)
+    )
+    each = rows.join(leaks.select("seed_id", F.struct("kind", "evidence").alias("leak")), "seed_id", "left")
+    return each.withColumn("broken_rule", F.coalesce("broken_rule", leaked)).drop("leak")
 
 
 def judged(records: DataFrame, held_out: DataFrame, conf: Seed, tokenizer_json: str) -> DataFrame:

@@ -45,6 +45,34 @@ def separated(question: Column, choices: Column) -> Column:
     )
 
 
+def without_letters(text: Column) -> Column:
+    """Text in which options stand after letters, without the letters; any other text as it is."""
+    return F.when(text.rlike(_OPTIONS_INSIDE), F.regexp_replace(text, _LABEL_INSIDE, " ")).otherwise(text)
+
+
+def items_inside(text: Column) -> Column:
+    """array<struct(question, choices)>: the multiple-choice items in a text, one for each option A that B and C follow.
+
+    A question is all that stands before its options, so its end is certain and its beginning is not. The last option
+    ends with its line, or with its sentence: an item for each.
+    """
+
+    def item(before: Column, after: Column, end: str) -> Column:
+        options = F.split(after, _LABEL_INSIDE)
+        last = F.regexp_extract(F.element_at(options, -1), end, 0)
+        choices = F.concat(F.slice(options, 1, F.size(options) - 1), F.array(last))
+        return F.struct(before.alias("question"), choices.alias("choices"))
+
+    parts = F.split(text, _LABEL_INSIDE.replace("[A-J]", "A"))
+    pairs = F.zip_with(
+        F.slice(parts, 1, F.size(parts) - 1), F.slice(parts, 2, F.size(parts)), lambda b, a: F.array(b, a)
+    )
+    ends = (r"^[^\n]*", r"^.*?(?=[.!?](?:\s|$)|[。；！？\n]|$)")
+    both = F.transform(pairs, lambda pair: F.array(*(item(pair[0], pair[1], end) for end in ends)))
+    items = F.filter(F.flatten(both), lambda one: F.size(one["choices"]) > 2)
+    return F.when(text.rlike(_OPTIONS_INSIDE), items)
+
+
 def question_with_options(question: Column, choices: Column) -> Column:
     """The question, then its options a line each."""
     return F.concat_ws("\n", question, lettered(choices))

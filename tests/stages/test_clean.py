@@ -1,6 +1,7 @@
 from boostqa.config import Clean
 from boostqa.schemas import CLEAN, CONTAMINATION, REFINED, SEED
 from boostqa.stages.clean import clean, contaminate, rejects_of_unfit, rejects_with_duplicates
+from boostqa.stages.similarity import index
 from tests.rows import frame, row
 
 CONF = Clean(benchmarks=[])
@@ -66,7 +67,7 @@ def test_contaminate_finds_leaks_in_item_and_passage_of_what_was_not_rejected(sp
     seeds = spark.createDataFrame([seed("s1"), seed("s2", text=leak)], SEED.schema)
     rejected = spark.createDataFrame([("gone",)], "key string")
     benchmark = spark.createDataFrame([("b", "i", leak, None, None)], BENCHMARK)
-    rows = contaminate(refined(spark, *items), rejected, seeds, benchmark, CONF)
+    rows = contaminate(refined(spark, *items), rejected, seeds, benchmark, index(benchmark), CONF)
     assert rows.columns == CONTAMINATION.schema.names
     assert {(r["draft_id"], r["field"], r["source"]) for r in rows.collect()} == {
         ("q", "question", "book"),
@@ -75,12 +76,14 @@ def test_contaminate_finds_leaks_in_item_and_passage_of_what_was_not_rejected(sp
 
 
 def test_clean_keeps_what_is_left_with_the_provenance_of_its_seed(spark):
-    leak = {"draft_id": "leak", "benchmark": "b", "match": "m", "source": "book", "generator": "g"}
-    leaks = [leak | {"field": "question", "benchmark_item": "i"}, leak | {"field": "passage", "benchmark_item": "j"}]
+    leak = {"draft_id": "leak", "benchmark": "b", "match": "m", "kind": "verbatim", "field": "question", "score": 1.0}
+    close = leak | {"benchmark_item": "a", "kind": "similar", "score": 0.456}
+    leaks = [close, leak | {"benchmark_item": "i"}, leak | {"field": "passage", "benchmark_item": "j"}]
+    leaks += [close | {"draft_id": "close", "score": 0.3}, close | {"draft_id": "close", "benchmark_item": "z"}]
     rows, rejects = clean(
-        refined(spark, item("leak"), item("gone"), item("kept", status="corrected")),
+        refined(spark, item("leak"), item("close"), item("gone"), item("kept", status="corrected")),
         spark.createDataFrame([("gone",)], "key string"),
-        spark.createDataFrame(leaks, CONTAMINATION.schema),
+        frame(spark, CONTAMINATION, *leaks),
         spark.createDataFrame([seed("s1")], SEED.schema),
     )
     assert rows.columns == CLEAN.schema.names
@@ -88,5 +91,7 @@ def test_clean_keeps_what_is_left_with_the_provenance_of_its_seed(spark):
     assert (kept["draft_id"], kept["status"], kept["licence"], kept["attribution"]) == (
         "kept", "corrected", "CC-BY-4.0", "OpenStax"
     )  # fmt: skip
-    (rejected,) = rejects.collect()
-    assert (rejected["key"], rejected["rule"], rejected["evidence"]) == ("leak", "contaminated", "b/i question: m")
+    assert {(r["key"], r["rule"], r["evidence"]) for r in rejects.collect()} == {
+        ("leak", "contaminated", "b/i question: m"),
+        ("close", "similar_to_benchmark", "b/z question (0.46): m"),
+    }

@@ -4,7 +4,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from boostqa.config import Clean, Seed, Source
 from boostqa.schemas import SEED
 from boostqa.sources import RECORD
-from boostqa.stages import decontaminate, seed
+from boostqa.stages import decontaminate, seed, similarity
 from boostqa.storage.warehouse import violations
 
 CONF = Seed(
@@ -186,12 +186,14 @@ def test_seeds_every_record_ends_as_seed_or_reject(staged):
     assert len({r.seed_id for r in kept}) == len(kept) and len({(r.key, r.rule) for r in rejects}) == len(rejects)
 
 
-def test_seed_that_shares_text_with_a_benchmark_is_rejected_with_the_match(spark):
-    question = "A train leaves the station at noon and travels ninety kilometres in every hour; how far is it at four?"
+def test_seed_that_shares_text_with_a_benchmark_or_resembles_it_is_rejected_with_the_match(spark):
+    question = "A train leaves the station at noon and travels ninety kilometres in every hour; how far from it is it at four o'clock?"
+    close = "The train leaves the station at noon and travels 70 kilometres in every hour; how far from it is it at 3 o'clock?"
     columns = "seed_id string, source string, question string, choices array<string>, text string, broken_rule struct<rule string, evidence string>"
     rows = spark.createDataFrame(
         [
             ("leak", "s", question.upper(), None, question.upper(), None),
+            ("close", "s", close, None, close, None),
             ("fine", "s", "How long is a metre?", None, "How long is a metre?", None),
             ("gone", "s", question, None, question, ("licence_missing", "no licence")),
         ],
@@ -202,7 +204,10 @@ def test_seed_that_shares_text_with_a_benchmark_is_rejected_with_the_match(spark
         [item], "benchmark string, item_id string, question string, choices array<string>, answer string"
     )
     conf = Clean(benchmarks=[])
-    leaks = decontaminate.leaked_seeds(rows.where("broken_rule is null"), benchmarks, conf)
+    leaks = decontaminate.leaked_seeds(
+        rows.where("broken_rule is null"), benchmarks, similarity.index(benchmarks), conf
+    )
     got = {r["seed_id"]: r["broken_rule"] for r in seed.without_leaks(rows, leaks).collect()}
     assert got["fine"] is None and tuple(got["gone"]) == ("licence_missing", "no licence")
     assert got["leak"][0] == "contaminated" and got["leak"][1].startswith("b/7 passage: a train leaves the station")
+    assert got["close"][0] == "similar_to_benchmark" and got["close"][1].startswith("b/7 question (0.")
