@@ -38,7 +38,8 @@ def all_tries(stage: StageRun, plan: DataFrame, seeds: DataFrame) -> tuple[DataF
         parsed = synthesize.tried(requests, complete(stage, requests, generator), tokens)
         # No cache: the ledger's next write would drop it, and every later round reads the ones before.
         parsed = parsed.localCheckpoint()
-        unfit = fitness.rejects(parsed.where("broken_rule is null"), seeds, stage.config.clean, stage.name)
+        sound = parsed.where("broken_rule is null").drop("broken_rule")
+        unfit = fitness.rejects(sound, seeds, stage.config.clean, stage.name)
         tried = synthesize.with_unfit(parsed, unfit).localCheckpoint()
         again = synthesize.again(tried, rows, conf)
         further += again.count()

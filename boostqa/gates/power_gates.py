@@ -3,16 +3,17 @@
 Green must mean good whatever the models are, and agreement of a weak voter with a weak writer proves nothing. So the
 checks are measured on known items, and what they say of drafts is believed only as far as that goes.
 
-The bound of `precision`. Let p be the unknown share of right drafts, TAR the share of right items that the checks let
-through and FAR that of items with a wrong answer. Of all drafts the share A = p TAR + (1 - p) FAR is accepted, so
+The bound of `precision`. Let p be the unknown share of right drafts, FAR the share of items with a wrong answer that the
+checks let through, and TAR that of right ones. Of all drafts the share A = p TAR + (1 - p) FAR is accepted, so
 1 - p = (TAR - A) / (TAR - FAR), and of the accepted ones the share
 
     wrong = (1 - p) FAR / A = FAR (TAR - A) / (A (TAR - FAR))
 
-is wrong. It grows with TAR and FAR and falls with A where A > FAR: with the upper ends of one-sided 95% Wilson
-intervals of the first two, measured on controls, and the lower end of A's, it is an upper bound. Where A <= FAR all that
-was accepted may be wrong. It takes for granted that a draft passes as often as a control of its kind: a wrong one no more often than the wrong
-controls. Where drafts pass more often than good controls nothing speaks for wrong ones, and the bound is 0.
+is wrong. It grows with TAR, which for drafts nobody knows: with TAR = 1 the bound is FAR (1 - A) / (A (1 - FAR)). FAR is
+the upper end of a one-sided 95% Wilson interval, A the lower end of one; where A <= FAR all that was accepted may be wrong.
+FAR is that of all controls with a wrong answer, or that of the generator's own wrong answers where it is higher: these are
+the mistakes that drafts have, and a voter of the same kind may share them. It takes for granted that a wrong draft passes
+no more often than a wrong control.
 """
 
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from boostqa.wilson import interval
 
 ONE_SIDED = 1.6448536269514722  # 95% quantile of the normal distribution: one end of an interval
 WRONG_ANSWERS = (Defect.WRITER_ERROR, Defect.WRONG_ANSWER, Defect.WRONG_LETTER)
+FEWEST_OWN_ERRORS = 10  # of the generator, to say what the checks do with them
 FEWEST_OF_A_DEFECT = 5  # below, one control more or less turns the share of a defect
 
 
@@ -37,14 +39,11 @@ class PowerFinding(Finding):
     model: str | None = None
 
 
-def most_wrong(right: tuple[int, int], wrong: tuple[int, int], drafts: tuple[int, int]) -> float:
-    """Upper bound of the share of wrong answers among accepted drafts; (passed, items) of good controls, of controls
-    with a wrong answer, and of drafts."""
-    tar, far = interval(*right, ONE_SIDED)[1], interval(*wrong, ONE_SIDED)[1]
-    accepted = interval(*drafts, ONE_SIDED)[0]
-    if accepted <= far or tar <= far:
-        return 1.0
-    return min(1.0, max(0.0, far * (tar - accepted) / (accepted * (tar - far))))
+def most_wrong(far: float, accepted: int, drafts: int) -> float:
+    """Upper bound of the share of wrong answers among the `accepted` of `drafts`; `far` (0..1): most that the checks let
+    through of wrong ones."""
+    share = interval(accepted, drafts, ONE_SIDED)[0]
+    return 1.0 if share <= far else far * (1 - share) / (share * (1 - far))
 
 
 def power_gates(power: list[dict[str, Any]], drafts: tuple[int, int], conf: Gate) -> list[PowerFinding]:
@@ -59,7 +58,7 @@ def power_gates(power: list[dict[str, Any]], drafts: tuple[int, int], conf: Gate
             seen += ": whether these can tell good from bad is not known (conf section controls)"
         found = [PowerFinding("power", GateName.CONTROLS_PRESENT, good[1], "at least", conf.min_controls, seen)]
     if line or good[1]:
-        found += [*_line_gates(good, line, conf), *_precision(good, line, drafts, conf)]
+        found += [*_line_gates(good, line, conf), *_precision(line, drafts, conf)]
     return [*found, *_voter(power), *_judge(power)]
 
 
@@ -82,17 +81,22 @@ def _line_gates(good: tuple[int, int], line: dict[str, tuple[int, int]], conf: G
         yield PowerFinding("power", GateName.EACH_DEFECT_STOPPED, share, "at most", conf.max_defect_passed, seen)
 
 
-def _precision(
-    good: tuple[int, int], line: dict[str, tuple[int, int]], drafts: tuple[int, int], conf: Gate
-) -> Iterator[PowerFinding]:
+def _far(wrong: tuple[int, int]) -> float:
+    return interval(*wrong, ONE_SIDED)[1]
+
+
+def _precision(line: dict[str, tuple[int, int]], drafts: tuple[int, int], conf: Gate) -> Iterator[PowerFinding]:
     if conf.min_precision is None or not drafts[1]:
         return
     of_wrong = [line[d] for d in WRONG_ANSWERS if d in line]
     wrong = (sum(passed for passed, _ in of_wrong), sum(items for _, items in of_wrong))
-    least = 1 - most_wrong(good, wrong, drafts)
+    own = line.get(Defect.WRITER_ERROR, (0, 0))
+    worst = max([wrong, *([own] if own[1] >= FEWEST_OWN_ERRORS else [])], key=_far)
+    least = 1 - most_wrong(_far(worst), *drafts)
+    whose = "of the generator's own wrong answers" if worst == own else "with a wrong answer"
     seen = (
-        f"at least {least:.0%} of the accepted answers are right: the checks pass {good[0]} of {good[1]} good items, "
-        f"{wrong[0]} of {wrong[1]} with a wrong answer and {drafts[0]} of {drafts[1]} drafts"
+        f"at least {least:.0%} of the accepted answers are right: the checks pass {worst[0]} of {worst[1]} known items "
+        f"{whose} and {drafts[0]} of {drafts[1]} drafts"
     )
     yield PowerFinding("power", GateName.PRECISION, least, "at least", conf.min_precision, seen)
 

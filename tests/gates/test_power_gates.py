@@ -69,7 +69,7 @@ def test_without_controls_nothing_is_known_and_a_limit_of_null_switches_off():
             row("line", "wrong_answer", 20, 40),
             "precision",
             (
-                "at least 41% of the accepted answers are right: the checks pass 54 of 60 good items, 20 of 40 with a wrong "
+                "at least 37% of the accepted answers are right: the checks pass 20 of 40 known items with a wrong "
                 "answer and 80 of 100 drafts"
             ),
         ),
@@ -82,14 +82,19 @@ def test_checks_that_cannot_tell_fail_by_name_with_a_sentence(changed, gate, sen
 
 
 def test_wrong_share_of_what_is_accepted_is_bounded_by_what_the_checks_pass():
-    # 90% of right and 10% of wrong items pass, 58% of drafts: 0.58 = 0.9 p + 0.1 (1 - p), so p = 0.6, and of the
-    # accepted 0.04 / 0.58 are wrong; with many controls the bound comes near.
-    assert most_wrong((90_000, 100_000), (10_000, 100_000), (58_000, 100_000)) == pytest.approx(0.04 / 0.58, abs=0.003)
-    assert most_wrong((9, 10), (1, 10), (58, 100)) > 0.2  # few controls
-    assert most_wrong((90, 100), (10, 100), (10, 100)) == 1.0  # no draft more than wrong ones get
-    assert most_wrong((10, 100), (90, 100), (50, 100)) == 1.0  # checks that are worse than none
-    assert most_wrong((90, 100), (0, 0), (58, 100)) == 1.0  # nothing known
-    assert most_wrong((50, 100), (1, 100), (990, 1000)) == 0.0
+    # If every right draft passes and 10% of the wrong ones, 0.58 = p + 0.1 (1 - p): p = 0.533, and 0.047 / 0.58 are wrong.
+    assert most_wrong(0.1, 58_000, 100_000) == pytest.approx(0.0467 / 0.58, abs=0.002)
+    assert most_wrong(0.1, 10, 100) == most_wrong(0.9, 50, 100) == 1.0  # no more drafts than wrong items get through
+    assert most_wrong(0.1, 30, 100) > most_wrong(0.1, 300, 1000) > 0.2  # few accepted, few of them certain
+    assert most_wrong(0.02, 30, 100) < 0.1
+
+
+def test_the_generators_own_errors_count_where_they_pass_more_often():
+    own = row("line", "writer_error", 5, 20)
+    sentence = "the checks pass 5 of 20 known items of the generator's own wrong answers"
+    assert sentence in failed([*GOOD, own])["precision"]
+    few = row("line", "writer_error", 2, 8)
+    assert "3 of 48 known items with a wrong answer" in failed([*GOOD, few], (20, 100))["precision"]
 
 
 def test_wilson_interval_of_nothing_is_everything():

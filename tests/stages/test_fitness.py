@@ -1,7 +1,10 @@
 """Every rule on items that break it, in English and Chinese, and on their like that do not. One DataFrame for all."""
 
+import re
+
 import pytest
 
+from boostqa import prompts
 from boostqa.config import Clean
 from boostqa.schemas import REFINED, SEED
 from boostqa.stages import fitness
@@ -35,6 +38,12 @@ def q(*questions: str, **changes) -> list[dict]:
     return [changes | {"question": question} for question in questions]
 
 
+def instruction(template: str, lang: str) -> str:
+    """The beginning of the longest text of a template."""
+    text = max(re.split(r"\{\{\w+\}\}|\n", prompts.load(template).texts[lang]), key=len)
+    return " ".join(text.split()[:12]) if lang == "en" else text[:30]
+
+
 BAD = {
     "question_too_short": q("What is it?", "如图所示", "Why?", "", "求解"),
     "question_too_long": q(" ".join(f"w{i}" for i in range(1500))),
@@ -55,12 +64,9 @@ BAD = {
         {"solution": "{{answer}}"}, ZH | {"solution": "答案。"},
     ],
     "prompt_echo": [
-        {"question": "Work the solution out step by step and end with one definite final answer. What is 2 + 2?"},
-        {"solution": "Fit the knowledge, the vocabulary and the number of steps to the level."},
-        {"question": "Is it a multiple-choice question with four options of which exactly one is right?"},
-        {"answer": "Do not copy a sentence of the source."},
-        ZH | {"question": "题目必须自足：不得提到素材、文段、图或表，那么什么是惯性？"},
-        ZH | {"solution": "解答要逐步推理，并给出唯一确定的最终答案。"},
+        {"question": f"{instruction('multi_grade', 'en')}?"}, {"solution": instruction("high_difficulty", "en")},
+        {"answer": instruction("rewrite", "en")}, ZH | {"question": f"{instruction('multi_grade', 'zh')}？"},
+        ZH | {"solution": instruction("rewrite", "zh")},
     ],
     "option_on_options": [
         CHOICE | {"choices": ["12 N", "24 N", "6 N", last]}
