@@ -125,7 +125,7 @@ def show(facts: dict[str, Any], console: Console) -> None:
     )
     if "token_usage" in facts:
         _show_token_usage(facts["token_usage"], console)
-    controls.show(facts["power"], console)
+    controls.show(facts.get("power", []), console)
     _show_gates(facts, console)
 
 
