@@ -167,26 +167,6 @@ def test_explain_tells_the_story_of_an_exported_item(done):
     assert story["completion"][0]["prompt"] and story["plan"][0]["grade"] == story["draft"]["grade"]
 
 
-def test_preview_shows_items_from_seed_to_text_and_writes_nothing_but_the_ledger(spark, done, first, monkeypatch):
-    before = {name: table["version"] for name, table in first["tables"].items() if name != "completion"}
-    monkeypatch.setattr(cli.trial, "preview", partial(preview.preview, connect=connect))
-    ended = command(done, "preview", "-n", "6", "--json")
-    assert ended.exit_code == 0, ended.stderr
-    tables = Warehouse(spark, f"{done}/warehouse")
-    assert {name: tables.version(name) for name in before} == before
-    found = json.loads(ended.stdout)
-    items, cost = found["items"], found["cost"]
-    assert cost["requests"] - cost["reused"] <= cost["requests"] // 5  # later tries show what else was asked of a seed
-    assert len(items) == 6 and {i["plan_id"] for i in items} <= {r["plan_id"] for r in tables.read("plan").collect()}
-    assert {i["strategy"] for i in items} == set(STRATEGIES) and len({i["format"] for i in items}) >= 3
-    kept = [i for i in items if not i["filters"]]
-    exported = {r["draft_id"]: r["text"] for r in tables.read("mix").collect()}
-    assert kept and all(exported.get(i["draft_id"], i["text"]) == i["text"] for i in kept)
-    assert all(i["seed"]["seed_id"] == i["seed_id"] and i["prompt"] and i["reply"] for i in items)
-    assert all(i["cost"]["prompt_tokens"] > 0 and i["votes"]["answers"] for i in kept)
-    assert found["gates"]
-
-
 def test_second_run_asks_nothing_changes_no_table_and_a_failing_gate_stops_it(spark, done, first, adaptive):
     before = first["tables"]
     shutil.rmtree(done / "output" / "mix")
@@ -203,6 +183,26 @@ def test_second_run_asks_nothing_changes_no_table_and_a_failing_gate_stops_it(sp
     ended = command(done, "run", "--from", "mix")
     assert ended.exit_code == 4
     assert "GateFailed: 1 gates block" in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_preview_shows_items_from_seed_to_text_and_writes_nothing_but_the_ledger(spark, done, first, monkeypatch):
+    tables = Warehouse(spark, f"{done}/warehouse")
+    before = {name: tables.version(name) for name in first["tables"] if name != "completion"}
+    monkeypatch.setattr(cli.trial, "preview", partial(preview.preview, connect=connect))
+    ended = command(done, "preview", "-n", "6", "--json")
+    assert ended.exit_code == 0, ended.stderr
+    assert {name: tables.version(name) for name in before} == before
+    found = json.loads(ended.stdout)
+    items, cost = found["items"], found["cost"]
+    assert cost["requests"] - cost["reused"] <= cost["requests"] // 5  # later tries show what else was asked of a seed
+    assert len(items) == 6 and {i["plan_id"] for i in items} <= {r["plan_id"] for r in tables.read("plan").collect()}
+    assert {i["strategy"] for i in items} == set(STRATEGIES) and len({i["format"] for i in items}) >= 3
+    kept = [i for i in items if not i["filters"]]
+    exported = {r["draft_id"]: r["text"] for r in tables.read("mix").collect()}
+    assert kept and all(exported.get(i["draft_id"], i["text"]) == i["text"] for i in kept)
+    assert all(i["seed"]["seed_id"] == i["seed_id"] and i["prompt"] and i["reply"] for i in items)
+    assert all(i["cost"]["prompt_tokens"] > 0 and i["votes"]["answers"] for i in kept)
+    assert found["gates"]
 
 
 def test_command_line_in_a_process_of_its_own_says_what_is_missing(tmp_path):
