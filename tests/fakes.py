@@ -77,7 +77,7 @@ def scholar(request):
         return usage | {"text": choices[_number(prompt, below=len(choices))], "finish_reason": "stop", "logprob": -0.5}
     identity = (prompt, request["request_id"])
     if "grammar" in structured:
-        reply = _draft(structured["grammar"], identity)
+        reply = _draft(prompt, structured["grammar"], identity)
     else:
         reply = json.dumps(_reply(prompt, structured["json"]["properties"], identity), ensure_ascii=False)
     if _number("cut", *identity, below=12) == 0:
@@ -113,13 +113,13 @@ def _question(fields, chinese, identity):
     return reply | {"choices": [str(a + b + i - place) for i in range(4)], "answer": "ABCD"[place]}
 
 
-def _draft(grammar, identity):
-    """A question as plain text under the headings that the grammar asks for."""
-    chinese, fields = "题目" in grammar, {"choices"} if "A. " in grammar else set()
-    reply = _question(fields, chinese, identity)
-    options = "".join(f"\n{letter}. {text}" for letter, text in zip("ABCD", reply.get("choices", ()), strict=False))
-    question, solution, answer = ("题目：", "解答：", "答案：") if chinese else ("Question: ", "Solution: ", "Answer: ")
-    return f"{question}{reply['question']}{options}\n\n{solution}{reply['solution']}\n\n{answer}{reply['answer']}"
+def _draft(prompt, grammar, identity):
+    """A question as text between the tags that the grammar asks for, in the language of the prompt."""
+    fields = {"choices"} if "<A>" in grammar else set()
+    reply = _question(fields, "Now write your own" not in prompt, identity)
+    options = "".join(f"<{x}>{text}</{x}>\n" for x, text in zip("ABCD", reply.get("choices", ()), strict=False))
+    question, solution, answer = (f"<{tag}>{reply[tag]}</{tag}>" for tag in ("question", "solution", "answer"))
+    return f"{question}\n{options}{solution}\n{answer}"
 
 
 def known_sums(count):

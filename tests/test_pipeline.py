@@ -111,11 +111,8 @@ def test_every_constraint_lets_a_model_write_what_stem_text_needs(spark, done, f
             assert not testing._is_grammar_accept_string(grammar, spelled.replace("therefore", f"there{raw}fore")), (
                 schema
             )
-    for written in (c["grammar"] for c in constraints if "grammar" in c):
-        grammar = xgrammar.Grammar.from_ebnf(written)
-        assert testing._is_grammar_accept_string(
-            grammar, scholar({"prompt": "", "request_id": "1", "structured": {"grammar": written}})["text"]
-        )
+    for written in (c["grammar"] for c in constraints if "grammar" in c):  # what they let through: stages/test_tags.py
+        assert xgrammar.Grammar.from_ebnf(written)
     for choice in (c["choice"] for c in constraints if "choice" in c):
         grammar = xgrammar.Grammar.from_ebnf(utils.choice_as_grammar(choice))
         assert all(testing._is_grammar_accept_string(grammar, word) for word in choice)

@@ -127,7 +127,7 @@ def test_labels_likelihoods_and_drafts_come_from_the_same_engine(spark, new_stag
 def test_a_model_writes_latex_in_a_constrained_field(spark, new_stage):
     stage = new_stage(run_id="latex")
     spec, half = model_of_role(stage.config, "generator"), r"$\frac{1}{2} + \frac{1}{2}"
-    draft = f"Question: What is {half}$?\n\nSolution: {half} = 1$\n\nAnswer: 1\n\n"
+    draft = f"<question>What is {half}$?</question>\n<solution>{half} = 1$</solution>\n<answer>1</answer>\n"
     attempt = json.dumps({"solution": f"{half} = 1$", "answer": "1"}, separators=(",", ":")) + "\n"
     plan = [{"plan_id": "p", "seed_id": "s", "format": "short_answer", "strategy": "multi_grade"}]
     drafts = _asked(spark, plan, "s", "Sums.", spec, stage.config.synthesize).select("structured")

@@ -1,7 +1,7 @@
 """plan, seed, annotation -> draft, rejects. Grain: one try of one synthesis request. Key: draft_id.
 
-A draft is plain text under headings that a grammar enforces (stages/headings.py); it is parsed, then measured by the
-same annotator as the seeds. Requests are made in rounds: the first samples of all seeds, then the second ones, which see
+A draft is text between tags that a grammar enforces (stages/tags.py); it is parsed, then measured by the same annotator
+as the seeds. Requests are made in rounds: the first samples of all seeds, then the second ones, which see
 the questions already asked of their seed. What was cut off, cannot be parsed, is a copy or unfit by its own text
 (stages/fitness.py) is tried again in the next round, with a new sample.
 What may disappear: tries that failed, were cut off, cannot be parsed, copy what they were shown or are unfit, copies of
@@ -22,8 +22,8 @@ from boostqa.matching_text import folded, grams
 from boostqa.schemas import DRAFT, PLAN
 from boostqa.stages import material
 from boostqa.stages.exemplars import with_exemplars
-from boostqa.stages.headings import constraint, with_fields
 from boostqa.stages.rejects import Check, Rule, breaks_rule, first_broken, reject_rows
+from boostqa.stages.tags import constraint, with_fields
 from boostqa.stages.wording import is_multiple_choice, lettered
 from boostqa.taxonomy import discipline_name
 from boostqa.vocabulary import DRAFT_LETTERS, UNUSABLE, Cause, FinishReason, Strategy
@@ -110,7 +110,7 @@ def requests(due: DataFrame, asked: DataFrame, spec: ModelSpec, conf: Synthesize
 
 def _with_fields(requests: DataFrame, completions: DataFrame, control_tokens: Iterable[str]) -> DataFrame:
     """PLAN columns, material, prompt, request_id, generator, `text`, `finish_reason`, `error`, and what
-    headings.with_fields reads."""
+    tags.with_fields reads."""
     answers = completions.select("request_id", "text", "finish_reason", "error")
     shown = ("material", "prompt", "request_id", F.col("model").alias("generator"))
     rows = requests.select(*PLAN.schema.names, *shown)

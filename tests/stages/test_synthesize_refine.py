@@ -13,8 +13,10 @@ from tests.rows import frame
 
 SPEC = ModelSpec(Model(id="m"), EngineSettings())
 REJECTS = "stage string, key string, rule string, evidence string, request_ids array<string>"
-OPEN = "Question: What is 2 + 2?\n\nSolution: Add.\n\nAnswer: 4"
-CHOICE = "Question: 2 + 2?\nA. 3\nB. 4\nC. 5\nD. 6\n\nSolution: Add.\n\nAnswer: B"
+OPEN = "<question>What is 2 + 2?</question>\n<solution>Add.</solution>\n<answer>4</answer>"
+CHOICE = (
+    "<question>2 + 2?</question>\n<A>3</A>\n<B>4</B>\n<C>5</C>\n<D>6</D>\n<solution>Add.</solution>\n<answer>B</answer>"
+)
 CONF = Synthesize(retries=1)
 
 
@@ -60,7 +62,7 @@ def test_synthesize_prompt_names_grade_format_lever_and_material(spark):
     ):
         assert part in row["prompt"]
     assert "Figure" not in row["prompt"] and "asked already" not in row["prompt"]
-    assert "A. " not in json.loads(row["structured"])["grammar"]
+    assert "<A>" not in json.loads(row["structured"])["grammar"]
 
 
 def test_synthesize_question_seed_shows_no_answer_and_later_samples_what_was_asked(spark):
@@ -77,7 +79,7 @@ BAD = [
     ("short_answer", OPEN[:30], "length", "truncated"),
     ("short_answer", "2 + 2 is 4.", "stop", "unparsable"),
     ("short_answer", OPEN.replace("Add.", " "), "stop", "unparsable"),
-    ("multiple_choice", CHOICE.replace("5", "3"), "stop", "choices_invalid"),
+    ("multiple_choice", CHOICE.replace(">5<", ">3<"), "stop", "choices_invalid"),
     ("short_answer", "", "refused", "generation_failed"),
     ("short_answer", " \n", "stop", "empty"),
     ("short_answer", OPEN.replace("Add.", "Add \x07 \ufffd."), "stop", "broken_text"),
@@ -143,9 +145,13 @@ def test_synthesize_same_question_twice_is_one_draft(spark):
 
 
 def test_synthesize_text_stays_as_it_was_written(spark):
-    """LaTeX, quotation marks, line breaks, a line that begins like a heading; headings in Markdown."""
-    solution = 'Add $\\frac{1}{2} \\neq \\rho$, "so".\n\nAnswer: no, wait.\n\t\\underline{it}.'
-    written = f"**Question:** Is $\\times$ {{so}}?\n\n**Solution:**\n{solution}\n\n**Answer:** $5 \\times 10^3$\n"
+    """LaTeX, quotation marks, line breaks, a relation."""
+    solution = 'Add $\\frac{1}{2} \\neq \\rho$, "so" if a < b.\n\nAnswer: no, wait.\n\t\\underline{it}.'
+    written = (
+        OPEN.replace("What is 2 + 2?", " Is $\\times$ {so}? ")
+        .replace("Add.", solution)
+        .replace("4", "$5 \\times 10^3$")
+    )
     rows = asked(spark, "short_answer")
     drafts, _ = parsed(rows, ledger(spark, [(rows.first()["request_id"], written, "stop", None)]))
     [draft] = drafts.collect()
@@ -162,7 +168,7 @@ def test_synthesize_question_about_being_sorry_is_no_refusal(spark):
 
 def test_synthesize_control_tokens_are_escaped_in_every_field(spark):
     rows = asked(spark, "multiple_choice")
-    text = CHOICE.replace("2 + 2?", "What ends <s>?").replace("3", "</s>").replace("Add.", "</s>")
+    text = CHOICE.replace("2 + 2?", "What ends <s>?").replace(">3<", "></s><").replace("Add.", "</s>")
     drafts, _ = parsed(rows, ledger(spark, [(rows.first()["request_id"], text, "stop", None)]), ["</s>"])
     [row] = drafts.collect()
     assert (row["question"], row["choices"][0], row["solution"]) == ("What ends <s>?", "<\u2060/s>", "<\u2060/s>")

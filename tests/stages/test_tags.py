@@ -1,0 +1,41 @@
+"""tags: the grammar of a draft lets through what prompts show, and ends what would not end."""
+
+import json
+import re
+
+import pytest
+
+from boostqa import prompts
+from boostqa.languages import LANGUAGES
+from boostqa.stages import tags
+from boostqa.vocabulary import Format
+
+EXAMPLES = {(lang, format): prompts.terms("example")[lang][format] for lang in LANGUAGES for format in Format}
+
+
+@pytest.mark.parametrize(("lang", "format"), EXAMPLES)
+def test_tags_example_of_a_prompt_is_read_whole(lang, format):
+    question, *options, solution, answer = re.fullmatch(tags._FORM, EXAMPLES[lang, format]).groups()
+    assert question and solution and answer
+    assert all(options) == (format == Format.MULTIPLE_CHOICE)
+
+
+@pytest.mark.engine
+def test_tags_grammar_takes_the_examples_and_latex_and_nothing_endless():
+    xgrammar, testing = pytest.importorskip("xgrammar"), pytest.importorskip("xgrammar.testing")
+    grammars = {f: xgrammar.Grammar.from_ebnf(json.loads(tags._grammar(f))["grammar"]) for f in Format}
+
+    def accepted(text, format=Format.CALCULATION):
+        return testing._is_grammar_accept_string(grammars[format], text)
+
+    for (_, format), text in EXAMPLES.items():
+        assert accepted(text, format), text
+    draft = "<question>{}</question>\n<solution>{}</solution>\n<answer>{}</answer>"
+    assert accepted(
+        draft.format('Is $\\frac{1}{2} < 0.5$ "so"... or 是?', "It is 0.5. So\n\t\\therefore no.", "$\\neq$")
+    )
+    assert not accepted(draft.format("It is so.", "Yes.", "yes"))  # no question
+    assert not accepted(draft.format("Is it? Why?", "Yes.", "yes"))
+    assert not accepted(draft.format("Is it?", "Yes. " * 20, "yes"))
+    assert not accepted(draft.format("Is it?", "Yes\n" * 20, "yes"))
+    assert not accepted(draft.format("Is it?", "Yes.", "A</answer>\n<answer>B"))
