@@ -104,7 +104,9 @@ CONTAMINATION = Table(
         column("benchmark", STRING, "benchmark name in the conf"),
         column("benchmark_item", STRING, "id inside the benchmark"),
         column("kind", STRING, " | ".join(MatchKind)),
-        column("score", DOUBLE, "share of the word pairs of both questions that both have, 0..1 (similar); 1 (verbatim)"),
+        column(
+            "score", DOUBLE, "share of the word pairs of both questions that both have, 0..1 (similar); 1 (verbatim)"
+        ),
         column("match", STRING, "matching text after normalisation; the words that both have (similar)"),
         column("item_text", STRING, "the field of the item, at most 500 characters, from about where the match stands"),
         column("benchmark_text", STRING, "question and options of the benchmark item, at most 500 characters"),

@@ -64,7 +64,9 @@ def items_inside(text: Column) -> Column:
         return F.struct(before.alias("question"), choices.alias("choices"))
 
     parts = F.split(text, _LABEL_INSIDE.replace("[A-J]", "A"))
-    pairs = F.zip_with(F.slice(parts, 1, F.size(parts) - 1), F.slice(parts, 2, F.size(parts)), lambda b, a: F.array(b, a))
+    pairs = F.zip_with(
+        F.slice(parts, 1, F.size(parts) - 1), F.slice(parts, 2, F.size(parts)), lambda b, a: F.array(b, a)
+    )
     ends = (r"^[^\n]*", r"^.*?(?=[.!?](?:\s|$)|[。；！？\n]|$)")
     both = F.transform(pairs, lambda pair: F.array(*(item(pair[0], pair[1], end) for end in ends)))
     items = F.filter(F.flatten(both), lambda one: F.size(one["choices"]) > 2)

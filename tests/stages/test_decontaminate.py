@@ -122,7 +122,10 @@ def test_verbatim_item_inside_a_text_by_its_options_and_the_end_of_its_question(
     items = [
         {"draft_id": "lines", "passage": text.format(*options)},
         {"draft_id": "shuffled", "passage": text.format(*options[::-1])},
-        {"draft_id": "one line", "answer": f"Ask: {question} (A) helium (B) argon (C) oxygen (D) nitrogen. It was easy."},
+        {
+            "draft_id": "one line",
+            "answer": f"Ask: {question} (A) helium (B) argon (C) oxygen (D) nitrogen. It was easy.",
+        },
         {"draft_id": "second", "passage": f"Is it? A. yes B. no C. perhaps {text.format(*options)}"},
         {"draft_id": "other", "passage": text.format(*options[:3], "neon")},
     ]
@@ -164,29 +167,62 @@ TRAIN = "Anna buys 3 boxes of apples for the school party; each box holds 12 app
 
 
 def test_matches_similar_questions_apart_from_verbatim_ones(spark):
-    copy = TRAIN.format("all of them").replace("Anna", "Omar").replace("3", "five").replace("12", "30").replace("she", "he")
+    copy = (
+        TRAIN.format("all of them")
+        .replace("Anna", "Omar")
+        .replace("3", "five")
+        .replace("12", "30")
+        .replace("she", "he")
+    )
     photo = "下列关于绿色植物光合作用与呼吸作用的叙述正确的是"
     benchmark = [
         ("t", TRAIN.format("all of them"), None, "21"),
         ("zh", f"某班有40名学生，{photo}", None, "A"),
-        ("other", "A train of 4 coaches with 60 seats each leaves the station; how many people may sit in it?", None, "240"),
+        (
+            "other",
+            "A train of 4 coaches with 60 seats each leaves the station; how many people may sit in it?",
+            None,
+            "240",
+        ),
         ("short", "Compute the sum of 4 and 5 and 6.", None, "15"),
     ]
     items = [
         {"draft_id": "copy", "question": copy, "answer": "35"},
-        {"draft_id": "words", "question": copy.replace("boxes", "crates").replace("party", "feast"), "choices": ["21", "35"]},
-        {"draft_id": "same", "question": TRAIN.format("all of them"), "passage": "before " * 300 + TRAIN + " after" * 300},
+        {
+            "draft_id": "words",
+            "question": copy.replace("boxes", "crates").replace("party", "feast"),
+            "choices": ["21", "35"],
+        },
+        {
+            "draft_id": "same",
+            "question": TRAIN.format("all of them"),
+            "passage": "before " * 300 + TRAIN + " after" * 300,
+        },
         {"draft_id": "chinese", "question": f"某校有35个学生，{photo.replace('叙述', '说法').replace('与', '和')}"},
         {"draft_id": "sum", "question": "Compute the sum of 7 and 8."},
-        {"draft_id": "fine", "question": "Anna plants 3 rows of beans; each row takes 12 seeds. How many seeds does she need?"},
+        {
+            "draft_id": "fine",
+            "question": "Anna plants 3 rows of beans; each row takes 12 seeds. How many seeds does she need?",
+        },
     ]
     rows, benchmarks = frames(spark, items, benchmark)
     # Of a copy's fields the passage comes last.
-    rows = {(r["draft_id"], r["benchmark_item"]): r for r in matches(rows, benchmarks, index(benchmarks), CONF).orderBy("field", ascending=False).collect()}
+    rows = {
+        (r["draft_id"], r["benchmark_item"]): r
+        for r in matches(rows, benchmarks, index(benchmarks), CONF).orderBy("field", ascending=False).collect()
+    }
     kinds = {key: r["kind"] for key, r in rows.items()}
-    expected = {("copy", "t"): "similar", ("words", "t"): "similar", ("same", "t"): "verbatim", ("chinese", "zh"): "similar"}
+    expected = {
+        ("copy", "t"): "similar",
+        ("words", "t"): "similar",
+        ("same", "t"): "verbatim",
+        ("chinese", "zh"): "similar",
+    }
     assert kinds == expected
     assert rows["copy", "t"]["score"] == 1.0 and 0.3 <= rows["words", "t"]["score"] < 0.8
-    assert rows["words", "t"]["item_text"].endswith("\nA. 21\nB. 35") and rows["words", "t"]["benchmark_text"] == benchmark[0][1]
+    assert (
+        rows["words", "t"]["item_text"].endswith("\nA. 21\nB. 35")
+        and rows["words", "t"]["benchmark_text"] == benchmark[0][1]
+    )
     assert rows["copy", "t"]["match"].startswith("buys boxes apples school party")
     assert len(rows["same", "t"]["item_text"]) == 500 and TRAIN[:90] in rows["same", "t"]["item_text"]

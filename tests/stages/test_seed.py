@@ -204,7 +204,9 @@ def test_seed_that_shares_text_with_a_benchmark_or_resembles_it_is_rejected_with
         [item], "benchmark string, item_id string, question string, choices array<string>, answer string"
     )
     conf = Clean(benchmarks=[])
-    leaks = decontaminate.leaked_seeds(rows.where("broken_rule is null"), benchmarks, similarity.index(benchmarks), conf)
+    leaks = decontaminate.leaked_seeds(
+        rows.where("broken_rule is null"), benchmarks, similarity.index(benchmarks), conf
+    )
     got = {r["seed_id"]: r["broken_rule"] for r in seed.without_leaks(rows, leaks).collect()}
     assert got["fine"] is None and tuple(got["gone"]) == ("licence_missing", "no licence")
     assert got["leak"][0] == "contaminated" and got["leak"][1].startswith("b/7 passage: a train leaves the station")
