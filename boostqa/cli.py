@@ -14,11 +14,12 @@ from boostqa import pipeline
 from boostqa import preview as trial
 from boostqa.errors import ConfigError
 from boostqa.gates import decisions
+from boostqa.report import contamination as contamination_report
 from boostqa.report import quarantine as quarantine_report
 from boostqa.report import side_by_side
 from boostqa.report import status as status_report
 from boostqa.report.explain import explain as explain_item
-from boostqa.vocabulary import STAGES, QuarantineEvent
+from boostqa.vocabulary import STAGES, MatchKind, QuarantineEvent
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -94,6 +95,26 @@ def status(
             typer.echo(json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False))
         else:
             status_report.show(facts, Console(width=None if sys.stdout.isatty() else 160))
+
+    sys.exit(pipeline.report_errors(action))
+
+
+@app.command()
+def contamination(
+    config: ConfigOption,
+    kind: Annotated[MatchKind | None, typer.Option("--kind", help="only these matches")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="pairs of texts to show")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
+    settings: SetOption = [],  # noqa: B006
+) -> None:
+    """Show what was found of benchmarks: hits by benchmark, source and generator, and pairs of texts side by side."""
+
+    def action() -> None:
+        facts = contamination_report.collect(pipeline.warehouse(conf.load(config, settings)), kind, limit)
+        if as_json:
+            typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        else:
+            contamination_report.show(facts, Console(width=None if sys.stdout.isatty() else 160))
 
     sys.exit(pipeline.report_errors(action))
 

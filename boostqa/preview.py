@@ -5,8 +5,9 @@ n seeds are labelled, and a checkpoint is never probed for a preview: without sc
 deficit. The plan is made anew over all seeds, so that a change of the conf shows and the requests are those of the real
 run, and n of its rows are taken. They go through synthesize, refine, clean, gate and mix as in a run, but for: no
 controls travel with them (what voter and judge are worth is what the last run found; without one neither is believed),
-gates stop nothing, and only the ledger is written, so that a second preview and a real run pay nothing for what is
-here. All other tables stay in memory (storage/scratch.py); MLflow hears nothing.
+gates stop nothing, and only the ledger is written, so that a second preview pays nothing and a real run nothing for the
+same requests (a later try of a seed also shows what else was asked of it). All other tables stay in memory
+(storage/scratch.py); MLflow hears nothing.
 """
 
 import tempfile
@@ -54,8 +55,9 @@ class Trial(StageRun):
 
 
 def drawn(plan: DataFrame, count: int) -> DataFrame:
-    """The first `count` PLAN rows by hash, each pair of strategy and format once before any twice."""
-    order = (F.xxhash64("plan_id", F.lit(SALT)), F.col("plan_id"))
+    """The first `count` PLAN rows by hash, each pair of strategy and format once before any twice; of a seed the first
+    sample before others, whose prompts show what was asked before."""
+    order = (F.col("sample_index"), F.xxhash64("plan_id", F.lit(SALT)), F.col("plan_id"))
     place = F.row_number().over(Window.partitionBy("strategy", "format").orderBy(*order))
     first = plan.withColumn("place", place).where(F.col("place") <= count)
     return first.orderBy("place", *order).limit(count).select(*PLAN.schema.names)

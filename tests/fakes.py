@@ -62,7 +62,7 @@ def _number(*parts, below):
 def scholar(request):
     """Answers what any stage asks: labels and likelihoods by hash, sums as questions, and the right sum as answer.
 
-    Deterministic. About one text in twelve is cut off, one blind answer in six is wrong.
+    Deterministic. About one text in twelve is cut off, one blind answer in six is wrong in one of three ways.
     """
     prompt, structured = request["prompt"], request.get("structured") or {}
     usage = {"prompt_tokens": len(prompt) // 4, "generated_tokens": 8}
@@ -88,7 +88,7 @@ def scholar(request):
 def _reply(prompt, fields, identity):
     stated = re.search(SUM_EN, prompt) or re.search(SUM_ZH, prompt)
     total = sum(map(int, stated.groups())) if stated else 0
-    wrong = _number("wrong", *identity, below=6) == 0
+    wrong = 0 if _number("wrong", *identity, below=6) else 1 + _number("which", *identity, below=3)
     if "enum" in fields["answer"]:
         options = dict(re.findall(r"^([A-D])\. (-?\d+)$", prompt, re.MULTILINE))
         letter = next((x for x, value in options.items() if value == str(total)), "A")

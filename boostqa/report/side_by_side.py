@@ -34,37 +34,51 @@ def _rows(warehouse: Warehouse, table: str, column: str, values: Iterable[str]) 
 
 def items_of(warehouse: Warehouse) -> list[Row]:
     """A dict for each row of `plan` (few): its columns, `draft_id` (null where no draft was read from a reply), `seed`,
-    `prompt`, `reply`, `draft`, `labels`, `votes`, `filters` (stage, rule and evidence of each reject), `text` and
-    `tokens` as in the mix (null where it did not get to the gate), and `cost`: what the ledger has of it, whoever paid.
+    `prompt` and `reply` of the last try, `tries` (rule and evidence of each try before it), `draft`, `labels`, `votes`,
+    `filters` (stage, rule and evidence of each reject that ended it), `text` and `tokens` as in the mix (null where it
+    did not get to the gate), and `cost`: what the ledger has of it, whoever paid.
     """
     plan = {r["plan_id"]: r.asDict() for r in warehouse.read("plan").collect()}
-    seeds = {r["seed_id"]: r for r in _rows(warehouse, "seed", "seed_id", (p["seed_id"] for p in plan.values()))}
     drafts = {r["plan_id"]: r for r in _rows(warehouse, "draft", "plan_id", plan)}
     rejects = _rejects(warehouse, plan, drafts)
-    ids = {plan_id: draft["draft_id"] for plan_id, draft in drafts.items()}
-    ids |= {plan_id: r["key"] for plan_id in plan for r in rejects[plan_id] if r["key"] != plan_id}
-    labels = {r["item_id"]: r for r in _rows(warehouse, "annotation", "item_id", [*seeds, *ids.values()])}
-    refined = {r["draft_id"]: r for r in _rows(warehouse, "refined", "draft_id", ids.values())}
-    mixed = {r["draft_id"]: r for r in _rows(warehouse, "mix", "draft_id", ids.values())}
-    items = []
-    for plan_id, asked in plan.items():
-        draft, draft_id, seed_id = drafts.get(plan_id), ids.get(plan_id), asked["seed_id"]
+    seeds = {r["seed_id"]: r for r in _rows(warehouse, "seed", "seed_id", (p["seed_id"] for p in plan.values()))}
+    ids = {*(draft["draft_id"] for draft in drafts.values()), *(r["key"] for r in chain(*rejects.values()))}
+    labels, refined, mixed = (
+        {r[key]: r for r in _rows(warehouse, table, key, ids | seeds.keys())}
+        for table, key in (("annotation", "item_id"), ("refined", "draft_id"), ("mix", "draft_id"))
+    )
+    paid = chain(*rejects.values(), (labels[i] for i in ids & labels.keys()), refined.values())
+    requests = {*chain(*(row["request_ids"] or [] for row in paid)), *(d["request_id"] for d in drafts.values())}
+    calls = {r["request_id"]: r for r in _rows(warehouse, "completion", "request_id", requests)}
+
+    def item(plan_id: str, asked: Row) -> Row:
+        draft, seed_id = drafts.get(plan_id), asked["seed_id"]
+        tries = [r for r in rejects[plan_id] if r["stage"] == "synthesize"]
+        tries.sort(key=lambda r: max((c["sample_index"] for c in _writing(r["request_ids"], calls)), default=-1))
+        ended = [] if draft else tries[-1:]  # a draft was kept: the rejects are of the tries before it
+        draft_id = draft["draft_id"] if draft else next((r["key"] for r in ended if r["key"] != plan_id), None)
         label, checked, final = (rows.get(draft_id) for rows in (labels, refined, mixed))
         costs = [row["request_ids"] or [] for row in (label, checked, *rejects[plan_id]) if row]
-        item = {
+        own = sorted({*chain(*costs), *([draft["request_id"]] if draft else [])})
+        return {
             **asked,
             "draft_id": draft_id,
             "seed": seeds[seed_id] | {"difficulty": labels[seed_id]["difficulty"]},
-            "request_ids": {*chain(*costs), *([draft["request_id"]] if draft else [])},
+            **_last_try(own, calls),
+            "tries": [{name: r[name] for name in ("rule", "evidence")} for r in tries if r not in ended],
             "draft": {name: draft[name] for name in ITEM} if draft else None,
             "labels": {name: label[name] for name in LABELS} if label else None,
             "votes": _votes(checked) if checked else None,
-            "filters": [{name: r[name] for name in ("stage", "rule", "evidence")} for r in rejects[plan_id]],
+            "filters": [
+                {name: r[name] for name in ("stage", "rule", "evidence")}
+                for r in (*ended, *(r for r in rejects[plan_id] if r["stage"] != "synthesize"))
+            ],
             "text": final["text"] if final else None,
             "tokens": final["tokens"] if final else None,
+            "cost": _cost(own, calls),
         }
-        items.append(item)
-    return _with_calls(warehouse, items)
+
+    return [item(plan_id, asked) for plan_id, asked in plan.items()]
 
 
 def _rejects(warehouse: Warehouse, plan: dict[str, Row], drafts: dict[str, Row]) -> defaultdict[str, list[Row]]:
@@ -93,21 +107,24 @@ def _votes(refined: Row) -> Row:
     return {"answers": answers, **{n: refined[n] for n in ("status", "votes", "answer", "draft_answer", "rewrite")}}
 
 
-def _with_calls(warehouse: Warehouse, items: list[Row]) -> list[Row]:
-    """Items with `prompt` and `reply` of their synthesis request (of several the last), and `cost`, in place of
-    `request_ids`."""
-    wanted = {request_id for item in items for request_id in item["request_ids"]}
-    calls = {r["request_id"]: r for r in _rows(warehouse, "completion", "request_id", wanted)}
+def _writing(request_ids: Iterable[str] | None, calls: dict[str, Row]) -> list[Row]:
+    """Those of the requests that asked for a question."""
     labelling = {prompts.load(name).sha256 for name in prompts.names() if name.startswith("annotate")}
-    for item in items:
-        own = [calls[request_id] for request_id in sorted(item.pop("request_ids"))]
-        written = [c for c in own if c["stage"] == "synthesize" and c["template"] not in labelling]
-        last = max(written, key=lambda c: c["sample_index"], default=None)
-        item |= {"prompt": last["prompt"] if last else None, "reply": last["text"] if last else None}
-        counted = ("prompt_tokens", "cached_tokens", "generated_tokens")
-        item["cost"] = {"requests": len(own)} | {name: sum(c[name] for c in own) for name in counted}
-        item["cost"]["seconds"] = sum(c["engine_seconds"] for c in own)
-    return items
+    own = (calls[request_id] for request_id in request_ids or [])
+    return [c for c in own if c["stage"] == "synthesize" and c["template"] not in labelling]
+
+
+def _last_try(request_ids: Iterable[str], calls: dict[str, Row]) -> Row:
+    last = max(_writing(request_ids, calls), key=lambda c: c["sample_index"], default=None)
+    return {"prompt": last["prompt"] if last else None, "reply": last["text"] if last else None}
+
+
+def _cost(request_ids: list[str], calls: dict[str, Row]) -> Row:
+    """Requests, tokens, and seconds between submission to an engine and the end, added up."""
+    counted = ("prompt_tokens", "cached_tokens", "generated_tokens")
+    own = [calls[request_id] for request_id in request_ids]
+    sums: Row = {name: sum(c[name] for c in own) for name in counted}
+    return {"requests": len(own), **sums, "seconds": sum(c["engine_seconds"] for c in own)}
 
 
 def _cut(text: str) -> Text:
@@ -128,6 +145,7 @@ def _facts(item: Row) -> dict[str, str | None]:
     labels, votes, cost = item["labels"], item["votes"], item["cost"]
     told = {True: "equal", False: "different", None: "cannot tell"}
     return {
+        "tries": "\n".join(f"{t['rule']}: {t['evidence']}" for t in item["tries"]) or None,
         "draft": _draft(item),
         "labels": labels
         and f"{labels['discipline']} ({labels['discipline_probability']:.2f}), {labels['difficulty']} "

@@ -11,6 +11,7 @@ from rich.table import Table as Grid
 
 from boostqa.errors import ConfigError
 from boostqa.reasons import by_weight, why_nothing
+from boostqa.report import controls
 from boostqa.report.token_usage import COST
 from boostqa.schemas import TABLES
 from boostqa.stages.quarantine import states
@@ -20,7 +21,7 @@ from boostqa.vocabulary import STAGES, Cause, Outcome
 
 def collect(warehouse: Warehouse) -> dict[str, Any]:
     """{"stages": last execution of each stage in order, "tables": version, rows and content hash, "gates":
-    verdicts, what changes the export first, "quarantine": items by gate and state, "kept_tokens": tokens of the mix under
+    verdicts, what changes the export first, "quarantine": items by gate and state, "power": what the checks are worth, "kept_tokens": tokens of the mix under
     the target tokenizer, "token_usage": where the tokens went, if written}.
 
     Raises ConfigError when nothing was run into this warehouse.
@@ -47,8 +48,11 @@ def collect(warehouse: Warehouse) -> dict[str, Any]:
     if warehouse.exists("quarantine"):
         counts = states(warehouse.read("quarantine")).groupBy("gate", "event").count().orderBy("gate", "event")
         held = [{"gate": r["gate"], "state": r["event"], "items": r["count"]} for r in counts.collect()]
+    power = []
+    if warehouse.exists("power"):
+        power = [r.asDict() for r in warehouse.read("power").orderBy("check", "defect").collect()]
     kept = warehouse.read("mix").agg(F.sum("tokens")).first() if warehouse.exists("mix") else None
-    facts: dict[str, Any] = {"stages": stages, "tables": tables, "gates": gates, "quarantine": held}
+    facts: dict[str, Any] = {"stages": stages, "tables": tables, "gates": gates, "quarantine": held, "power": power}
     facts["kept_tokens"] = int(kept[0] or 0) if kept else 0
     usage = _token_usage(warehouse)
     return facts | {"token_usage": usage} if usage else facts
@@ -121,6 +125,7 @@ def show(facts: dict[str, Any], console: Console) -> None:
     )
     if "token_usage" in facts:
         _show_token_usage(facts["token_usage"], console)
+    controls.show(facts.get("power", []), console)
     _show_gates(facts, console)
 
 

@@ -10,6 +10,8 @@ pairs of units at most three places apart, in either order: a changed word costs
 ends. It is computed for the questions that share one of the runs of units by which the benchmarks are indexed.
 """
 
+from collections.abc import Callable
+
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
@@ -24,7 +26,7 @@ _FUNCTION_WORDS = (
     "she her him they their them i you your we if then than how many much what which who when where why does do did has "
     "have had will would can could should there each every all some any no not so into out up per one more most after before "
     "but two three four five six seven eight nine ten eleven twelve twenty thirty hundred thousand"
-).split(" ")
+)
 _STEM = 6  # letters of a word that count: an inflected word is the same word
 _REACH = 3  # places between the units of a pair
 _RUN_WORDS, _RUN_CHARACTERS = 3, 6  # of a key
@@ -39,14 +41,14 @@ def _telling_units(question: Column, choices: Column) -> Column:
     item = separated(question, choices)
     text = F.concat_ws("\n", item["question"], F.array_join(item["choices"], "\n"))
     told = F.trim(F.regexp_replace(folded(F.regexp_replace(text, _NAME, " ")), _OTHER_SIGNS, ""))
-    telling = F.filter(let(told, units), lambda unit: (unit != "") & ~unit.isin(_FUNCTION_WORDS))
+    telling = F.filter(let(told, units), lambda unit: (unit != "") & ~unit.isin(_FUNCTION_WORDS.split()))
     return F.transform(telling, lambda unit: F.left(unit, F.lit(_STEM)))
 
 
-def _at_each(all_units: Column, size: int, value: object) -> Column:
+def _at_each(all_units: Column, size: int, value: Callable[[Column], Column]) -> Column:
     """`value(index)` for each 0-based index at which a run of `size` units begins."""
     starts = F.slice(all_units, F.lit(1), F.greatest(F.size(all_units) - size + 1, F.lit(0)))
-    return F.transform(starts, lambda _, i: value(i))  # type: ignore[operator]
+    return F.transform(starts, lambda _, i: value(i))
 
 
 def _keys(all_units: Column) -> Column:
@@ -65,12 +67,14 @@ def _keys(all_units: Column) -> Column:
 def _pairs(all_units: Column) -> Column:
     """array<long>: hashes of the pairs of units at most _REACH places apart, each once."""
 
-    def pair(i: Column, distance: int) -> Column:
-        one, other = all_units[i], all_units[i + distance]
-        return F.xxhash64(F.least(one, other), F.greatest(one, other))
+    def apart(distance: int) -> Column:
+        def pair(i: Column) -> Column:
+            one, other = all_units[i], all_units[i + distance]
+            return F.xxhash64(F.least(one, other), F.greatest(one, other))
 
-    apart = [_at_each(all_units, d + 1, lambda i, d=d: pair(i, d)) for d in range(1, _REACH + 1)]
-    return F.array_distinct(F.flatten(F.array(*apart)))
+        return _at_each(all_units, distance + 1, pair)
+
+    return F.array_distinct(F.flatten(F.array(*map(apart, range(1, _REACH + 1)))))
 
 
 def _shapes(rows: DataFrame, ids: list[str]) -> DataFrame:

@@ -6,11 +6,12 @@ import pytest
 from rich.console import Console
 
 from boostqa import prompts
+from boostqa.report import controls
 from boostqa.report.status import collect, show
 from boostqa.report.token_usage import write_token_usage
 from boostqa.schemas import TABLES
 from boostqa.storage.warehouse import Warehouse
-from tests.rows import frame
+from tests.rows import frame, row
 
 
 @pytest.fixture
@@ -43,6 +44,26 @@ def test_rejected_rows_by_rule_break_between_items_on_a_narrow_console():
     show({"stages": stages, "tables": {}, "gates": [], "kept_tokens": 0}, Console(file=shown, width=52))
     assert "rejected by seed: licence_not_allowed 1, malformed\n" not in shown.getvalue()
     assert "rejected by seed: licence_not_allowed 1,\n  malformed 12, too_short 3\n" in shown.getvalue()
+
+
+def test_controls_are_shown_by_defect_with_what_stopped_them_and_what_voter_and_judge_are_worth():
+    def power(check, defect, passed, items, **more):
+        return row(TABLES["power"], check=check, defect=defect, passed=passed, items=items, **more)
+
+    rows = [
+        power("line", "none", 8, 10, tokens=900), power("line", "cut_off", 1, 5), power("cut_off", "cut_off", 2, 5),
+        power("disputed", "cut_off", 4, 5), power("disputed", "none", 8, 10), power("cut_off", "none", 10, 10),
+        power("voter", "none", 7, 10, chance=0.25, model="M"), power("judge", "equal", 9, 10, model="J"),
+        power("judge", "different", 1, 10, model="J"),
+    ]  # fmt: skip
+    shown = StringIO()
+    controls.show(rows, Console(file=shown, width=120))
+    lines = [" ".join(line.replace("│", " ").split()) for line in shown.getvalue().splitlines()]
+    assert "none (good items) 10 8 50% to 50% 900 disputed 2" in lines
+    assert "cut_off 5 1 50% to 50% 0 cut_off 3, disputed 1" in lines
+    assert "voter M: 7 of 10 known questions right at the first attempt (guessing: 2)" in lines
+    assert "judge J: calls equal 9 of 10 equal and 1 of 10 different pairs" in lines
+    controls.show([], Console(file=shown))
 
 
 def test_token_usage_without_any_generation_is_not_written(warehouse):
