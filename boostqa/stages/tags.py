@@ -22,11 +22,15 @@ from boostqa.control_tokens import escaped
 from boostqa.stages.wording import is_multiple_choice
 from boostqa.vocabulary import DRAFT_LETTERS, Format
 
-# Sentences and line ends: of a question, of a solution, of one that holds a program.
-_IN_QUESTION, _IN_SOLUTION, _IN_PROGRAM = 6, 14, 50
+# Sentences and lines of a question, and of a solution: somewhat more than the prompt asks for (terms.yaml, length).
+_IN_QUESTION = 5
+_IN_SOLUTION = {
+    Format.MULTIPLE_CHOICE: 6, Format.SHORT_ANSWER: 6, Format.EXPLANATION: 7, Format.CALCULATION: 9, Format.PROOF: 11,
+    Format.PROGRAMMING: 40,
+}  # fmt: skip
 _LINE = r'([^<\n] | "<" [^/\n])+'  # without the beginning of a closing tag
 # A claim is stated, everything else is asked; only a programming problem needs several lines for its question.
-_QUESTION = {Format.PROOF: _LINE, Format.PROGRAMMING: r'([^<?？] | "<" [^/?？])+ [?？]'}
+_QUESTION = {Format.PROOF: f'("Prove that " | "证明：") {_LINE}', Format.PROGRAMMING: r'([^<?？] | "<" [^/?？])+ [?？]'}
 _INVALID = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd]"  # with what stands for bytes that are no UTF-8
 _BLANK = " \t\n"
 
@@ -34,8 +38,8 @@ _BLANK = " \t\n"
 def _question_rules() -> list[str]:
     """Rules q0 ...: one line that ends at its first question mark; p: behind a full stop."""
     rules = []
-    for n in range(_IN_QUESTION + 1):
-        next_sentence = (f' | "。" q{n + 1}', f' | " " q{n + 1}') if n < _IN_QUESTION else ("", "")
+    for n in range(_IN_QUESTION):
+        next_sentence = (f' | "。" q{n + 1}', f' | " " q{n + 1}') if n < _IN_QUESTION - 1 else ("", "")
         rules.append(rf'q{n} ::= [^.。?？<\n]* ([?？] | "<" [^/?？\n] q{n} | "." p{n}{next_sentence[0]})')
         rules.append(rf'p{n} ::= [?？] | "." p{n} | "<" [^/?？\n] q{n} | [^ .。?？<\n] q{n}{next_sentence[1]}')
     return rules
@@ -44,8 +48,8 @@ def _question_rules() -> list[str]:
 def _solution_rules(most: int) -> list[str]:
     """Rules s0 ...: at most `most` sentences and line ends, then the closing tag and `end`; d: behind a full stop."""
     rules = []
-    for n in range(most + 1):
-        more = (rf' | "\n" s{n + 1} | "。" s{n + 1}', rf' | "\n" s{n + 1} | " " s{n + 1}') if n < most else ("", "")
+    for n in range(most):
+        more = (rf' | "\n" s{n + 1} | "。" s{n + 1}', rf' | "\n" s{n + 1} | " " s{n + 1}') if n < most - 1 else ("", "")
         tag = f'"<" ("/solution>" end | [^/] s{n})'
         rules.append(rf's{n} ::= [^.。<\n]* ({tag} | "." d{n}{more[0]})')
         rules.append(rf'd{n} ::= {tag} | "." d{n} | [^ .。<\n] s{n}{more[1]}')
@@ -59,8 +63,11 @@ def _grammar(format: Format) -> str:
     parts = [f'"<question>" {_QUESTION.get(format, "q0")} "</question>\\n"']
     parts += [f'"<{letter}>" {_LINE} "</{letter}>\\n"' for letter in options]
     root = " ".join([*parts, '"<solution>" s0'])
-    most = _IN_PROGRAM if format == Format.PROGRAMMING else _IN_SOLUTION
-    rules = [f"root ::= {root}", *(() if format in _QUESTION else _question_rules()), *_solution_rules(most)]
+    rules = [
+        f"root ::= {root}",
+        *(() if format in _QUESTION else _question_rules()),
+        *_solution_rules(_IN_SOLUTION[format]),
+    ]
     answer = f"[{options}]" if options else _LINE
     rules.append(f'end ::= "\\n<answer>" {answer} "</answer>"')
     return json.dumps({"grammar": "\n".join(rules)}, ensure_ascii=False)

@@ -54,7 +54,7 @@ def test_synthesize_prompt_names_grade_format_lever_and_material(spark):
     for part in (
         "undergraduate students",
         "proof problem",
-        "states all assumptions and one claim",
+        'begins with "Prove that" and states one true claim',
         "at least four dependent steps",
         "Topic: Sums",
         "whichever order that may be.",

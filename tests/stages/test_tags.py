@@ -36,6 +36,8 @@ def test_tags_grammar_takes_the_examples_and_latex_and_nothing_endless():
     )
     assert not accepted(draft.format("It is so.", "Yes.", "yes"))  # no question
     assert not accepted(draft.format("Is it? Why?", "Yes.", "yes"))
-    assert not accepted(draft.format("Is it?", "Yes. " * 20, "yes"))
-    assert not accepted(draft.format("Is it?", "Yes\n" * 20, "yes"))
+    assert accepted(draft.format("It is 1.5. Is it?", "Yes. " * 8 + "So 0.5 it is.", "yes"))
+    assert not accepted(draft.format("Is it?", "Yes. " * 9 + "So it is.", "yes"))
+    assert not accepted(draft.format("Is it?", "Yes\n" * 10, "yes"))
+    assert not accepted(draft.format("It is. " * 5 + "Is it?", "Yes.", "yes"))
     assert not accepted(draft.format("Is it?", "Yes.", "A</answer>\n<answer>B"))
