@@ -15,7 +15,7 @@ LONG = 400  # tokens: enough for every request of a seed
 
 
 def probe_rows(spark, *rows):
-    full = [("m", "letter", d, h, n, c, c / n, 0.0, 1.0, 0.25) for d, h, n, c in rows]
+    full = [("m", "letter", d, h, n, c, c / n, 0.0, 1.0, 0.25, []) for d, h, n, c in rows]
     return spark.createDataFrame(full, PROBE.schema)
 
 
