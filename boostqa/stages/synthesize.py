@@ -22,6 +22,7 @@ from boostqa.matching_text import folded, grams
 from boostqa.schemas import DRAFT, PLAN
 from boostqa.stages import material
 from boostqa.stages.exemplars import with_exemplars
+from boostqa.stages.fitness import CHOICES_INVALID
 from boostqa.stages.rejects import Check, Rule, breaks_rule, first_broken, reject_rows
 from boostqa.stages.tags import constraint, with_fields
 from boostqa.stages.wording import is_multiple_choice, lettered
@@ -34,12 +35,11 @@ EMPTY = Rule("empty", Cause.PARSE_FAILURE)
 BROKEN_TEXT = Rule("broken_text", Cause.PARSE_FAILURE)
 REFUSAL = Rule("refusal", Cause.PARSE_FAILURE)
 UNPARSABLE = Rule("unparsable", Cause.PARSE_FAILURE)
-CHOICES_INVALID = Rule("choices_invalid", Cause.PARSE_FAILURE)
 COPIES_SEED = Rule("copies_seed", Cause.DUPLICATE)
 COPIES_PROMPT = Rule("copies_prompt", Cause.DUPLICATE)
 BELOW_AIM = Rule("below_aim", Cause.DEGRADATION)
 RULES = (
-    *(GENERATION_FAILED, TRUNCATED, EMPTY, BROKEN_TEXT, REFUSAL, UNPARSABLE, CHOICES_INVALID),
+    *(GENERATION_FAILED, TRUNCATED, EMPTY, BROKEN_TEXT, REFUSAL, UNPARSABLE),
     *(COPIES_SEED, COPIES_PROMPT, BELOW_AIM),
 )
 # What another sample would do as well: a model declines its task, an engine cannot serve the request.
