@@ -20,9 +20,8 @@ from boostqa.calls.requests import with_request
 from boostqa.config import Synthesize
 from boostqa.matching_text import folded, grams
 from boostqa.schemas import DRAFT, PLAN
-from boostqa.stages import material
+from boostqa.stages import fitness, material
 from boostqa.stages.exemplars import with_exemplars
-from boostqa.stages.fitness import CHOICES_INVALID
 from boostqa.stages.rejects import Check, Rule, breaks_rule, first_broken, reject_rows
 from boostqa.stages.tags import constraint, with_fields
 from boostqa.stages.wording import is_multiple_choice, lettered
@@ -146,7 +145,7 @@ def _draft_checks() -> tuple[Check, ...]:
         Check(BROKEN_TEXT, F.col("broken").isNotNull(), F.col("broken")),
         Check(REFUSAL, any_like(_REFUSAL), beginning),
         Check(UNPARSABLE, incomplete, beginning),
-        Check(CHOICES_INVALID, wrong_options, F.coalesce(F.to_json("choices"), F.lit(""))),
+        Check(fitness.CHOICES_INVALID, wrong_options, F.coalesce(F.to_json("choices"), F.lit(""))),
         Check(COPIES_SEED, F.col("of_seed") >= _COPY_SHARE, copied("of_seed")),
         Check(COPIES_PROMPT, F.col("of_prompt") >= _COPY_SHARE, copied("of_prompt")),
     )
