@@ -128,6 +128,7 @@ class GateName(StrEnum):
     UNEXPLAINED = "unexplained"
     WRITER_IS_VOTER = "writer_is_voter"
     HIGH_DIFFICULTY_SHARE = "high_difficulty_share"
+    LETTERS_BALANCED = "letters_balanced"
     BUDGET_MET = "budget_met"
     MIN_ROWS = "min_rows"
 

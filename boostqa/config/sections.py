@@ -193,6 +193,9 @@ class Gate(Section):
     max_failed_requests: Share | None = 0.05
     # Of the labels of one kind; an annotator that gives one label to everything it reads measures nothing.
     max_label_share: Share | None = 0.95
+    # Of multiple-choice items with the same answer: a model learns the letter. Of 20 fair ones more than half have the
+    # same in 2 of 100 cases.
+    max_letter_share: Share | None = 0.5
     min_budget_share: Share | None = 0.8  # of plan.tokens, by an estimate; the plan's yields are estimates, too
     # With fewer good controls the 95% interval of a share is wider than 0.35: nothing is known.
     min_controls: Positive | None = 30

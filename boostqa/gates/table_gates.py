@@ -13,7 +13,16 @@ from boostqa.stages import clean
 from boostqa.stages.deduplicate import EXACT_DUPLICATE, NEAR_DUPLICATE
 from boostqa.stages.rejects import Rule
 from boostqa.stages.synthesize import BELOW_AIM
-from boostqa.vocabulary import HIGH_GRADES, UNUSABLE, Cause, FinishReason, GateName, ItemTable
+from boostqa.vocabulary import (
+    DRAFT_LETTERS,
+    HIGH_GRADES,
+    UNUSABLE,
+    Cause,
+    FinishReason,
+    Format,
+    GateName,
+    ItemTable,
+)  # fmt: skip
 
 FEWEST_LABELS = 20  # below, one value for all may be the truth
 WRITTEN = (FinishReason.STOP, FinishReason.LENGTH)
@@ -202,8 +211,10 @@ def export_findings(left: DataFrame, seed: DataFrame, gate: Gate, wanted_tokens:
     """
     text = F.concat_ws("\n", "question", F.array_join("choices", "\n"), "solution", "answer")
     hard = F.count_if(F.col("difficulty").isin(*HIGH_GRADES))
+    lettered = F.col("format") == Format.MULTIPLE_CHOICE
+    letters = [F.count_if(lettered & (F.col("answer") == letter)).alias(letter) for letter in DRAFT_LETTERS]
     sums = left.groupBy("lang").agg(
-        F.count("*").alias("n"), hard.alias("hard"), F.sum(F.length(text)).alias("characters")
+        F.count("*").alias("n"), hard.alias("hard"), F.sum(F.length(text)).alias("characters"), *letters
     )
     by_lang = sums.collect()
     rows, hard_rows = (sum(r[name] for r in by_lang) for name in ("n", "hard"))
@@ -212,6 +223,12 @@ def export_findings(left: DataFrame, seed: DataFrame, gate: Gate, wanted_tokens:
         share = hard_rows / rows
         seen = f"{hard_rows} of {rows} items left are of high difficulty ({share:.0%})"
         yield _left(GateName.HIGH_DIFFICULTY_SHARE, share, gate.min_high_difficulty_share, seen)
+    by_letter = {letter: sum(r[letter] for r in by_lang) for letter in DRAFT_LETTERS}
+    choices, most = sum(by_letter.values()), max(by_letter, key=lambda letter: by_letter[letter])
+    if choices >= FEWEST_LABELS and gate.max_letter_share is not None:
+        share = by_letter[most] / choices
+        seen = f"{by_letter[most]} of {choices} multiple-choice items left have the answer {most} ({share:.0%})"
+        yield Finding("clean", GateName.LETTERS_BALANCED, share, "at most", gate.max_letter_share, seen)
     if gate.min_budget_share is not None:
         written = seed.groupBy("lang").agg(F.sum("tokens").alias("tokens"), F.sum(F.length("text")).alias("characters"))
         measured = {r["lang"]: (r["tokens"], r["characters"]) for r in written.collect()}

@@ -50,10 +50,10 @@ def _whole(text: Column) -> Column:
     return F.when(long_enough, F.array(F.concat(F.lit(_WHOLE), text))).otherwise(F.array())
 
 
-def _options(choices: Column) -> Column:
+def _options(folded_options: Column) -> Column:
     """The options in an order of their own, as one text."""
-    folded_options = F.transform(choices, lambda c: F.replace(folded(c), F.lit(" ")))
-    return F.array_join(F.array_sort(F.array_distinct(folded_options)), "|")
+    bare = F.transform(folded_options, lambda option: F.replace(option, F.lit(" ")))
+    return F.array_join(F.array_sort(F.array_distinct(bare)), "|")
 
 
 def _set(choices: Column, options: Column) -> Column:
@@ -78,10 +78,15 @@ def _inside(question: Column, options: Column) -> Column:
 
 def _items_inside(text: Column) -> Column:
     """Keys of the multiple-choice items that stand in a text."""
-    keys = F.transform(
-        items_inside(text),
-        lambda item: _inside(folded(F.right(item["question"], F.lit(_ENDING))), _options(item["choices"])),
-    )
+
+    def parts(item: Column) -> Column:  # the end of the question, then the options
+        end = F.right(item["question"], F.lit(_ENDING))
+        return F.transform(F.concat(F.array(end), item["choices"]), folded)
+
+    def key(parts: Column) -> Column:
+        return _inside(parts[0], _options(F.slice(parts, F.lit(2), F.size(parts))))
+
+    keys = F.transform(F.transform(items_inside(text), parts), key)
     return F.array_compact(F.coalesce(keys, F.array()))
 
 
@@ -94,36 +99,40 @@ def _border(question: Column, choices: Column, conf: Clean) -> Column:
     return F.concat(end, F.lit(" "), F.coalesce(begin, F.substring_index(choices, " ", words)))
 
 
-def _keys(rows: DataFrame, conf: Clean, ids: list[str], fields: list[str]) -> DataFrame:
-    """`rows` -> [*ids, field, position, place, key]; `choices` is one field, its options joined. `place` is where in
-    the field a window stands, as a share of its length; 0 for other keys."""
+def _fields(rows: DataFrame, conf: Clean, ids: list[str], fields: list[str]) -> DataFrame:
+    """`rows` -> [*ids, field, text, border, own]: each field folded, the text where it goes on into the next field, and
+    keys of its own; `choices` is one field, its options joined."""
+    prose = [f for f in fields if f != MatchedField.CHOICES]
     parts = separated(F.col("question"), F.col("choices"))
-    inside = {f"in_{f}": _items_inside(F.col(f)) for f in fields if f != MatchedField.CHOICES}
-    rows = rows.withColumns({"parts": parts, **inside})
+    rows = rows.withColumns({"parts": parts, "inside": F.transform(F.array(*prose), _items_inside)})
     rows = rows.withColumns({c: F.col("parts")[c] for c in ("question", "choices")})
-    texts = {f: F.array_join(f, " ") if f == MatchedField.CHOICES else without_letters(F.col(f)) for f in fields}
-    texts = {f"folded_{f}": folded(text) for f, text in texts.items()}
-    rows = rows.withColumns({"options": _options(F.col("choices")), **texts})  # folded once: it is what costs
-    question, options = F.col("folded_question"), F.col("options")
-    together = F.array_compact(F.array(F.when(F.size("choices") > 2, _inside(question, options))))
-    own = {f: F.col(f"in_{f}") for f in fields if f != MatchedField.CHOICES}
-    own["choices"] = _set(F.col("choices"), options)
-    own["question"] = F.concat(_item(question, F.col("choices"), options), together, own["question"])
-    none = F.lit(None).cast("string")
-    border = {"question": _border(question, F.col("folded_choices"), conf)}
-    structs = [
-        F.struct(
-            F.lit(f).alias("field"), F.col(f"folded_{f}").alias("text"), own[f].alias("own"),
-            border.get(f, none).alias("border"),
-        )
-        for f in fields
-    ]  # fmt: skip
-    each = rows.select(*ids, F.inline(F.array(*structs))).withColumn("windows", _windows(F.col("text"), conf))
-    whole = F.when(F.size("windows") == 0, _whole(F.col("text"))).otherwise(F.array())
-    other = F.concat(_windows(F.col("border"), conf), whole, F.coalesce("own", F.array()))
-    keys = F.posexplode(F.concat("windows", other)).alias("position", "key")
+    texts = F.array(*(F.col(f) if f in prose else F.array_join(f, " ") for f in fields))
+    # Folded once, and in one expression for all: it is what costs, to compute and to plan.
+    folded_texts = F.transform(texts, lambda text: folded(without_letters(text)))
+    rows = rows.withColumns({"texts": folded_texts, "folded_options": F.transform("choices", folded)})
+    rows = rows.withColumn("options", _options(F.col("folded_options")))
+    text = {f: F.col("texts")[i] for i, f in enumerate(fields)}
+    question, choices, options = text["question"], F.col("choices"), F.col("options")
+    together = F.array_compact(F.array(F.when(F.size(choices) > 2, _inside(question, options))))
+    own = {f: F.col("inside")[i] for i, f in enumerate(prose)} | {"choices": _set(choices, options)}
+    own["question"] = F.concat(_item(question, choices, options), together, own["question"])
+    border = {f: F.lit(None).cast("string") for f in fields}
+    border["question"] = _border(question, text["choices"], conf)
+    names = {"text": text, "border": border, "own": own}
+    structs = (F.struct(F.lit(f).alias("field"), *(of[f].alias(name) for name, of in names.items())) for f in fields)
+    return rows.select(*ids, F.inline(F.array(*structs)))
+
+
+def _keys(rows: DataFrame, conf: Clean, ids: list[str], fields: list[str]) -> DataFrame:
+    """`rows` -> [*ids, field, position, place, key]. `place` is where in the field a window stands, as a share of its
+    length; 0 for other keys."""
+    each = _fields(rows, conf, ids, fields)
+    each = each.withColumn("both", F.transform(F.array("text", "border"), lambda text: _windows(text, conf)))
+    windows, beyond = F.col("both")[0], F.col("both")[1]
+    whole = F.when(F.size(windows) == 0, _whole(F.col("text"))).otherwise(F.array())
+    keys = F.concat(windows, beyond, whole, F.coalesce("own", F.array()))
+    placed = each.select(*ids, "field", F.size(windows).alias("size"), F.posexplode(keys).alias("position", "key"))
     place = F.when(F.col("position") < F.col("size"), F.col("position") / F.col("size")).otherwise(0.0)
-    placed = each.select(*ids, "field", F.size("windows").alias("size"), keys)
     return placed.select(*ids, "field", "position", place.alias("place"), "key")
 
 

@@ -20,7 +20,7 @@ from boostqa.calls.requests import with_request
 from boostqa.config import Synthesize
 from boostqa.matching_text import folded, grams
 from boostqa.schemas import DRAFT, PLAN
-from boostqa.stages import material
+from boostqa.stages import fitness, material
 from boostqa.stages.exemplars import with_exemplars
 from boostqa.stages.rejects import Check, Rule, breaks_rule, first_broken, reject_rows
 from boostqa.stages.tags import constraint, with_fields
@@ -34,12 +34,11 @@ EMPTY = Rule("empty", Cause.PARSE_FAILURE)
 BROKEN_TEXT = Rule("broken_text", Cause.PARSE_FAILURE)
 REFUSAL = Rule("refusal", Cause.PARSE_FAILURE)
 UNPARSABLE = Rule("unparsable", Cause.PARSE_FAILURE)
-CHOICES_INVALID = Rule("choices_invalid", Cause.PARSE_FAILURE)
 COPIES_SEED = Rule("copies_seed", Cause.DUPLICATE)
 COPIES_PROMPT = Rule("copies_prompt", Cause.DUPLICATE)
 BELOW_AIM = Rule("below_aim", Cause.DEGRADATION)
 RULES = (
-    *(GENERATION_FAILED, TRUNCATED, EMPTY, BROKEN_TEXT, REFUSAL, UNPARSABLE, CHOICES_INVALID),
+    *(GENERATION_FAILED, TRUNCATED, EMPTY, BROKEN_TEXT, REFUSAL, UNPARSABLE),
     *(COPIES_SEED, COPIES_PROMPT, BELOW_AIM),
 )
 # What another sample would do as well: a model declines its task, an engine cannot serve the request.
@@ -146,7 +145,7 @@ def _draft_checks() -> tuple[Check, ...]:
         Check(BROKEN_TEXT, F.col("broken").isNotNull(), F.col("broken")),
         Check(REFUSAL, any_like(_REFUSAL), beginning),
         Check(UNPARSABLE, incomplete, beginning),
-        Check(CHOICES_INVALID, wrong_options, F.coalesce(F.to_json("choices"), F.lit(""))),
+        Check(fitness.CHOICES_INVALID, wrong_options, F.coalesce(F.to_json("choices"), F.lit(""))),
         Check(COPIES_SEED, F.col("of_seed") >= _COPY_SHARE, copied("of_seed")),
         Check(COPIES_PROMPT, F.col("of_prompt") >= _COPY_SHARE, copied("of_prompt")),
     )

@@ -58,9 +58,11 @@ def items_inside(text: Column) -> Column:
     """
 
     def item(before: Column, after: Column, end: str) -> Column:
-        options = F.split(after, _LABEL_INSIDE)
+        letters = F.regexp_extract_all(after, F.lit(_LABEL_INSIDE.replace("[A-J]", "([A-J])")), F.lit(1))
+        in_order = F.size(F.filter(letters, lambda letter, i: letter == F.char(F.lit(ord("B")) + i)))
+        options = F.slice(F.split(after, _LABEL_INSIDE), F.lit(1), in_order + 1)  # no "Answer: B." behind them
         last = F.regexp_extract(F.element_at(options, -1), end, 0)
-        choices = F.concat(F.slice(options, 1, F.size(options) - 1), F.array(last))
+        choices = F.concat(F.slice(options, F.lit(1), in_order), F.array(last))
         return F.struct(before.alias("question"), choices.alias("choices"))
 
     parts = F.split(text, _LABEL_INSIDE.replace("[A-J]", "A"))

@@ -306,3 +306,14 @@ def test_tokens_left_are_estimated_from_the_seeds_of_the_language_else_of_all(sp
     *_, budget = export_findings(clean, seeds, CONF.gate, 100)
     assert budget.observed.startswith("about 30 tokens are left for the mix, 30% of the 100")  # 40 / 4 + 40 / 2
     assert not budget.holds
+
+
+def test_answers_of_multiple_choice_items_that_are_nearly_all_one_letter_fail(spark):
+    def items(letters):
+        return frame(spark, TABLES["clean"], *({"format": "multiple_choice", "answer": x} for x in letters))
+
+    seed = frame(spark, TABLES["seed"], {"tokens": 30})
+    for letters, holds in (("A" * 11 + "BCD" * 3, False), ("ABCD" * 5, True), ("A" * 19, None)):
+        found = {f.gate: f for f in export_findings(items(letters), seed, CONF.gate, 5)}
+        assert (found["letters_balanced"].holds if "letters_balanced" in found else None) is holds, letters
+    assert found["min_rows"].holds

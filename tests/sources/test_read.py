@@ -150,8 +150,8 @@ def test_read_items_are_normalised_and_defaulted(spark, tmp_path):
     )
     null = None
     assert [tuple(r) for r in read_items(spark, source).orderBy("item_id").collect()] == [
-        ("b", f"{path}:1", "physics", "一", ["用", "b"], null, "zh", null, null),
-        ("b", f"{path}:2", null, "two", null, null, "zh", null, null),
+        ("b", f"{path}:1", "physics", "一", ["用", "b"], null, null, "zh", null, null),
+        ("b", f"{path}:2", null, "two", null, null, null, "zh", null, null),
     ]
 
 

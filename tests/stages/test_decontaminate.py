@@ -146,7 +146,7 @@ def test_verbatim_runs_of_words_from_a_question_into_its_options(spark):
 
 
 def test_verbatim_text_that_one_item_repeats_or_few_share_is_no_stock_phrase(spark):
-    passage = " ".join(f"p{i}" for i in range(60))
+    passage = " ".join(f"p{i}" for i in range(80))
     benchmark = [
         ("repeats", " ".join([LONG] * 15), None, None),
         *[(f"twin{i}", "A twin is no other item, however often it stands in one and the same benchmark.", None, None) for i in range(12)],
