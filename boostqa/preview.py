@@ -45,6 +45,10 @@ class Trial(StageRun):
         """A table, which may be empty."""
         return super().read(name, required=False, version=version)
 
+    def store(self, df: DataFrame) -> DataFrame:
+        """The rows, computed once and kept in memory: a preview leaves no files."""
+        return df.localCheckpoint()
+
     def write(self, name: str, df: DataFrame, where: str | None = None) -> int:
         """Replace a table (or its rows matching `where`) and return the rows written; `power` stays as the warehouse has
         it."""

@@ -21,13 +21,13 @@ WRITES = ("seed", "reject")
 def main(stage: StageRun) -> None:
     """Read, call the stage, write, check the row balance."""
     conf = stage.config
-    records = reduce(DataFrame.unionByName, (read_records(stage.spark, s) for s in conf.seed.sources)).persist()
+    records = stage.store(reduce(DataFrame.unionByName, (read_records(stage.spark, s) for s in conf.seed.sources)))
     held_out = reduce(DataFrame.unionByName, (read_items(stage.spark, s) for s in conf.probe.items))
     benchmarks = reduce(DataFrame.unionByName, (read_items(stage.spark, s) for s in conf.clean.benchmarks), held_out)
-    benchmarks = benchmarks.persist()
-    index = similarity.index(benchmarks).persist()
-    judged = seed.judged(records, held_out.select("question"), conf.seed, target_tokenizer(conf)).persist()
-    leaks = decontaminate.leaked_seeds(judged.where("broken_rule is null"), benchmarks, index, conf.clean).persist()
+    benchmarks = stage.store(benchmarks)
+    index = stage.store(similarity.index(benchmarks))
+    judged = stage.store(seed.judged(records, held_out.select("question"), conf.seed, target_tokenizer(conf)))
+    leaks = stage.store(decontaminate.leaked_seeds(judged.where("broken_rule is null"), benchmarks, index, conf.clean))
     seeds, rejects = seed.split_kept_and_rejected(seed.without_leaks(judged, leaks))
     kept = stage.write("seed", seeds)
     rejected = stage.reject(rejects)

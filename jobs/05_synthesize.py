@@ -28,23 +28,21 @@ def all_tries(stage: StageRun, plan: DataFrame, seeds: DataFrame) -> tuple[DataF
     tokens = tuple(control_tokens(target_tokenizer(stage.config)).values())
     labels = stage.read("annotation").where(F.col("item_table") == ItemTable.SEED)
     labels = labels.select(F.col("item_id").alias("seed_id"), "discipline", "difficulty")
-    rows = synthesize.with_material(plan, seeds, labels, conf).persist()
+    rows = stage.store(synthesize.with_material(plan, seeds, labels, conf))
     tries, again, further = stage.spark.createDataFrame([], synthesize.TRY), rows.limit(0), 0
     for sample in range(stage.config.plan.max_requests_per_seed + conf.retries):
         due = rows.where(F.col("sample_index") == sample).unionByName(again)
         if due.isEmpty():
             continue
         requests = synthesize.requests(due, synthesize.asked(tries), generator, conf)
-        parsed = synthesize.tried(requests, complete(stage, requests, generator), tokens)
         # No cache: the ledger's next write would drop it, and every later round reads the ones before.
-        parsed = parsed.localCheckpoint()
+        parsed = stage.store(synthesize.tried(requests, complete(stage, requests, generator), tokens))
         sound = parsed.where("broken_rule is null").drop("broken_rule")
         unfit = fitness.rejects(sound, seeds, stage.config.clean, stage.name)
-        tried = synthesize.with_unfit(parsed, unfit).localCheckpoint()
+        tried = stage.store(synthesize.with_unfit(parsed, unfit))
         again = synthesize.again(tried, rows, conf)
         further += again.count()
         tries = tries.unionByName(tried)
-    rows.unpersist()
     return tries, further
 
 
@@ -55,7 +53,7 @@ def main(stage: StageRun) -> None:
     tries, further = all_tries(stage, plan, seeds)
     drafts, unusable = synthesize.drafts_and_rejects(tries, conf.synthesize)
     parsed, copies = synthesize.without_copies(drafts, deduplicate.exact(synthesize.as_questions(drafts)))
-    parsed = parsed.persist()
+    parsed = stage.store(parsed)
     stage.write("control", _controls(stage, plan, seeds, generator))
     questions = annotate.requests(synthesize.as_items(parsed), stage.name, annotator, conf.annotate)
     labels, unlabelled = annotate.parse(questions, complete(stage, questions, annotator), ItemTable.DRAFT, stage.name)
@@ -75,13 +73,13 @@ def _controls(stage: StageRun, plan: DataFrame, seeds: DataFrame, generator: Mod
     def items(sources: list) -> DataFrame:
         return reduce(DataFrame.unionByName, (read_items(stage.spark, source) for source in sources))
 
-    drawn = controls.draw(items(conf.controls.sources), plan, conf.controls).persist()
+    drawn = stage.store(controls.draw(items(conf.controls.sources), plan, conf.controls))
     one_more = (conf.refine.blind_attempts,)  # no attempt of the voter, should it be the same model
     asked = refine.blind_requests(drawn, generator, conf.refine, one_more)
     tokens = control_tokens(target_tokenizer(conf)).values()
     answered = refine.votes(drawn, asked, complete(stage, asked, generator), tokens)
     leaks = items([*conf.clean.benchmarks, *conf.probe.items])
-    made = controls.make(answered, seeds, leaks, conf.controls).persist()
+    made = stage.store(controls.make(answered, seeds, leaks, conf.controls))
     return controls.after(made, stage.name, fitness.rejects(made, seeds, conf.clean, stage.name))
 
 

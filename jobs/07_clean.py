@@ -20,32 +20,32 @@ WRITES = ("clean", "contamination", "control", "power", "reject")
 def unfit_items(stage: StageRun, refined: DataFrame, seeds: DataFrame) -> DataFrame:
     """Rejects of items that break a rule on text; with model.fluency also of those that read unlike the seeds."""
     conf, model = stage.config.clean, stage.config.model.fluency
-    unfit = clean.rejects_of_unfit(refined, seeds, conf).persist()
+    unfit = stage.store(clean.rejects_of_unfit(refined, seeds, conf))
     if model is None:
         return unfit
     fit = refined.join(unfit.select(F.col("key").alias("draft_id")), "draft_id", "left_anti")
     spec = model_spec(stage.config, model)
     requests = fluency.requests(fit, seeds, spec, conf)
-    return unfit.unionByName(fluency.parse(requests, complete(stage, requests, spec))).persist()
+    return stage.store(unfit.unionByName(fluency.parse(requests, complete(stage, requests, spec))))
 
 
 def main(stage: StageRun) -> None:
     """Read, call the stage, write, check the row balance."""
     refined, seeds, conf = stage.read("refined", required=False), stage.read("seed"), stage.config.clean
-    known = controls.travelling(stage.read("control", required=False), "refine").persist()
+    known = stage.store(controls.travelling(stage.read("control", required=False), "refine"))
     items = refined.unionByName(known.select(*DRAFT.schema.names), allowMissingColumns=True)
     # Probe items are held out as benchmarks are: they join the decontamination index.
     sources = [*conf.benchmarks, *stage.config.probe.items]
-    benchmarks = reduce(DataFrame.unionByName, (read_items(stage.spark, s) for s in sources)).persist()
-    index = similarity.index(benchmarks).persist()
+    benchmarks = stage.store(reduce(DataFrame.unionByName, (read_items(stage.spark, s) for s in sources)))
+    index = stage.store(similarity.index(benchmarks))
     unfit = unfit_items(stage, items, seeds)
     # A draft that resembles a control is none of its duplicates: what is measured changes nothing.
     duplicates = clean.rejects_with_duplicates(items, unfit, seeds, conf)
-    rejected = controls.without(duplicates, known, "evidence").persist()
-    matches = clean.contaminate(items, rejected, seeds, benchmarks, index, conf).persist()
+    rejected = stage.store(controls.without(duplicates, known, "evidence"))
+    matches = stage.store(clean.contaminate(items, rejected, seeds, benchmarks, index, conf))
     stage.write("contamination", controls.without(matches, known))
     rows, contaminated = clean.clean(items, rejected, matches, seeds)
-    rejects = rejected.unionByName(contaminated).persist()
+    rejects = stage.store(rejected.unionByName(contaminated))
     kept = stage.write("clean", controls.without(rows, known))
     dropped = stage.reject(controls.without(rejects, known, "key"))
     stage.check_row_balance(refined.count(), kept, dropped)

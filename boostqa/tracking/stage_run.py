@@ -18,9 +18,10 @@ from boostqa import __version__
 from boostqa.config import Config
 from boostqa.errors import ContractError, GateFailed
 from boostqa.schemas import ENGINE_TASK, RUN
-from boostqa.storage.warehouse import Warehouse, Written
+from boostqa.storage.warehouse import Warehouse, Written, is_catalog
 from boostqa.tracking.mlflow_runs import log_stage, stage_mlflow_run
 from boostqa.tracking.model_usage import ModelUsage
+from udfs.files import file_system
 from udfs.generate import Connect
 
 
@@ -55,6 +56,7 @@ class StageRun:
     rejected_by_rule: dict[str, int] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)  # the balance, once it was checked
     usage: ModelUsage = field(init=False)
+    stored: int = 0  # results of `store` so far
 
     def __post_init__(self) -> None:
         self.usage = ModelUsage(self.run_id, self.name)
@@ -97,6 +99,34 @@ class StageRun:
             self.warehouse.append(name, df, {"run_id": self.run_id, "stage": self.name})
         self.outputs[name], _ = self.warehouse.measure(name)
         return self.read_back(name)
+
+    def _store_folder(self) -> str | None:
+        """Where `store` writes: beside what the engines' tasks stage; None with a catalog's ledger and no staging."""
+        ledger = self.warehouse.path("completion")
+        beside = None if is_catalog(ledger) else f"{ledger.rpartition('/')[0]}/_staging"
+        staging = self.config.generation.staging or beside
+        return None if staging is None else f"{staging}/_stored/{self.run_id}-{self.name}"
+
+    def store(self, df: DataFrame) -> DataFrame:
+        """The rows, computed here and once, for what reads them more than once: as Parquet files until the stage ends.
+
+        A cache would keep its whole plan in every plan that reads it, and caches on caches made of the rules on texts took
+        minutes to plan and filled the driver's heap; a local checkpoint is lost with an executor.
+        """
+        folder = self._store_folder()
+        if folder is None:
+            return df.persist()
+        path = f"{folder}/{self.stored}"
+        self.stored += 1
+        df.write.mode("overwrite").parquet(path)
+        return self.spark.read.schema(df.schema).parquet(path)
+
+    def discard_stored(self) -> None:
+        """Remove what `store` has written."""
+        if self.stored and (folder := self._store_folder()):
+            filesystem, path = file_system(folder)
+            filesystem.delete_dir(path)
+            self.stored = 0
 
     def reject(self, df: DataFrame) -> int:
         """Replace this stage's rows of the reject table; returns their number."""
@@ -152,6 +182,7 @@ def stage_run(
         except GateFailed as error:  # a verdict is a result: it is recorded like any other
             failed_gate = error
         finally:
+            stage.discard_stored()
             if stage.usage.engine_tasks:  # paid for, also by a stage that failed afterwards
                 tasks = spark.createDataFrame(stage.usage.engine_tasks, ENGINE_TASK.schema)
                 warehouse.append("engine_task", tasks)
