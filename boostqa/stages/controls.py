@@ -8,6 +8,7 @@ options, in which drafts cannot come; items in a language that no request is pla
 
 from functools import reduce
 
+import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -16,9 +17,11 @@ from boostqa.config import Controls
 from boostqa.languages import LANGUAGES, in_language
 from boostqa.schemas import CONTROL, DRAFT
 from boostqa.stages.wording import is_multiple_choice
-from boostqa.vocabulary import DRAFT_LETTERS, Defect, Format, Strategy
+from boostqa.vocabulary import DRAFT_LETTERS, AnswerStatus, Defect, Format, Strategy
 from udfs import spoiling
+from udfs.answers import same
 
+_WRONG = (Defect.WRITER_ERROR, Defect.WRONG_ANSWER, Defect.WRONG_LETTER)  # what a voter may put right
 _DONORS = 50  # items of each language that lend a seed, a benchmark item or another answer
 _ERROR_SHARE = 0.5  # of the items that the generator answers wrongly: the others stay for other controls
 _PARTS = 10**6  # a hash as a share of them
@@ -187,11 +190,31 @@ def without(rows: DataFrame, controls: DataFrame, column: str = "draft_id") -> D
     return rows.join(F.broadcast(ids), on=column, how="left_anti").select(*rows.columns)
 
 
-def refined(controls: DataFrame, kept: DataFrame) -> DataFrame:
-    """Controls that went into refine and the REFINED rows of those it kept (unique by draft_id) -> the same with what
-    refine made of them and what it cost; controls without such a row stay as they were."""
-    new = kept.select("draft_id", F.struct("answer", "solution", "request_ids").alias("new"))
+def refined(controls: DataFrame, kept: DataFrame, rejects: DataFrame) -> DataFrame:
+    """Controls that went into refine, the REFINED rows of those it kept and its rejects (each unique by draft_id) -> CONTROL
+    rows of stage refine, with what refine made of them and what it cost.
+
+    A correction stops a control, too (rule `corrected`): the wrong answer of a negative one did not get through if it became
+    the known one, and a positive one is good no more.
+    """
+    new = kept.select("draft_id", F.struct("answer", "solution", "request_ids", "status").alias("new"))
     rows = controls.join(new, on="draft_id", how="left")
     cost = F.coalesce("new.request_ids", F.array().cast("array<string>"))
     made = {name: F.coalesce(F.col("new")[name], F.col(name)) for name in ("answer", "solution")}
-    return rows.withColumns(made | {"request_ids": F.array_distinct(F.concat("request_ids", cost))}).drop("new")
+    drafted = {"draft_answer": F.col("answer"), "corrected": F.col("new.status") == AnswerStatus.CORRECTED}
+    rows = rows.withColumns(drafted | made | {"request_ids": F.array_distinct(F.concat("request_ids", cost))})
+
+    @F.pandas_udf("boolean")  # type: ignore[call-overload]
+    def is_known(first: pd.Series, second: pd.Series, lettered: pd.Series) -> pd.Series:
+        return pd.Series([same(*pair) for pair in zip(first, second, lettered, strict=True)], dtype="boolean")
+
+    mended = F.col("defect").isin(*_WRONG) & is_known("answer", "known_answer", is_multiple_choice())
+    stopped = F.col("corrected") & (mended | (F.col("defect") == Defect.NONE))
+    seen = F.concat(F.lit("draft: "), "draft_answer", F.lit(" | corrected: "), "answer")
+    found = rows.where(stopped).select(
+        "draft_id", F.struct(F.lit("corrected").alias("rule"), seen.alias("seen")).alias("by")
+    )
+    ended = after(rows, "refine", rejects).join(found, on="draft_id", how="left")  # found: unique by draft_id
+    return ended.withColumns(
+        {"rule": F.coalesce("rule", "by.rule"), "evidence": F.coalesce("evidence", "by.seen")}
+    ).select(*CONTROL.schema.names)

@@ -3,7 +3,7 @@
 import pytest
 
 from boostqa.config import Controls
-from boostqa.schemas import CONTROL, PLAN, POWER, SEED
+from boostqa.schemas import CONTROL, PLAN, POWER, REFINED, SEED
 from boostqa.stages import controls, power
 from tests.rows import frame
 
@@ -72,6 +72,33 @@ def test_after_a_stage_a_control_knows_what_stopped_it_and_what_it_cost(spark):
     a, b = controls.after(went_in, "refine", rejects).orderBy("draft_id").collect()
     assert (a["stage"], a["rule"], a["request_ids"]) == ("refine", None, ["w"])
     assert (b["rule"], b["evidence"], b["request_ids"]) == ("disputed", "3 against 0", ["w", "v"])
+
+
+def test_a_correction_by_refine_stops_a_control_unless_it_leaves_a_wrong_answer(spark):
+    wrong = {"defect": "wrong_answer", "answer": "8", "known_answer": "7", "request_ids": ["w"]}
+    went_in = frame(
+        spark, CONTROL,
+        *({"draft_id": "mended"} | wrong, {"draft_id": "worse"} | wrong, {"draft_id": "kept"} | wrong),
+        wrong | {"draft_id": "good", "defect": "none", "answer": "7"}, {"draft_id": "gone"} | wrong,
+    )  # fmt: skip
+    made = {
+        "mended": ("7.0", "corrected"),
+        "worse": ("9", "corrected"),
+        "kept": ("8", "agreed"),
+        "good": ("9", "corrected"),
+    }
+    kept = frame(
+        spark, REFINED, *({"draft_id": d, "answer": a, "status": s, "request_ids": ["v"]} for d, (a, s) in made.items())
+    )
+    rejects = spark.createDataFrame(
+        [("gone", "disputed", "8", ["v"])], "key string, rule string, evidence string, request_ids array<string>"
+    )
+    found = {r["draft_id"]: r for r in controls.refined(went_in, kept, rejects).collect()}
+    assert {d: r["rule"] for d, r in found.items()} == {
+        "mended": "corrected", "worse": None, "kept": None, "good": "corrected", "gone": "disputed"
+    }  # fmt: skip
+    assert found["mended"]["evidence"] == "draft: 8 | corrected: 7.0" and found["worse"]["answer"] == "9"
+    assert {tuple(r["request_ids"]) for r in found.values()} == {("w", "v")}
 
 
 def test_power_counts_what_passed_the_line_and_what_each_rule_stopped(spark):
