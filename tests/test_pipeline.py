@@ -173,7 +173,7 @@ def test_second_run_asks_nothing_changes_no_table_and_a_failing_gate_stops_it(sp
     assert error.value.exit_code == 4 and not (done / "output" / "mix").exists()
     after = facts(spark, done)
     asking = [s for s in after["stages"] if s["requests"]]
-    assert [s["stage"] for s in asking] == ["annotate", "probe", "synthesize", "refine"]
+    assert [s["stage"] for s in asking] == ["annotate", "probe", "synthesize", "refine", "clean"]
     assert sum(s["requests"] - s["reused"] + s["generated_tokens"] + s["engine_starts"] for s in asking) == 0
     changed = {t for t, x in after["tables"].items() if x["hash"] != before[t]["hash"]}
     assert changed == {"verdict"}
