@@ -98,7 +98,8 @@ def _numbers(text: Column) -> Column:
 def _without_punctuation(text: Column) -> Column:
     numbers = where(text, rf"{_THOUSANDS}|{_BARE_POINT}", _numbers)
     aside = where(numbers, r"\(", lambda t: F.regexp_replace(t, _ASIDE, " $1 "))
-    words = F.regexp_replace(aside, rf"(?:{_PUNCTUATION})+", " ")
+    # Not `(?:...)+`: Java recurses for each repetition of such a group, and a long run would overflow its stack.
+    words = F.regexp_replace(F.regexp_replace(aside, _PUNCTUATION, " "), " +", " ")
     return F.trim(F.translate(words, "'", "′"))  # what is left of them are derivatives
 
 

@@ -36,6 +36,12 @@ def test_folded_meanings_stay_apart(fold):
     assert [pair for pair in DIFFERENT if fold[pair[0]] == fold[pair[1]]] == []
 
 
+def test_folded_long_runs_of_signs_do_not_overflow_the_stack(spark):
+    """Dot leaders and rules of a page ended the JVM: Java recurses for each repetition of a group."""
+    frame = spark.createDataFrame([("Contents " + sign * 20_000 + " 7",) for sign in (".", "- ", "\n")], "text string")
+    assert [row[0][:9] for row in frame.select(folded(F.col("text"))).collect()] == ["contents "] * 3
+
+
 def test_units_of_a_formula_are_its_words_and_numbers_whatever_spaces_it_has(spark):
     texts = ["12+4", "12 + 4", "求 x²+1 的最小值", ""]
     frame = spark.createDataFrame([(text,) for text in texts], "text string")

@@ -116,7 +116,7 @@ def _wrong_language(text: Column, fewest_letters: int) -> Column:
     """The share of Chinese and Japanese characters among a text's letters (code and LaTeX commands left out) where it
     does not fit `lang`; null where it does, or where there are fewer letters."""
     prose = F.regexp_replace(text, r"```[\s\S]*?(?:```|\z)|`[^`\n]*`", "")
-    letters = F.length(F.regexp_replace(prose, r"(?:\\[a-zA-Z]+|\P{L})+", ""))
+    letters = F.length(F.regexp_replace(prose, r"\\[a-zA-Z]+|[^\p{L}\\]+|\\", ""))
     lang = F.col("lang")
 
     def wrong(share: Column) -> Column:

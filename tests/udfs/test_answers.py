@@ -103,6 +103,7 @@ def test_same_never_raises_and_needs_no_clock():
         "9**9**9**9",
         "99999!!!",
         "-" * 200 + "1",
+        "10,000 times the amount of energy needed to meet all of the world’s energy needs",  # no backtracking
     ):
         assert same(deep, "1", False) is not True
 

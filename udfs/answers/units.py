@@ -29,7 +29,7 @@ _PINT_ERRORS = (
     TokenError,
 )
 _WORDS = re.compile(r"[A-Za-z]{3,}(?: [A-Za-z]+)*|[\u4e00-\u9fff]+|%|°")
-_SPELLED = re.compile(r"(?:[A-Za-zμΩÅ°]+|[-*/^().\s\d]|\*\*)+")
+_SPELLED = re.compile(r"[A-Za-zμΩÅ°*/^().\s\d-]+")
 
 
 @cache
