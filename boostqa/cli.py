@@ -12,6 +12,7 @@ from rich.console import Console
 from boostqa import config as conf
 from boostqa import pipeline
 from boostqa import preview as trial
+from boostqa.calls import ledger as ledger_calls
 from boostqa.errors import ConfigError
 from boostqa.gates import decisions
 from boostqa.report import contamination as contamination_report
@@ -29,6 +30,8 @@ app = typer.Typer(
 )
 quarantine = typer.Typer(no_args_is_help=True, help="What the gates hold back: list, show, release, replay.")
 app.add_typer(quarantine, name="quarantine")
+ledger = typer.Typer(no_args_is_help=True, help="What was asked of models: release.")
+app.add_typer(ledger, name="ledger")
 ConfigOption = Annotated[str, typer.Option("--config", help="conf file (YAML)")]
 SetOption = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="override one conf value; may repeat")]
 
@@ -202,6 +205,21 @@ def replay(
 ) -> None:
     """Have items judged afresh by the next gate run, those that were released, too."""
     _decide(QuarantineEvent.REPLAYED, config, settings, items=items or [], gate=gate, who=who or getuser(), why=why)
+
+
+@ledger.command("release")
+def release_refused(
+    config: ConfigOption,
+    where: Annotated[str, typer.Option("--where", help="SQL condition, such as \"error like 'prompt_too_long%'\"")],
+    settings: SetOption = [],  # noqa: B006
+) -> None:
+    """Forget refusals that match a condition on the table completion: the next run asks these requests again."""
+
+    def action() -> None:
+        released = ledger_calls.release(pipeline.warehouse(conf.load(config, settings)), where)
+        typer.echo(f"{released} refused requests will be asked again")
+
+    sys.exit(pipeline.report_errors(action))
 
 
 def main() -> None:

@@ -134,6 +134,8 @@ import multiprocessing, sys, time, types
 import asyncio
 
 class VllmEngine:
+    version = "fake 1"
+
     def __init__(self, model, revision, engine):
         time.sleep(engine.get("load", 0))
         if engine.get("broken"):

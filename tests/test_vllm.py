@@ -53,8 +53,9 @@ def test_odd_requests_fail_alone_and_a_killed_core_costs_one_attempt(spark, new_
     answers = completions.select("request_id", "finish_reason", "error", "attempts")
     found = {r["name"]: r for r in requests.select("name", "request_id").join(answers, "request_id").collect()}
     assert found["too long"]["error"].startswith("prompt_too_long")
-    for name in ("too long", "empty", "schema", "parameter", "temperature"):
-        assert found[name]["finish_reason"] == "refused", found[name]
+    reasons = {name: found[name]["finish_reason"] for name in ODD if name != "control"}
+    assert {name for name, reason in reasons.items() if reason == "refused"} == {"too long", "empty"}
+    assert set(reasons.values()) == {"refused", "failed"}  # settings may change, and are asked again
     assert found["control"]["finish_reason"] in ("stop", "length")
     done = [row for name, row in found.items() if name.startswith("usual")]
     assert len(done) == 6 and {row["finish_reason"] for row in done} == {"length"}

@@ -1,4 +1,10 @@
-"""The requests of a task that are with its engine: sent, taken back as they finish, sent again when the engine dies."""
+"""The requests of a task that are with its engine: sent, taken back as they finish, sent again when the engine dies.
+
+Who is to blame for a death is told in steps. All that were in flight go again, in a full window. A request that was in
+flight at `max_attempts - 1` deaths is suspected: it waits until the others are done and goes alone. If the engine dies
+then, the request failed. An engine that gave no sign of life says nothing of the requests it was sent: it may be the
+last death met again, or lack what the last engine has not yet given back.
+"""
 
 import json
 import time
@@ -27,16 +33,20 @@ TASK_COUNTS = (
 CHARACTERS_PER_TOKEN = 3  # for predictions only; the engine counts exactly before it accepts
 LEARNED_FROM = 32  # finished requests from which on their length is trusted instead of max_tokens
 DEFAULT_SEQUENCES = 256  # of vLLM's max_num_seqs, for the idle tail only
+RESTART_SECONDS = (5.0, 20.0, 60.0)  # waits before another try to start an engine: memory of the last one is freed late
 
 
 class InFlightRequest(NamedTuple):
-    """A request on its way: its REQUEST row, its message, predicted prompt tokens, output limit, attempts begun."""
+    """A request on its way: its REQUEST row, its message, predicted prompt tokens, output limit, attempts begun, deaths of
+    engines that it was with, and whether it is suspected of them."""
 
     row: dict[str, Any]
     message: EngineRequest
     prompt_tokens: int
     max_tokens: int
-    attempts: int
+    attempts: int = 0
+    deaths: int = 0
+    alone: bool = False
 
 
 def _in_flight_request(row: dict[str, Any]) -> InFlightRequest:
@@ -46,15 +56,14 @@ def _in_flight_request(row: dict[str, Any]) -> InFlightRequest:
         message["structured"] = json.loads(row["structured"])
     if row["continuation"] is not None:
         message["continuation"] = row["continuation"]
-    return InFlightRequest(row, message, len(row["prompt"]) // CHARACTERS_PER_TOKEN, int(sampling["max_tokens"]), 0)
+    return InFlightRequest(row, message, len(row["prompt"]) // CHARACTERS_PER_TOKEN, int(sampling["max_tokens"]))
 
 
 class InFlight:
     """Requests in flight on one engine at a time, bounded by predicted tokens (`tokens_in_flight`).
 
     Predicted are prompts by their characters, outputs by their limit times the share of it that finished requests used.
-    A request whose `max_attempts`-th attempt is due is sent alone: if the engine dies once more, it is the cause and
-    fails; its neighbours of earlier deaths do not.
+    Suspected requests are not in the window.
     """
 
     def __init__(self, connect: Callable[[], Engine], staging: Staging, settings: CallSettings) -> None:
@@ -62,27 +71,31 @@ class InFlight:
         self.engine: Engine | None = None
         self.requests: dict[str, InFlightRequest] = {}
         self.unsent: deque[str] = deque()
-        self.prompt_tokens = self.max_tokens = 0  # of `requests`
+        self.suspected: deque[str] = deque()
+        self.sent: set[str] = set()
+        self.draining = False
+        self.prompt_tokens = self.max_tokens = 0  # of the window
         self.finished = self.finished_tokens = self.finished_max_tokens = 0
         self.progress, self.progressed = 0, time.monotonic()
+        self.lived, self.stillborn = False, 0  # of the present engine; engines in a row without a sign of life
         self.counts = dict.fromkeys(TASK_COUNTS, 0)
         self.idle_seconds = 0.0
 
     def add(self, row: dict[str, Any]) -> None:
         """Send a REQUEST row, first waiting until its predicted tokens fit."""
         new = _in_flight_request(row)
-        while self.requests and self._predicted_tokens(new) > self.settings["tokens_in_flight"]:
+        while self.max_tokens and self._predicted_tokens(new) > self.settings["tokens_in_flight"]:
             self.take(1.0)
         self.requests[row["request_id"]] = new
         self.unsent.append(row["request_id"])
-        self.prompt_tokens += new.prompt_tokens
-        self.max_tokens += new.max_tokens
+        self._weigh(new, 1)
         self._exchange()
 
     def drain(self) -> None:
         """Take all that is in flight; counts as idle the share of the engine that has nothing to do any more."""
         sequences = int(self.settings["engine"].get("args", {}).get("max_num_seqs", DEFAULT_SEQUENCES))
         width = max(1, min(len(self.requests), sequences))
+        self.draining = True
         while self.requests:
             began, busy = time.monotonic(), min(1.0, len(self.requests) / width)
             self.take(1.0)
@@ -101,18 +114,35 @@ class InFlight:
             used_share = self.finished_tokens / max(1, self.finished_max_tokens)
         return self.prompt_tokens + new.prompt_tokens + used_share * (self.max_tokens + new.max_tokens)
 
+    def _weigh(self, request: InFlightRequest, sign: int) -> None:
+        self.prompt_tokens += sign * request.prompt_tokens
+        self.max_tokens += sign * request.max_tokens
+
     def _send(self, engine: Engine) -> None:
-        last = self.settings["max_attempts"] - 1
+        if self.draining and not self.unsent and not self.sent and self.suspected:
+            self.unsent.append(self.suspected.popleft())
         while self.unsent:
             request = self.requests[self.unsent[0]]
-            alone = 0 < request.attempts >= last
-            others_with_engine = len(self.requests) > len(self.unsent)
-            if alone and others_with_engine:
-                return
-            self.requests[self.unsent.popleft()] = request._replace(attempts=request.attempts + 1)
+            self.requests[self.unsent[0]] = request._replace(attempts=request.attempts + 1)
+            self.sent.add(self.unsent.popleft())
             engine.submit(request.message)
-            if alone:
-                return
+
+    def _connected(self) -> Engine:
+        """An engine; one that replaces another, or lacked memory, is tried again a few times.
+
+        Raises EngineDied when none can be started.
+        """
+        for wait in (*RESTART_SECONDS, None):
+            try:
+                return self.connect()
+            except EngineUnusable:
+                raise
+            except EngineDied as error:
+                again = self.counts["engine_starts"] or "memory" in str(error).lower()
+                if wait is None or not again:
+                    raise
+                time.sleep(wait)
+        raise AssertionError("the last try returned or raised")
 
     def _exchange(self, timeout: float | None = None) -> list[EngineResult]:
         """Send what is unsent, then wait up to `timeout` seconds for results; none when the engine died.
@@ -120,13 +150,16 @@ class InFlight:
         Raises EngineDied when no engine can be started, or none would do.
         """
         if self.engine is None:
-            self.engine = self.connect()
+            self.engine = self._connected()
             self.counts["engine_starts"] += self.engine.started
-            self.progressed = time.monotonic()
+            self.progress, self.progressed = self.engine.progress, time.monotonic()
+            self.lived = False
         try:
             self._send(self.engine)
             results = self.engine.poll(timeout) if timeout is not None else []
-            if results or not self.requests or self.engine.progress != self.progress:
+            moved = bool(results) or self.engine.progress != self.progress
+            self.lived |= moved
+            if moved or not self.requests:
                 self.progress, self.progressed = self.engine.progress, time.monotonic()
             elif timeout is not None and time.monotonic() - self.progressed > self.settings["stall_seconds"]:
                 self.engine.kill()
@@ -144,16 +177,32 @@ class InFlight:
         self.counts["retry_tokens"] += self.engine.in_flight_tokens
         self.engine.close()
         self.engine = None
-        unsent = set(self.unsent)
-        for request_id in [r for r in self.requests if r not in unsent]:
-            if self.requests[request_id].attempts >= self.settings["max_attempts"]:
+        self.stillborn = 0 if self.lived else self.stillborn + 1
+        tells = self.lived or self.stillborn > 1
+        again = [r for r in self.requests if r in self.sent]
+        self.sent.clear()
+        for request_id in again:
+            request = self.requests[request_id]
+            request = self.requests[request_id] = request._replace(deaths=request.deaths + tells)
+            left = self.settings["max_attempts"] - request.deaths
+            if left <= 0:
                 self._finish(request_id, {"finish_reason": FinishReason.FAILED, "error": f"engine_died: {cause}"})
-        self.unsent = deque(self.requests)
+            elif left == 1 and request.deaths:
+                self._suspect(request)
+            else:
+                self.unsent.append(request_id)
+
+    def _suspect(self, request: InFlightRequest) -> None:
+        if not request.alone:
+            self._weigh(request, -1)
+        self.requests[request.row["request_id"]] = request._replace(alone=True)
+        self.suspected.append(request.row["request_id"])
 
     def _finish(self, request_id: str, result: EngineResult) -> None:
         request = self.requests.pop(request_id)
-        self.prompt_tokens -= request.prompt_tokens
-        self.max_tokens -= request.max_tokens
+        self.sent.discard(request_id)
+        if not request.alone:
+            self._weigh(request, -1)
         attempt = {"attempts": request.attempts, "run_id": self.settings["run_id"], "finished_at": datetime.now(UTC)}
         completion = request.row | EMPTY_RESULT | cast(dict[str, Any], result) | attempt
         # A served model may send half a surrogate pair, which no table holds.

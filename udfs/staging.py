@@ -39,6 +39,13 @@ def part_counts(name: str) -> PartCounts | None:
     return PartCounts(*map(int, found.groups())) if found else None
 
 
+def is_cut_off(filesystem: pa.fs.FileSystem, path: str) -> bool:
+    """Whether a part file lacks its footer: its task ended before it was whole, or is writing it now."""
+    with filesystem.open_input_file(path) as part:
+        size = part.size()
+        return size < 4 or part.read_at(4, size - 4) != b"PAR1"
+
+
 class Staging:
     """Writes the part files of one partition of a run; `schema` is COMPLETION's as Arrow schema."""
 

@@ -18,7 +18,6 @@ from boostqa.calls.requests import REQUEST_COLUMNS
 from boostqa.errors import ConfigError, ContractError
 from boostqa.schemas import COMPLETION
 from boostqa.tracking.stage_run import StageRun
-from boostqa.vocabulary import FinishReason
 from udfs.engines.messages import CallSettings
 from udfs.generate import TASK_SCHEMA, generate
 
@@ -36,8 +35,6 @@ def complete(stage: StageRun, requests: DataFrame, spec: ModelSpec) -> DataFrame
     unique = requests.select(*REQUEST_COLUMNS).dropDuplicates(["request_id"])  # rows of one id differ in nothing
     found = look_up(unique, stage.warehouse.read("completion")).persist(StorageLevel.DISK_ONLY)
     rows_by_held = {r["held"]: r["count"] for r in found.groupBy("held").count().collect()}
-    if rows_by_held.get(False):
-        stage.warehouse.delete("completion", f"finish_reason = '{FinishReason.FAILED}'")
     reused = rows_by_held.get(True, 0)
     pending = sum(rows_by_held.values()) - reused
     counts["requests"] += pending + reused

@@ -1,25 +1,36 @@
 """The ledger (`completion`): staged part files are merged into it, and requests are looked up in it.
 
 Part files that tasks flushed (udfs/staging.py) are merged at the end of a call and before the next look-up, so that a
-killed run loses only what was in flight and not yet flushed. All writers of a ledger merge by request_id: the earliest
-completion of a request stays, whoever wrote it.
+killed run loses only what was in flight and not yet flushed. All writers of a ledger merge by request_id: a usable
+completion wins over one that failed or was refused, whoever wrote it, and of several the earliest stays.
+
+A part belongs to its run, whose tasks read it when they are tried again: another driver takes its rows in, but removes it
+only when it is old.
 """
 
 import time
 
-from pyspark.sql import DataFrame, Window, WindowSpec
+from pyarrow.fs import FileInfo, FileSystem
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
 
 from boostqa.calls.progress import staged_parts
 from boostqa.console import CONSOLE
 from boostqa.errors import ConfigError
 from boostqa.schemas import COMPLETION, CONFLICT
-from boostqa.storage.warehouse import is_catalog
+from boostqa.storage.warehouse import Warehouse, is_catalog
 from boostqa.tracking.stage_run import StageRun
 from boostqa.vocabulary import FinishReason
-from udfs.staging import part_counts
+from udfs.staging import is_cut_off, part_counts, part_prefix
 
-STALE_SECONDS = 24 * 3600  # a part that is still not whole after this belongs to no living task
+STALE_SECONDS = (
+    24 * 3600
+)  # a part that old belongs to no living task: a task writes it within seconds and ends with its run
+
+
+# _worth as SQL, of the columns of one side of a merge.
+_WORTH_SQL = "(case {0}.finish_reason when 'failed' then 2 when 'refused' then 1 else 0 end)"
 
 
 def staging_folder(stage: StageRun) -> str:
@@ -32,18 +43,25 @@ def staging_folder(stage: StageRun) -> str:
     return f"{ledger.rpartition('/')[0]}/_staging"
 
 
-def _earliest_first() -> WindowSpec:
+def _worth(finish_reason: str | Column) -> Column:
+    """How little a completion is worth: 0 usable, 1 refused, 2 failed. The lower one stays."""
+    reason = F.col(finish_reason) if isinstance(finish_reason, str) else finish_reason
+    return F.when(reason == FinishReason.FAILED, 2).when(reason == FinishReason.REFUSED, 1).otherwise(0)
+
+
+def _best_first() -> WindowSpec:
     """The completions of a request in the order in which they count: the first is the one that stays."""
-    return Window.partitionBy("request_id").orderBy("finished_at", "run_id", "text")
+    return Window.partitionBy("request_id").orderBy(_worth("finish_reason"), "finished_at", "run_id", "text")
 
 
-def earliest(staged: DataFrame) -> DataFrame:
+def best(staged: DataFrame) -> DataFrame:
     """COMPLETION rows, several to a request -> the one of each that counts."""
-    return staged.withColumn("place", F.row_number().over(_earliest_first())).where("place = 1").drop("place")
+    return staged.withColumn("place", F.row_number().over(_best_first())).where("place = 1").drop("place")
 
 
 def later_answers(staged: DataFrame, ledger: DataFrame) -> DataFrame:
-    """COMPLETION rows of requests that the `ledger` (unique by request_id) or an earlier staged row answers already.
+    """COMPLETION rows of requests that have a usable completion already, in the `ledger` (unique by request_id) or an
+    earlier staged row.
 
     Adds `differs`: whether the content is another one. Likelihoods are compared to one decimal: they depend on the
     batch a little. The same completion met again (its driver died between the ledger and the removal of the part) is
@@ -52,15 +70,19 @@ def later_answers(staged: DataFrame, ledger: DataFrame) -> DataFrame:
     scores = F.transform_values("choice_logprobs", lambda _, p: F.round(p, 1))
     likelihoods = F.struct(F.round("logprob", 1), F.map_entries(scores))
     scored = F.when(F.col("finish_reason") == FinishReason.SCORED, likelihoods)
+    usable = _worth("finish_reason") == 0
     content = F.xxhash64("text", "finish_reason", scored).alias("content")
-    held = ledger.select("request_id", content.alias("held_content"), F.col("finished_at").alias("held_at"))
+    held = ledger.where(usable).select(
+        "request_id", content.alias("held_content"), F.col("finished_at").alias("held_at")
+    )
     rows = staged.withColumn("content", content).join(held, "request_id", "left")  # held: unique by request_id
+    first = {name: F.first(F.when(usable, F.col(name))).over(_best_first()) for name in ("content", "finished_at")}
     counted = {
-        "counted_content": F.coalesce("held_content", F.first("content").over(_earliest_first())),
-        "counted_at": F.coalesce("held_at", F.first("finished_at").over(_earliest_first())),
+        "counted_content": F.coalesce("held_content", first["content"]),
+        "counted_at": F.coalesce("held_at", first["finished_at"]),
     }
     later = rows.withColumns(counted).where("finished_at != counted_at")
-    return later.withColumn("differs", F.col("content") != F.col("counted_content"))
+    return later.withColumn("differs", usable & (F.col("content") != F.col("counted_content")))
 
 
 def _record_later_answers(stage: StageRun, staged: DataFrame) -> None:
@@ -80,10 +102,10 @@ def _record_later_answers(stage: StageRun, staged: DataFrame) -> None:
 
 
 def merge_staged_parts(stage: StageRun, folder: str) -> None:
-    """Merge complete part files into the ledger, each request once, then delete those that are wholly in it.
+    """Merge complete part files into the ledger, each request once, then remove this run's and old ones that are wholly in
+    it; one that is not is reported, if it is not just being written, and kept.
 
-    A request that the ledger holds already, or that stands twice in the parts, keeps its first completion; what the
-    later ones cost counts as `retry_tokens`.
+    What later completions of a request cost counts as `retry_tokens`.
     """
     filesystem, parts = staged_parts(folder)
     if not parts:
@@ -94,18 +116,66 @@ def merge_staged_parts(stage: StageRun, folder: str) -> None:
         .options(ignoreCorruptFiles="true", ignoreMissingFiles="true", pathGlobFilter="part-*")
         .parquet(folder)
     )
-    _record_later_answers(stage, staged)
-    stage.warehouse.insert("completion", earliest(staged), {"run_id": stage.run_id, "stage": stage.name})
-    held = stage.warehouse.read("completion").select("request_id")  # unique
-    file = F.col("_metadata.file_name").alias("part")
-    in_ledger = staged.select("request_id", file).join(held, "request_id", "left_semi").groupBy("part").count()
-    rows_in_ledger = {r["part"]: r["count"] for r in in_ledger.collect()}
+    file = F.col("_metadata.file_name")
+    removed_here = [p.base_name for p in parts if _may_go(stage.run_id, p)]  # so that each is counted once
+    _record_later_answers(stage, staged.where(file.isin(removed_here)))
+    metadata = {"run_id": stage.run_id, "stage": stage.name}
+    stage.warehouse.insert("completion", best(staged), metadata)
+    held = stage.warehouse.read("completion").select("request_id", F.col("finish_reason").alias("held"))  # unique
+    found = staged.select("request_id", "finish_reason", file.alias("part")).join(held, "request_id")
+    better = F.count_if(_worth("finish_reason") < _worth("held"))
+    by_part = found.groupBy("part").agg(F.count("*").alias("rows"), better.alias("better")).collect()
+    if any(r["better"] for r in by_part):
+        worth = f"{_WORTH_SQL.format('new')} < {_WORTH_SQL.format('known')}"
+        stage.warehouse.insert("completion", best(staged), metadata, better=worth)
+    rows_in_ledger = {r["part"]: r["rows"] for r in by_part}
     for part in parts:
-        counts = part_counts(part.base_name)
-        whole = counts is not None and rows_in_ledger.get(part.base_name) == counts.rows
-        stale = time.time() - part.mtime.timestamp() > STALE_SECONDS
-        if whole or stale:
-            filesystem.delete_file(part.path)
+        _remove_or_report(stage.run_id, filesystem, part, rows_in_ledger.get(part.base_name, 0))
+
+
+def _is_old(part: FileInfo) -> bool:
+    return time.time() - part.mtime.timestamp() > STALE_SECONDS
+
+
+def _may_go(run_id: str, part: FileInfo) -> bool:
+    return part.base_name.startswith(part_prefix(run_id)) or _is_old(part)
+
+
+def _remove_or_report(run_id: str, filesystem: FileSystem, part: FileInfo, in_ledger: int) -> None:
+    """Remove a part that nobody needs any more; say which one could not be taken in."""
+    counts = part_counts(part.base_name)
+    try:
+        if counts is not None and counts.rows == in_ledger:
+            if _may_go(run_id, part):
+                filesystem.delete_file(part.path)
+        elif is_cut_off(filesystem, part.path):
+            if _is_old(part):
+                filesystem.delete_file(part.path)
+        else:
+            CONSOLE.print(
+                f"[yellow]ledger: {in_ledger} of the completions in {part.path} could be taken in; the file is kept, and "
+                "the next call reads it again"
+            )
+    except FileNotFoundError:
+        pass  # its own run removed it meanwhile
+    except OSError as error:
+        CONSOLE.print(f"[yellow]ledger: {part.path} cannot be read ({error}); it is kept, the next call tries again")
+
+
+def release(warehouse: Warehouse, where: str) -> int:
+    """Delete the refused completions that match a SQL predicate, so that their requests are asked again; returns their
+    number.
+
+    Raises ConfigError for a predicate that is none.
+    """
+    refused = f"finish_reason = '{FinishReason.REFUSED}' and ({where})"
+    try:
+        count = warehouse.read("completion").where(refused).count()
+    except PySparkException as error:
+        raise ConfigError(f"--where {where}: {str(error).splitlines()[0]}") from None
+    if count:
+        warehouse.delete("completion", refused)
+    return count
 
 
 def look_up(requests: DataFrame, ledger: DataFrame) -> DataFrame:

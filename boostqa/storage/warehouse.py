@@ -7,6 +7,7 @@ import json
 import random
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,30 +157,32 @@ class Warehouse:
         """Make the table if it does not exist."""
         self._create(TABLES[name])
 
-    def insert(self, name: str, df: DataFrame, metadata: dict | None = None) -> None:
+    def insert(self, name: str, df: DataFrame, metadata: dict | None = None, better: str | None = None) -> None:
         """Add the rows whose key the table does not hold; safe beside other writers that do the same.
 
-        Delta refuses a merge when another one added rows that it should have seen; it is then tried again.
+        Where `better`, a SQL condition on `new` and `known`, holds for a row with a known key, it takes the known one's
+        place. Delta refuses a merge when another one added rows that it should have seen; it is then tried again.
         """
         table = TABLES[name]
         check(df, table, "insert")
-        self.spark.conf.set("spark.databricks.delta.commitInfo.userMetadata", json.dumps(metadata or {}))
         same = " AND ".join(f"known.{c} = new.{c}" for c in table.key)
-        merge = self._delta(name).alias("known").merge(df.select(*table.schema.names).alias("new"), same)
+
+        def merge() -> None:
+            rows = df.select(*table.schema.names).alias("new")
+            builder = self._delta(name).alias("known").merge(rows, same)
+            if better is not None:
+                builder = builder.whenMatchedUpdateAll(better)
+            builder.whenNotMatchedInsertAll().execute()
+
+        self.spark.conf.set("spark.databricks.delta.commitInfo.userMetadata", json.dumps(metadata or {}))
         try:
-            for attempt in range(MERGE_ATTEMPTS):
-                try:
-                    return merge.whenNotMatchedInsertAll().execute()
-                except CONCURRENT:
-                    if attempt == MERGE_ATTEMPTS - 1:
-                        raise
-                    time.sleep(random.uniform(0, 2**attempt))
+            _until_alone(merge)
         finally:
             self.spark.conf.unset("spark.databricks.delta.commitInfo.userMetadata")
 
     def delete(self, name: str, where: str) -> None:
-        """Delete the rows matching a SQL predicate."""
-        self._delta(name).delete(where)
+        """Delete the rows matching a SQL predicate; safe beside other writers."""
+        _until_alone(lambda: self._delta(name).delete(where))
 
     def measure(self, name: str) -> tuple[Written, int]:
         """(version, rows and content hash of a table; number of distinct keys), in one job."""
@@ -221,6 +224,17 @@ class Warehouse:
             if "No space left" in text or "Permission denied" in text or "Read-only file system" in text:
                 raise ConfigError(f"cannot write table {table.name} to {self.location}: {_reason(error)}") from error
             raise
+
+
+def _until_alone(change: Callable[[], None]) -> None:
+    """Make a change to a table, again where another writer's came in between."""
+    for attempt in range(MERGE_ATTEMPTS):
+        try:
+            return change()
+        except CONCURRENT:
+            if attempt == MERGE_ATTEMPTS - 1:
+                raise
+            time.sleep(random.uniform(0, 2**attempt))
 
 
 def _reason(error: Exception) -> str:

@@ -38,12 +38,15 @@ def completion(request, second=0, run_id="r0", **changes):
     return row(COMPLETION, **known | usual | changes)
 
 
-def write_part(stage, rows, cut=0):
-    """Leave COMPLETION rows as a part file, as a task does; with `cut` it lacks its last bytes."""
+def write_part(stage, rows, cut=0, run_id=None):
+    """Leave COMPLETION rows as a part file, as a task of the stage's run (or another) does; with `cut` it lacks its last
+    bytes."""
     folder = Path(staging_folder(stage))
     before = set(folder.glob("part-*"))
     schema = to_arrow_schema(COMPLETION.schema)
-    staging = Staging(str(folder), part_prefix("r0", 0), schema, flush_rows=len(rows) + 1, flush_seconds=1e9)
+    staging = Staging(
+        str(folder), part_prefix(run_id or stage.run_id, 0), schema, flush_rows=len(rows) + 1, flush_seconds=1e9
+    )
     for each in rows:
         staging.add(each)
     staging.flush(force=True)

@@ -4,7 +4,10 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from boostqa.calls.ledger import earliest, later_answers, look_up, merge_staged_parts, staging_folder
+import pytest
+
+from boostqa.calls.ledger import best, later_answers, look_up, merge_staged_parts, release, staging_folder
+from boostqa.errors import ConfigError
 from boostqa.schemas import COMPLETION
 from tests.calls.conftest import completion, write_part
 from tests.rows import frame
@@ -15,14 +18,15 @@ def rows_of(requests, *prompts):
     return {r["prompt"]: r.asDict() for r in requests(*prompts).collect()}
 
 
-def test_earliest_completion_of_a_request_counts(spark):
+def test_best_completion_of_a_request_is_the_earliest_usable_one(spark):
     staged = [
+        {"request_id": "a", "text": "third", "run_id": "r3"},
         {"request_id": "a", "text": "second", "run_id": "r2"},
-        {"request_id": "a", "text": "first", "run_id": "r1"},
+        {"request_id": "a", "text": "", "run_id": "r1", "finish_reason": "failed"},
         {"request_id": "b", "text": "only"},
     ]
-    found = earliest(frame(spark, COMPLETION, *staged)).collect()
-    assert {(r["request_id"], r["text"]) for r in found} == {("a", "first"), ("b", "only")}
+    found = best(frame(spark, COMPLETION, *staged)).collect()
+    assert {(r["request_id"], r["text"]) for r in found} == {("a", "second"), ("b", "only")}
 
 
 def test_later_answers_are_told_from_the_same_completion_met_again(spark, requests):
@@ -85,6 +89,51 @@ def test_merge_keeps_the_first_answer_reports_others_and_leaves_a_part_that_is_n
     os.utime(cut, (0, 0))
     merge_staged_parts(stage, staging_folder(stage))
     assert not cut.exists()
+
+
+def test_usable_answer_wins_whoever_was_first_and_other_failures_stay(stage, requests):
+    asked = rows_of(requests, *"abcd")
+    stage.warehouse.create("completion")
+    lost = {"finish_reason": "failed", "text": "", "generated_tokens": 0}
+    write_part(stage, [completion(asked["a"], **lost), completion(asked["b"], **lost), completion(asked["c"])])
+    merge_staged_parts(stage, staging_folder(stage))
+    write_part(stage, [completion(asked["a"], 1, text="good"), completion(asked["c"], 1, **lost)])
+    merge_staged_parts(stage, staging_folder(stage))
+    ledger = {r["prompt"]: (r["finish_reason"], r["text"]) for r in stage.warehouse.read("completion").collect()}
+    assert ledger["a"] == ("stop", "good") and ledger["b"][0] == "failed" and ledger["c"][0] == "stop"
+    assert (stage.usage.counts["conflicts"], stage.usage.counts["retry_tokens"]) == (0, 0)
+    assert not list(Path(staging_folder(stage)).glob("part-*"))
+
+
+def test_parts_of_another_run_are_taken_in_and_left_to_it_until_they_are_old(stage, requests, capsys):
+    asked = rows_of(requests, *"abc")
+    stage.warehouse.create("completion")
+    theirs = write_part(stage, [completion(asked["a"])], run_id="other")
+    broken = write_part(stage, [completion(asked["b"])], run_id="other")
+    broken.write_bytes(b"no parquet inside" + broken.read_bytes()[-4:])
+    for _ in range(2):
+        merge_staged_parts(stage, staging_folder(stage))
+        assert [r["prompt"] for r in stage.warehouse.read("completion").collect()] == ["a"]
+        assert theirs.exists() and broken.exists()
+    assert str(broken) in " ".join(capsys.readouterr().err.split()).replace(" ", "")
+    for part in (theirs, broken):
+        os.utime(part, (0, 0))
+    merge_staged_parts(stage, staging_folder(stage))
+    assert not theirs.exists() and broken.exists()  # what cannot be read may still be mended
+
+
+def test_release_lets_refused_requests_be_asked_again(stage, requests):
+    asked = rows_of(requests, *"abc")
+    stage.warehouse.create("completion")
+    refused = {"finish_reason": "refused", "error": "prompt_too_long: 9 > 8 (vllm 0.1)"}
+    rows = [completion(asked["a"], **refused), completion(asked["b"], **refused | {"error": "empty"})]
+    write_part(stage, [*rows, completion(asked["c"])])
+    merge_staged_parts(stage, staging_folder(stage))
+    assert release(stage.warehouse, "error like '%(vllm 0.1)'") == 1
+    with pytest.raises(ConfigError, match="--where no such: "):
+        release(stage.warehouse, "no such")
+    assert release(stage.warehouse, "true or true") == 1
+    assert [r["prompt"] for r in stage.warehouse.read("completion").collect()] == ["c"]
 
 
 def test_two_drivers_that_merge_the_same_parts_leave_each_request_once(new_stage, spark, requests):

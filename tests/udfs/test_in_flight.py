@@ -10,6 +10,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from boostqa.calls.requests import REQUEST_COLUMNS
 from boostqa.schemas import COMPLETION
 from tests.fakes import EchoEngine
+from udfs import in_flight
 from udfs.engines.messages import EngineDied
 from udfs.generate import generate
 
@@ -23,6 +24,11 @@ def echo(request):
 class Echo(EchoEngine):
     def __init__(self, **changes):
         super().__init__(echo, **changes)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    monkeypatch.setattr(in_flight, "RESTART_SECONDS", (0.0, 0.0, 0.0))
 
 
 def run(tmp_path, prompts, engines, **settings):
@@ -44,7 +50,14 @@ def run(tmp_path, prompts, engines, **settings):
         "endpoint": None,
     }
     engines = iter(engines)
-    figures = pd.concat(generate(iter(batches), usual | settings, lambda _: next(engines)))
+
+    def connect(_):
+        engine = next(engines)
+        if isinstance(engine, Exception):
+            raise engine
+        return engine
+
+    figures = pd.concat(generate(iter(batches), usual | settings, connect))
     parts = [pq.read_table(p).to_pylist() for p in sorted(tmp_path.glob("part-*-f*.parquet"))]
     return figures.iloc[0].to_dict(), parts
 
@@ -58,13 +71,9 @@ def test_every_request_is_staged_once_with_its_own_answer(tmp_path):
 
 
 def test_finished_rows_are_flushed_before_the_task_ends(tmp_path):
-    with pytest.raises(EngineDied):  # the second engine cannot start
-
-        def engines():
-            yield Echo(dies_after=4)
-            raise EngineDied("vLLM did not start: no memory")
-
-        run(tmp_path, list("abcdef"), engines(), tokens_in_flight=11)
+    gone = [EngineDied("vLLM did not start: no such model")] * 4  # what starts no second engine
+    with pytest.raises(EngineDied):
+        run(tmp_path, list("abcdef"), [Echo(dies_after=4), *gone], tokens_in_flight=11)
     staged = [r["request_id"] for p in tmp_path.glob("part-*") for r in pq.read_table(p).to_pylist()]
     assert len(staged) == len(set(staged)) == 4
 
@@ -92,6 +101,37 @@ def test_request_that_kills_every_engine_is_given_up_with_the_cause(tmp_path):
     assert "engine_died: engine host ended" in rows["id1"]["error"]
     assert rows["id0"]["text"] == "a" and rows["id2"]["text"] == "c"
     assert figures["failed"] == 1
+
+
+def test_one_death_met_twice_suspects_nobody_and_leaves_the_window_full(tmp_path):
+    engines = [Echo(dies_after=2), Echo(dies_after=0), last := Echo()]
+    figures, parts = run(tmp_path, list("abcdefgh"), engines, max_attempts=3)
+    assert sum(len(part) for part in parts) == 8 and figures["failed"] == 0
+    assert last.most == 6
+
+
+def test_only_a_request_in_flight_at_two_deaths_goes_alone_and_after_the_others(tmp_path):
+    class Pair(Echo):
+        """Dies of one request when it has answered two others."""
+
+        def poll(self, timeout):
+            if any(r["prompt"] == "bad" for r in self.in_flight) and self.answered >= 2:
+                raise EngineDied("engine host ended: killed")
+            return super().poll(timeout)
+
+    engines = [Pair() for _ in range(4)]
+    figures, parts = run(tmp_path, ["bad", *"abcdefghij"], iter(engines), max_attempts=3, tokens_in_flight=40)
+    rows = {r["prompt"]: r for part in parts for r in part}
+    assert {p for p, r in rows.items() if r["finish_reason"] == "failed"} == {"bad"} and len(rows) == 11
+    assert figures["failed"] == 1 and engines[2].most > 1  # the rest went on together
+
+
+def test_engine_that_lacks_memory_for_a_moment_is_started_again(tmp_path):
+    memory, gone = EngineDied("Free memory on device is less than desired"), EngineDied("vLLM did not start: port")
+    figures, parts = run(tmp_path, list("abcd"), [memory, Echo(dies_after=1), gone, gone, Echo()])
+    assert sum(len(part) for part in parts) == 4 and figures["engine_starts"] == 2
+    with pytest.raises(EngineDied, match="port"):  # a first engine that cannot start is nothing to wait for
+        run(tmp_path / "new", ["a"], [gone, Echo()])
 
 
 def test_engine_that_answers_no_more_is_killed_and_replaced(tmp_path):

@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -25,6 +26,16 @@ ENVIRONMENT = {
     "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
     "TOKENIZERS_PARALLELISM": "false",
 }
+_START = "host starts"  # in the log, which the hosts of one model share: what is above is another one's
+_CAUSE = re.compile(r"(?:^|[\s\]])((?:\w+\.)*\w*(?:Error|Exception|Interrupt)(?:: .*|$))")
+_NO_CAUSE = re.compile(
+    r"(?i)see (?:the )?root cause|see (?:the )?(?:stack )?trace|engine core initialization failed|EngineDeadError"
+)
+_MEMORY = re.compile(r"(?i)out ?of ?memory|free memory|available memory|kv ?cache|cannot allocate")
+_LESS_MEMORY = (
+    "give it less: engine.args.gpu_memory_utilization or engine.max_model_len, on a CPU "
+    "generation.env.VLLM_CPU_KVCACHE_SPACE"
+)
 LONGEST_BASE = 64  # bytes; "/boostqa-UID/" and two digests with ".socket.new" come after it
 
 
@@ -74,6 +85,15 @@ def _check_gpus(gpus: list[str], engine: dict[str, Any]) -> None:
             f"the task has {len(gpus)} GPU(s) ({', '.join(gpus)}), the engine needs {wanted} (tensor x pipeline "
             f"parallel): set spark.task.resource.gpu.amount={wanted}, or leave it unset and let the stage ask for them"
         )
+
+
+def root_cause(log: str) -> str:
+    """What a host's log says ended it: the last error that is no mere consequence, else its last line; with the settings
+    to change where memory was short."""
+    lines = [line.strip() for line in log.rpartition(_START)[2].splitlines() if line.strip()]
+    errors = [found[1] for line in lines if (found := _CAUSE.search(line)) and not _NO_CAUSE.search(line)]
+    cause = (errors or lines or ["it left no log"])[-1][-600:]
+    return f"{cause}\n  {_LESS_MEMORY}" if _MEMORY.search(cause) else cause
 
 
 def living_host(pid_file: Path) -> psutil.Process | None:
@@ -133,7 +153,7 @@ class HostClient:
             if connected is not None:
                 self._pid_file().touch()  # used now
         if connected is None:
-            raise EngineDied(f"engine host closed its socket at once: {self._log_tail()}")
+            raise EngineDied(f"engine host closed its socket at once: {self._cause()}")
         self.socket = connected
         self.host = living_host(self._pid_file())
         self.buffer = b""
@@ -144,7 +164,7 @@ class HostClient:
             self.socket.settimeout(None)
             self.socket.sendall(json.dumps(request).encode() + b"\n")
         except OSError as error:
-            raise EngineDied(f"engine host ended ({error}): {self._log_tail()}") from None
+            raise EngineDied(f"engine host ended ({error}): {self._cause()}") from None
 
     def poll(self, timeout: float) -> list[EngineResult]:
         """Completions that arrived, waiting up to `timeout` seconds for the first."""
@@ -154,9 +174,9 @@ class HostClient:
         except TimeoutError:
             return []
         except OSError as error:
-            raise EngineDied(f"engine host ended ({error}): {self._log_tail()}") from None
+            raise EngineDied(f"engine host ended ({error}): {self._cause()}") from None
         if not data:
-            raise EngineDied(f"engine host ended: {self._log_tail()}")
+            raise EngineDied(f"engine host ended: {self._cause()}")
         *lines, self.buffer = (self.buffer + data).split(b"\n")
         results = []
         for message in map(json.loads, lines):
@@ -208,6 +228,8 @@ class HostClient:
         if _is_cpu_build():
             environment.setdefault("VLLM_TARGET_DEVICE", "cpu")
         with open(self.path.with_suffix(".log"), "ab") as log:
+            log.write(f"{_START}\n".encode())
+            log.flush()
             host = subprocess.Popen(
                 [sys.executable, "-m", "udfs.engines.host"],
                 stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True,
@@ -225,17 +247,14 @@ class HostClient:
         deadline = time.monotonic() + seconds
         while not self.path.exists():
             if living_host(self._pid_file()) is None:
-                raise EngineDied(f"vLLM did not start: {self._log_tail()} (log: {self.path.with_suffix('.log')})")
+                raise EngineDied(f"vLLM did not start: {self._cause()} (log: {self.path.with_suffix('.log')})")
             if time.monotonic() > deadline:
                 _end_host(self._pid_file())
                 raise EngineDied(f"vLLM did not start within {seconds:.0f} s (generation.start_seconds)")
             time.sleep(0.1)
 
-    def _log_tail(self) -> str:
+    def _cause(self) -> str:
         try:
-            lines = [
-                x.strip() for x in self.path.with_suffix(".log").read_text(errors="replace").splitlines() if x.strip()
-            ]
+            return root_cause(self.path.with_suffix(".log").read_text(errors="replace"))
         except OSError:
-            lines = []
-        return lines[-1][-600:] if lines else "it left no log"
+            return root_cause("")

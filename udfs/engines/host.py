@@ -96,7 +96,7 @@ class Host:
         try:
             result: EngineResult = await self.engine.complete(request, report)
         except RequestRefused as error:
-            result = {"finish_reason": FinishReason.REFUSED, "error": str(error)[:500]}
+            result = {"finish_reason": FinishReason.REFUSED, "error": f"{str(error)[:500]} ({self.engine.version})"}
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  whatever it was, the engine is sick
@@ -165,7 +165,7 @@ def main() -> None:
     try:
         asyncio.run(run(settings, hosts))
     except Exception as error:  # noqa: BLE001
-        # The client shows the last line of the log when the host ends before it serves.
+        # The client reads the root cause from the log (client.root_cause).
         print(f"{type(error).__name__}: {' '.join(str(error).split())[:1000]}", file=sys.stderr, flush=True)
     finally:
         end()

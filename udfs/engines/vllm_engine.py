@@ -22,10 +22,15 @@ def cpu_dtype() -> str:
     return "bfloat16" if found.get("avx512_bf16") or found.get("amx_bf16") else "float32"
 
 
+def _not_taken(error: Exception) -> EngineResult:
+    return {"finish_reason": FinishReason.FAILED, "error": f"not_taken: {type(error).__name__}: {error}"[:500]}
+
+
 class VllmEngine:
     """AsyncLLM with the model's own tokenizer and chat template."""
 
     def __init__(self, model: str, revision: str | None, engine: dict[str, Any]) -> None:
+        import vllm
         from transformers import AutoTokenizer
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.platforms import current_platform
@@ -39,6 +44,7 @@ class VllmEngine:
         # A weak model wanders in optional whitespace until it is cut off: allow none in structured output.
         settings.setdefault("structured_outputs_config", {"backend": "xgrammar", "disable_any_whitespace": True})
         self.tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
+        self.version = f"vllm {vllm.__version__}"
         self.max_model_len = int(engine["max_model_len"])
         self.llm = AsyncLLM.from_engine_args(
             AsyncEngineArgs(model=model, revision=revision, disable_log_stats=True, **settings)
@@ -47,7 +53,8 @@ class VllmEngine:
     async def complete(self, request: EngineRequest, report: Callable[[int], None]) -> EngineResult:
         """One completion; `report` is told how many tokens it has so far.
 
-        Raises RequestRefused for a request that cannot be served; anything else means a sick engine.
+        Raises RequestRefused for a request that can never be served; what vLLM does not take for any other reason is
+        failed: settings, another version or a mended engine may bring it. Anything else raised means a sick engine.
         """
         from vllm.exceptions import VLLMClientError
 
@@ -57,8 +64,8 @@ class VllmEngine:
             ids, start, params = self._prepare(request, structured)
         except RequestRefused:
             raise
-        except Exception as error:  # noqa: BLE001  nothing was sent yet: text no tokenizer takes, unknown parameters
-            raise RequestRefused(f"invalid_request: {type(error).__name__}: {error}") from None
+        except Exception as error:  # noqa: BLE001  nothing was sent yet: a parameter that this version does not know
+            return _not_taken(error)
         began = time.monotonic()
         tokens: list[int] = []
         final = None
@@ -66,8 +73,8 @@ class VllmEngine:
             async for final in self.llm.generate({"prompt_token_ids": ids}, params, request["request_id"]):
                 tokens.extend(final.outputs[0].token_ids)
                 report(len(tokens))
-        except VLLMClientError as error:  # the request's fault: an empty prompt, a schema that makes no grammar
-            raise RequestRefused(f"invalid_request: {error}") from None
+        except VLLMClientError as error:
+            return _not_taken(error)
         assert final is not None and final.outputs
         if score:
             result = self._likelihood(final, ids, start)
@@ -84,6 +91,8 @@ class VllmEngine:
         sampling, continuation = request["sampling"], request.get("continuation")
         ids = self._tokens(request["prompt"], sampling)
         start = len(ids)
+        if not ids:
+            raise RequestRefused("empty_prompt: nothing to answer")
         if continuation is not None:
             ids, start = self._with_continuation(request["prompt"], ids, continuation)
         budget = 1 if continuation is not None or "letters" in structured else int(sampling["max_tokens"])

@@ -45,6 +45,26 @@ def fake(owner, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
 
 
+FREE = "Free memory on device (3.2/79.2 GiB) on startup is less than desired GPU memory utilization (0.9, 71.3 GiB)."
+
+
+@pytest.mark.parametrize(
+    ("log", "says"),
+    [
+        (
+            "host starts\nOSError: an older host's\nhost starts\n(EngineCore pid=7) ERROR 11-20 [core.py:700] Traceback\n"
+            f"(EngineCore pid=7) ERROR 11-20 [core.py:700] ValueError: {FREE}\n"
+            "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}\n",
+            f"ValueError: {FREE}\n  give it less: engine.args.gpu_memory_utilization",
+        ),
+        ("host starts\nhost 7: at work; 80 tokens generated\n", "host 7: at work; 80 tokens generated"),
+        ("", "it left no log"),
+    ],
+)
+def test_root_cause_is_the_last_error_of_this_host_that_is_no_consequence(log, says):
+    assert client.root_cause(log).startswith(says)
+
+
 def settings(**changes):
     usual = {
         "model": "m", "revision": None, "engine": {"tensor_parallel_size": 1}, "env": {}, "idle_seconds": 60.0,
