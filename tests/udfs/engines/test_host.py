@@ -53,7 +53,7 @@ FREE = "Free memory on device (3.2/79.2 GiB) on startup is less than desired GPU
     [
         (
             "host starts\nOSError: an older host's\nhost starts\n(EngineCore pid=7) ERROR 11-20 [core.py:700] Traceback\n"
-            f"(EngineCore pid=7) ERROR 11-20 [core.py:700] ValueError: {FREE}\n"
+            + f"(EngineCore pid=7) ERROR 11-20 [core.py:700] ValueError: {FREE}\n"
             "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}\n",
             f"ValueError: {FREE}\n  give it less: engine.args.gpu_memory_utilization",
         ),
