@@ -15,7 +15,7 @@ EXAMPLES = {(lang, format): prompts.terms("example")[lang][format] for lang in L
 
 @pytest.mark.parametrize(("lang", "format"), EXAMPLES)
 def test_tags_example_of_a_prompt_is_read_whole(lang, format):
-    question, *options, solution, answer = re.fullmatch(tags._FORM, EXAMPLES[lang, format]).groups()
+    question, *options, solution, answer = re.fullmatch(tags._DRAFT, EXAMPLES[lang, format]).groups()
     assert question and solution and answer
     assert all(options) == (format == Format.MULTIPLE_CHOICE)
 
