@@ -97,7 +97,8 @@ def _between(tag: str) -> str:
 
 
 _OPTIONS = "".join(map(_between, DRAFT_LETTERS))
-_SOLUTION = _between("solution") + _between("answer")
+# Some models open the answer before they close the solution, and then give it again.
+_SOLUTION = r"<solution>(.*?)(?:<answer>[^<]*)?</solution>\s*" + _between("answer")
 _DRAFT = rf"(?s)\A\s*{_between('question')}(?:{_OPTIONS})?{_SOLUTION}"
 
 
