@@ -30,11 +30,8 @@ def main(stage: StageRun) -> None:
     frames = {name: stage.read(name, required=False) for name in READS}
 
     def hold(events: DataFrame) -> DataFrame:
-        stamp = {
-            "who": F.lit(quarantine.GATE), "why": F.lit(None).cast("string"), "at": F.lit(datetime.now(UTC)),
-            "clean_version": F.lit(stage.inputs["clean"]), "run_id": F.lit(stage.run_id),
-        }  # fmt: skip
-        return stage.append("quarantine", events.withColumns(stamp))
+        made = quarantine.stamped(events, stage.inputs["clean"], stage.run_id, datetime.now(UTC))
+        return stage.append("quarantine", made)
 
     verdicts = judge(frames, dict(stage.inputs), conf, folder, hold)
     rows = stage.spark.createDataFrame([{**v, "run_id": stage.run_id} for v in verdicts], VERDICT.schema)

@@ -76,26 +76,23 @@ def scholar(request):
         choices = structured["choice"]
         return usage | {"text": choices[_number(prompt, below=len(choices))], "finish_reason": "stop", "logprob": -0.5}
     identity = (prompt, request["request_id"])
-    if "grammar" in structured:
-        reply = _draft(prompt, structured["grammar"], identity)
-    else:
-        reply = json.dumps(_reply(prompt, structured["json"]["properties"], identity), ensure_ascii=False)
+    reply = (_draft if "<question>" in structured["grammar"] else _reply)(prompt, structured["grammar"], identity)
     if _number("cut", *identity, below=12) == 0:
         return usage | {"text": reply[:20], "finish_reason": "length"}
     return usage | {"text": reply, "finish_reason": "stop"}
 
 
-def _reply(prompt, fields, identity):
+def _reply(prompt, grammar, identity):
     stated = re.search(SUM_EN, prompt) or re.search(SUM_ZH, prompt)
     total = sum(map(int, stated.groups())) if stated else 0
     wrong = 0 if _number("wrong", *identity, below=6) else 1 + _number("which", *identity, below=3)
-    if "enum" in fields["answer"]:
+    if "[ABCD]" in grammar:
         options = dict(re.findall(r"^([A-D])\. (-?\d+)$", prompt, re.MULTILINE))
         letter = next((x for x, value in options.items() if value == str(total)), "A")
         answer = "ABCD"[("ABCD".index(letter) + wrong) % 4]
     else:
         answer = str(total + wrong)
-    return {"solution": f"Adding the two numbers gives {total}.", "answer": answer}
+    return f"<solution>Adding the two numbers gives {total}.</solution>\n<answer>{answer}</answer>"
 
 
 def _question(fields, chinese, identity):

@@ -97,20 +97,7 @@ def test_every_constraint_lets_a_model_write_what_stem_text_needs(spark, done, f
     utils = pytest.importorskip("vllm.v1.structured_output.utils")
     sent = Warehouse(spark, f"{done}/warehouse").read("completion").select("structured").distinct().collect()
     constraints = [json.loads(row["structured"]) for row in sent if row["structured"]]
-    schemas = [c["json"] for c in constraints if "json" in c]
-    assert len(schemas) == 2 and {key for c in constraints for key in c} == {"json", "choice", "letters", "grammar"}
-    text = 'Is \\frac{1}{2} \\neq \\rho "so"?\n\ttherefore 中文 ≤ é'
-    for schema in schemas:
-        compact = {"any_whitespace": False, "separators": (",", ":")}
-        grammar = xgrammar.Grammar.from_json_schema(json.dumps(schema), **compact)
-        values = {name: field.get("enum", [text])[-1] for name, field in schema["properties"].items()}
-        spelled = json.dumps(values, separators=(",", ":"))
-        for accepted in (spelled, json.dumps(values, ensure_ascii=False, separators=(",", ":"))):
-            assert testing._is_grammar_accept_string(grammar, accepted), (schema, accepted)
-        for raw in ("\n", "\t", "\x07", '"'):
-            assert not testing._is_grammar_accept_string(grammar, spelled.replace("therefore", f"there{raw}fore")), (
-                schema
-            )
+    assert {key for c in constraints for key in c} == {"choice", "letters", "grammar"}
     for written in (c["grammar"] for c in constraints if "grammar" in c):  # what they let through: stages/test_tags.py
         assert xgrammar.Grammar.from_ebnf(written)
     for choice in (c["choice"] for c in constraints if "choice" in c):

@@ -8,8 +8,10 @@ import re
 
 import pandas as pd
 
-from udfs.latex import CODE, PARTS
-
+CODE = r"```.*?(?:```|\Z)|`[^`\n]+`"
+_DISPLAY = r"\$\$.+?\$\$|\\\[.+?\\\]|\\begin\{(?P<env>\w+\*?)\}.+?\\end\{(?P=env)\}"
+_INLINE = r"\$(?![ $])[^$]*?(?<![ \\])\$(?!\d)|\\\(.+?\\\)"
+PARTS = re.compile(f"(?P<code>{CODE})|(?P<display>{_DISPLAY})|(?P<inline>{_INLINE})", re.DOTALL)
 _ESCAPED = re.compile(r"\\\\|\\[{}$%&#_]")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 _MONEY = re.compile(r"\$\s?\d[\d.,]*")

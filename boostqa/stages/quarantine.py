@@ -12,6 +12,8 @@ Rows are only ever added, so a release is a new Delta version and nothing that w
 here: items that two people decide on at the same moment; the later time counts.
 """
 
+from datetime import datetime
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -74,6 +76,15 @@ def new_events(judged: DataFrame, clean: DataFrame, history: DataFrame) -> DataF
     waited = waited.join(items, ["draft_id", "item_hash"], "left_semi").join(into, ["draft_id", "gate"], "left_anti")
     cleared = waited.withColumn("event", F.lit(QuarantineEvent.CLEARED)).select(*columns)
     return into.unionByName(cleared).withColumn("number", F.col("number") + 1)
+
+
+def stamped(events: DataFrame, clean_version: int, run_id: str, at: datetime) -> DataFrame:
+    """Result of `new_events` -> QUARANTINE rows, of a gate run and the version of `clean` that it judged."""
+    stamp = {
+        "who": F.lit(GATE), "why": F.lit(None).cast("string"), "at": F.lit(at),
+        "clean_version": F.lit(clean_version).cast("long"), "run_id": F.lit(run_id),
+    }  # fmt: skip
+    return events.withColumns(stamp).select(*QUARANTINE.schema.names)
 
 
 def decisions(chosen: DataFrame, event: QuarantineEvent) -> DataFrame:

@@ -19,10 +19,10 @@ from boostqa.config import Refine, Sampling
 from boostqa.matching_text import cjk_characters
 from boostqa.schemas import DRAFT, REFINED
 from boostqa.schemas.table import STRINGS
+from boostqa.stages import tags
 from boostqa.stages.rejects import Rule, breaks_rule, reject_rows
-from boostqa.stages.replies import with_fields
-from boostqa.stages.wording import TEXT, answer_shape, is_multiple_choice, json_constraint, question_with_options
-from boostqa.vocabulary import DRAFT_LETTERS, AnswerStatus, Cause, FinishReason, Rewrite
+from boostqa.stages.wording import answer_shape, is_multiple_choice, question_with_options
+from boostqa.vocabulary import AnswerStatus, Cause, FinishReason, Rewrite
 from udfs import answers
 
 NO_BLIND_ANSWER = Rule("no_blind_answer", Cause.DISPUTE)
@@ -41,12 +41,6 @@ _ANSWER_IS = r"(?i)\b(?:so|thus|hence|therefore|the|right|correct|final|answer|o
 _OPERATION = r"[\p{N})}\]]\s*(?:[-+*/×÷·^]|\\(?:times|cdot|div)\b)\s*[\p{L}\p{N}({\\]"
 
 
-def _reply_constraint() -> Column:
-    """A reply of solution and answer; a multiple-choice answer is one of the item's letters."""
-    letters = json_constraint({"solution": TEXT, "answer": {"enum": list(DRAFT_LETTERS)}})
-    return F.when(is_multiple_choice(), letters).otherwise(json_constraint({"solution": TEXT, "answer": TEXT}))
-
-
 def _question() -> Column:
     return question_with_options(F.col("question"), F.col("choices"))
 
@@ -55,7 +49,7 @@ def _with_reply(rows: DataFrame, control_tokens: Iterable[str]) -> DataFrame:
     """Rows with `text` and `finish_reason` of a reply -> the same and `reply`: struct of solution, answer (null where
     the attempt failed, was truncated or broken, or left it blank), and broken (what is no text, null where nothing
     is)."""
-    read = with_fields(rows.select("*", F.struct("*").alias("row")), control_tokens)
+    read = tags.with_solution(rows.select("*", F.struct("*").alias("row")), tuple(control_tokens))
     whole = (F.col("finish_reason") == FinishReason.STOP) & F.col("broken").isNull()
     reply = F.struct(F.when(whole, F.col("answer")).alias("answer"), "solution", "broken")
     return read.select("row.*", reply.alias("reply"))
@@ -79,7 +73,7 @@ def blind_requests(
     requests = with_request(
         drafts.select("draft_id", "lang", "format", "question", "choices", F.explode(numbers).alias("attempt")),
         *("refine", spec, template, prompt, conf.blind),
-        structured=_reply_constraint(),
+        structured=tags.constraint_of_known_question(),
         sample_index=F.col("attempt"),
     )
     return requests.drop("lang", "format", "question", "choices")
@@ -216,7 +210,9 @@ def rewrite_requests(decided: DataFrame, spec: ModelSpec, conf: Refine) -> DataF
     template = prompts.load("rewrite")
     prompt = template.render(F.col("lang"), question=_question(), solution=F.col("solution"), answer=F.col("answer"))
     rows = decided.select("draft_id", "lang", "format", "question", "choices", "solution", "answer")
-    requests = with_request(rows, "refine", spec, template, prompt, conf.rewrite, structured=_reply_constraint())
+    requests = with_request(
+        rows, "refine", spec, template, prompt, conf.rewrite, structured=tags.constraint_of_known_question()
+    )
     return requests.select("draft_id", *(c for c in requests.columns if c not in rows.columns))
 
 

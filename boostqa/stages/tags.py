@@ -1,7 +1,8 @@
-"""A draft as text between tags: the grammar that makes a model write it, and how it is read.
+"""A draft, or the solution of a known question, as text between tags: the grammar that makes a model write it, and how it
+is read.
 
-    <question>...?</question>
-    <A>...</A>                  (the options of a multiple-choice question, to D)
+    <question>...?</question>   (of a draft)
+    <A>...</A>                  (the options of a multiple-choice draft, to D)
     <solution>...</solution>
     <answer>...</answer>
 
@@ -28,6 +29,7 @@ _IN_SOLUTION = {
     Format.MULTIPLE_CHOICE: 6, Format.SHORT_ANSWER: 6, Format.EXPLANATION: 7, Format.CALCULATION: 9, Format.PROOF: 11,
     Format.PROGRAMMING: 40,
 }  # fmt: skip
+_IN_REPLY = 24  # of a known question's solution: no more than what ends one that goes round in circles
 _LINE = r'([^<\n] | "<" [^/\n])+'  # without the beginning of a closing tag
 # A claim is stated, everything else is asked; only a programming problem needs several lines for its question.
 _QUESTION = {Format.PROOF: f'("Prove that " | "证明：") {_LINE}', Format.PROGRAMMING: r'([^<?？] | "<" [^/?？])+ [?？]'}
@@ -63,14 +65,15 @@ def _grammar(format: Format) -> str:
     parts = [f'"<question>" {_QUESTION.get(format, "q0")} "</question>\\n"']
     parts += [f'"<{letter}>" {_LINE} "</{letter}>\\n"' for letter in options]
     root = " ".join([*parts, '"<solution>" s0'])
-    rules = [
-        f"root ::= {root}",
-        *(() if format in _QUESTION else _question_rules()),
-        *_solution_rules(_IN_SOLUTION[format]),
-    ]
+    question = () if format in _QUESTION else _question_rules()
+    return _constraint(root, *question, *_solution_rules(_IN_SOLUTION[format]), options=options)
+
+
+def _constraint(root: str, *rules: str, options: str) -> str:
+    """The rules as a constraint; the answer that ends a text is one of the letters `options`, or a line."""
     answer = f"[{options}]" if options else _LINE
-    rules.append(f'end ::= "\\n<answer>" {answer} "</answer>"')
-    return json.dumps({"grammar": "\n".join(rules)}, ensure_ascii=False)
+    text = "\n".join((f"root ::= {root}", *rules, f'end ::= "\\n<answer>" {answer} "</answer>"'))
+    return json.dumps({"grammar": text}, ensure_ascii=False)
 
 
 def constraint() -> Column:
@@ -78,33 +81,59 @@ def constraint() -> Column:
     return F.create_map(*(F.lit(x) for format in Format for x in (str(format), _grammar(format))))[F.col("format")]
 
 
+@cache
+def _of_known_question(options: str) -> str:
+    return _constraint('"<solution>" s0', *_solution_rules(_IN_REPLY), options=options)
+
+
+def constraint_of_known_question() -> Column:
+    """The constraint of a solution and an answer to a row's question."""
+    lettered, open_ended = (F.lit(_of_known_question(options)) for options in (DRAFT_LETTERS, ""))
+    return F.when(is_multiple_choice(), lettered).otherwise(open_ended)
+
+
 def _between(tag: str) -> str:
     return rf"<{tag}>(.*?)</{tag}>\s*"
 
 
 _OPTIONS = "".join(map(_between, DRAFT_LETTERS))
-_FORM = rf"(?s)\A\s*{_between('question')}(?:{_OPTIONS})?{_between('solution')}{_between('answer')}"
+# Some models open the answer before they close the solution, and then give it again.
+_SOLUTION = r"<solution>(.*?)(?:<answer>[^<]*)?</solution>\s*" + _between("answer")
+_DRAFT = rf"(?s)\A\s*{_between('question')}(?:{_OPTIONS})?{_SOLUTION}"
+
+
+def _group(form: str, number: int, control_tokens: tuple[str, ...]) -> Column:
+    """What stands between the `number`-th tags of a form, trimmed, `control_tokens` escaped; null where nothing does."""
+    found = F.btrim(F.regexp_extract("text", form, number), F.lit(_BLANK))
+    return F.nullif(escaped(found, control_tokens), F.lit(""))
+
+
+def _broken() -> Column:
+    """The first character of `text` that is no text, else null."""
+    found = F.regexp_extract("text", _INVALID, 0)
+    return F.when(found != "", F.format_string("U+%04X", F.ascii(found)))
 
 
 def with_fields(rows: DataFrame, control_tokens: tuple[str, ...]) -> DataFrame:
-    """Rows with `text` (a reply) and `format` -> the same and question, choices (of multiple-choice rows), solution,
+    """Rows with `text` (a draft) and `format` -> the same and question, choices (of multiple-choice rows), solution,
     answer, trimmed, null where there is none, and `broken`: the first character that is no text, else null.
 
     `control_tokens` are those of the target tokenizer, escaped in every field.
     """
-    broken = F.regexp_extract("text", _INVALID, 0)
-
-    def group(number: int) -> Column:
-        found = F.btrim(F.regexp_extract("text", _FORM, number), F.lit(_BLANK))
-        return F.nullif(escaped(found, control_tokens), F.lit(""))
-
-    options = F.array(*(group(number) for number in range(2, 2 + len(DRAFT_LETTERS))))
+    question, *fields = (_group(_DRAFT, 1 + n, control_tokens) for n in range(3 + len(DRAFT_LETTERS)))
+    *options, solution, answer = fields
     return rows.withColumns(
         {
-            "question": group(1),
-            "choices": F.when(is_multiple_choice(), F.array_compact(options)),
-            "solution": group(2 + len(DRAFT_LETTERS)),
-            "answer": group(3 + len(DRAFT_LETTERS)),
-            "broken": F.when(broken != "", F.format_string("U+%04X", F.ascii(broken))),
+            "question": question,
+            "choices": F.when(is_multiple_choice(), F.array_compact(F.array(*options))),
+            "solution": solution,
+            "answer": answer,
+            "broken": _broken(),
         }
     )
+
+
+def with_solution(rows: DataFrame, control_tokens: tuple[str, ...]) -> DataFrame:
+    """As with_fields, of texts without a question: solution, answer and `broken`; what stands before them is left out."""
+    solution, answer = (_group(f"(?s){_SOLUTION}", n, control_tokens) for n in (1, 2))
+    return rows.withColumns({"solution": solution, "answer": answer, "broken": _broken()})

@@ -1,7 +1,5 @@
 """How questions, options and answers are put into words, and which form a reply takes: the same in every stage."""
 
-import json
-
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
@@ -13,9 +11,6 @@ _AFTER = r"\s*[.)）\]】、．:：]\s*"
 _LABEL = rf"^\s*[(（\[【]?([A-Ja-j]){_AFTER}"
 _LABEL_INSIDE = rf"(?:(?<=[\s.。；;,，?？!！)）])|^)[(（\[【]?[A-J]{_AFTER}"
 _OPTIONS_INSIDE = "(?s)" + ".+?".join(_LABEL_INSIDE.replace("[A-J]", letter) for letter in "ABC")
-# A string in a constraint. No minLength: xgrammar makes a rule without escapes of it, and so none of LaTeX, quotation marks
-# and line breaks; the parser rejects what is blank.
-TEXT: dict = {"type": "string"}
 
 
 def lettered(choices: Column) -> Column:
@@ -88,12 +83,6 @@ def is_multiple_choice() -> Column:
 def answer_shape() -> Column:
     """`multiple_choice` or `open`: what the answer of a row's format looks like, as terms.yaml names it."""
     return F.when(is_multiple_choice(), "multiple_choice").otherwise("open")
-
-
-def json_constraint(fields: dict[str, dict]) -> str:
-    """A constraint that makes the reply a JSON object of exactly these fields, in this order."""
-    schema = {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
-    return json.dumps({"json": schema})
 
 
 def answer_line(lang: Column, answer: Column) -> Column:

@@ -200,6 +200,8 @@ class Warehouse:
         return Written(name, version, int(rows or 0), digest), int(keys)
 
     def _create(self, table: Table) -> None:
+        if self.exists(table.name):
+            return
         builder = DeltaTable.createIfNotExists(self.spark).comment(table.grain)
         path = self.path(table.name)
         builder = builder.tableName(path) if is_catalog(path) else builder.location(path)

@@ -83,6 +83,10 @@ class StageRun:
 
     def write(self, name: str, df: DataFrame, where: str | None = None) -> int:
         """Replace a table (or its rows matching `where`) and return the rows written."""
+        written = self._replace(name, df, where)
+        return self.read_back(name).where(where).count() if where else written.rows
+
+    def _replace(self, name: str, df: DataFrame, where: str | None) -> Written:
         metadata = {
             "run_id": self.run_id,
             "stage": self.name,
@@ -91,7 +95,7 @@ class StageRun:
             "inputs": self.inputs,
         }
         written = self.outputs[name] = self.warehouse.write(name, df, where, metadata)
-        return self.read_back(name).where(where).count() if where else written.rows
+        return written
 
     def append(self, name: str, df: DataFrame) -> DataFrame:
         """Add rows to an existing table; no rows make no new version. Returns the table as it is then."""
@@ -131,10 +135,10 @@ class StageRun:
     def reject(self, df: DataFrame) -> int:
         """Replace this stage's rows of the reject table; returns their number."""
         where = f"stage = '{self.name}'"
-        rows = self.write("reject", df.withColumn("run_id", F.lit(self.run_id)), where)
+        self._replace("reject", df.withColumn("run_id", F.lit(self.run_id)), where)
         by_rule = self.read_back("reject").where(where).groupBy("rule").count().collect()
         self.rejected_by_rule = {r["rule"]: r["count"] for r in sorted(by_rule)}
-        return rows
+        return sum(self.rejected_by_rule.values())
 
     def check_row_balance(self, rows_in: int, kept: int, rejected: int = 0, fan_out: int = 0) -> None:
         """State where the rows went; raises ContractError unless rows_in + fan_out = kept + rejected."""

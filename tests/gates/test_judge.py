@@ -14,7 +14,8 @@ from boostqa.gates.power_gates import power_gates
 from boostqa.gates.row_gates import RowJudgement
 from boostqa.gates.table_gates import counted_gates, export_findings, label_findings, request_findings
 from boostqa.schemas import TABLES
-from boostqa.stages.quarantine import decisions, split, states
+from boostqa.stages.quarantine import decisions, split, stamped, states
+from boostqa.storage.warehouse import check
 from boostqa.vocabulary import QuarantineEvent
 from tests.processes import DEMO
 from tests.rows import frame
@@ -44,13 +45,9 @@ def tables(spark, **changed: list[dict]):
 
 def stored(frames, events, number=1):
     """The table quarantine after a gate run."""
-    stamp = {
-        "who": F.lit("gate"),
-        "why": F.lit(None).cast("string"),
-        "at": F.lit(datetime(2026, 1, number, tzinfo=UTC)),
-    }
-    stamp |= {"clean_version": F.lit(7), "run_id": F.lit("r")}
-    rows = frames["quarantine"].unionByName(events.withColumns(stamp)).collect()
+    made = stamped(events, 7, "r", datetime(2026, 1, number, tzinfo=UTC))
+    check(made, TABLES["quarantine"], "append")
+    rows = frames["quarantine"].unionByName(made).collect()
     return frames["quarantine"].sparkSession.createDataFrame(rows, TABLES["quarantine"].schema)
 
 

@@ -239,10 +239,10 @@ CASES = {
     "all truncated": Case("4", [None, None, None]),
     "judged": Case("because of gravity", ["gravity", "gravity", "magnets"], {0: "yes", 2: "no"}),
     "judged apart": Case("because of gravity", ["magnets", "gravity", "magnetism"], dict.fromkeys(range(3), "no")),
-    "broken rewrite": Case("4", ["4", "4", "4"], rewrite={"solution": "so 5 \times 3", "answer": "4"}),
+    "broken rewrite": Case("4", ["4", "4", "4"], rewrite={"solution": "so 5 \x0c times 3 is 15", "answer": "4"}),
     "broken attempts": Case("4", ["a \bad word", "4", None]),
-    "restored": Case(
-        r"\frac{1}{2}", ["\frac{1}{2}", "$\frac12$", "1"], rewrite={"solution": "$2 * \theta$", "answer": "0.5"}
+    "formulas": Case(
+        r"\frac{1}{2}", [r"\frac{1}{2}", r"$\frac12$", "1"], rewrite={"solution": r"$2 * \theta < 3$", "answer": "0.5"}
     ),
     "control token": Case(
         "<\u2060/s>",
@@ -256,6 +256,10 @@ CASES = {
         choices=["3", "4", "5", "6"],
     ),
 }
+
+
+def reply(solution, answer):
+    return f"<solution>{solution}</solution>\n<answer>{answer}</answer>"
 
 
 def draft(draft_id, answer="4", choices=None, **changes):
@@ -275,11 +279,7 @@ def refined(spark):
     replies = []
     for r in blind.collect():
         answer = CASES[r["draft_id"]].blind[r["attempt"]]
-        text = (
-            json.dumps({"solution": f"way {r['attempt']} of adding the numbers up", "answer": answer})
-            if answer
-            else '{"solu'
-        )
+        text = reply(f"way {r['attempt']} of adding the numbers up", answer) if answer else "<solution>Add"
         replies.append((r["request_id"], text, "stop" if answer else "length", None))
     votes = refine.votes(drafts, blind, ledger(spark, replies), ["</s>"]).cache()
     judgements = refine.judge_requests(refine.undecided(votes), SPEC).cache()
@@ -296,7 +296,7 @@ def refined(spark):
     texts = []
     for r in rewrites.collect():
         rewrite = CASES[r["draft_id"]].rewrite
-        texts.append((r["request_id"], json.dumps(rewrite) if rewrite else "", "stop", None))
+        texts.append((r["request_id"], reply(**rewrite) if rewrite else "", "stop", None))
     kept, empty = refine.finish(decided, rewrites, ledger(spark, texts), ["</s>"])
     assert kept.columns == REFINED.schema.names
     return {r["draft_id"]: r for r in kept.collect()}, {r["key"]: r for r in rejects.unionByName(empty).collect()}
@@ -348,11 +348,11 @@ def test_refine_truncated_attempts_are_no_votes(refined):
     assert rejects["one of three"]["rule"] == "disputed" and rejects["all truncated"]["rule"] == "no_blind_answer"
 
 
-def test_refine_damaged_latex_is_restored_and_broken_text_neither_votes_nor_is_used(refined):
+def test_refine_formulas_stay_as_they_are_and_broken_text_neither_votes_nor_is_used(refined):
     kept, rejects = refined
-    assert (kept["restored"]["votes"], kept["restored"]["solution"]) == (2, r"$2 * \theta$")
-    assert kept["restored"]["blind_answers"] == [r"\frac{1}{2}", r"$\frac12$", "1"]
-    assert rejects["broken attempts"]["evidence"] == r"""draft: 4 | blind: ["4"] | broken text: '\x08ad word""" + "'"
+    assert (kept["formulas"]["votes"], kept["formulas"]["solution"]) == (2, r"$2 * \theta < 3$")
+    assert kept["formulas"]["blind_answers"] == [r"\frac{1}{2}", r"$\frac12$", "1"]
+    assert rejects["broken attempts"]["evidence"] == 'draft: 4 | blind: ["4"] | broken text: U+0008'
     assert (kept["broken rewrite"]["rewrite"], kept["broken rewrite"]["solution"]) == (
         "kept: broken text in the rewrite",
         "Add 2 + 2 by counting.",

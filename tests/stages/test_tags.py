@@ -15,9 +15,14 @@ EXAMPLES = {(lang, format): prompts.terms("example")[lang][format] for lang in L
 
 @pytest.mark.parametrize(("lang", "format"), EXAMPLES)
 def test_tags_example_of_a_prompt_is_read_whole(lang, format):
-    question, *options, solution, answer = re.fullmatch(tags._FORM, EXAMPLES[lang, format]).groups()
+    question, *options, solution, answer = re.fullmatch(tags._DRAFT, EXAMPLES[lang, format]).groups()
     assert question and solution and answer
     assert all(options) == (format == Format.MULTIPLE_CHOICE)
+
+
+def test_tags_answer_that_was_opened_before_the_solution_was_closed_is_left_out_of_it():
+    text = "Well.\n<solution>2 + 2 < 5, so 4.\n<answer>4</solution>\n<answer>4</answer>"
+    assert re.search(f"(?s){tags._SOLUTION}", text).groups() == ("2 + 2 < 5, so 4.\n", "4")
 
 
 @pytest.mark.engine
@@ -30,6 +35,10 @@ def test_tags_grammar_takes_the_examples_and_latex_and_nothing_endless():
 
     for (_, format), text in EXAMPLES.items():
         assert accepted(text, format), text
+    for options, answer in (("ABCD", "B"), ("", "$1 < x$")):
+        grammar = xgrammar.Grammar.from_ebnf(json.loads(tags._of_known_question(options))["grammar"])
+        reply = f"<solution>{'So it is. ' * 9}Done.</solution>\n<answer>{answer}</answer>"
+        assert testing._is_grammar_accept_string(grammar, reply)
     draft = "<question>{}</question>\n<solution>{}</solution>\n<answer>{}</answer>"
     assert accepted(
         draft.format('Is $\\frac{1}{2} < 0.5$ "so"... or 是?', "It is 0.5. So\n\t\\therefore no.", "$\\neq$")
