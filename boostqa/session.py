@@ -6,12 +6,12 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from boostqa import CACHE
 from boostqa.errors import ConfigError
 
 # In a checkout jobs/ and conf/ stand beside the package, in an installed wheel inside it.
 _PACKAGE = Path(__file__).parent
 ROOT = _PACKAGE if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent
-CACHE = Path(os.environ.get("BOOSTQA_CACHE", ".cache"))
 
 
 def _properties(file: Path) -> dict[str, str]:

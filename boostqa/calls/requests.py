@@ -1,14 +1,14 @@
 """rows -> REQUEST: the one place that composes a model request and its identity.
 
-request_id = sha256 of (model, revision, engine settings that change output, sampling, constraint, template hash,
-rendered prompt, continuation, sample index): the same ingredients are the same request, whoever asks; any other
-ingredient is a new one.
+request_id = sha256 of (model, revision, engine settings that change output, sampling, constraint, rendered prompt,
+continuation, sample index): the same ingredients are the same request, whoever asks; any other ingredient is a new one.
+A local model is its files, wherever they lie and whatever their folder is called.
 """
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from boostqa.calls.models import ModelSpec, canonical_json
+from boostqa.calls.models import ModelSpec, canonical_json, is_fingerprint
 from boostqa.config import Sampling
 from boostqa.languages import in_language
 from boostqa.prompts import Prompt
@@ -56,14 +56,15 @@ def with_request(
             "engine": F.lit(spec.output_settings),
             "sampling": _sampling(sampling, chat, reply_start),
             "structured": null if structured is None else structured,
-            "template": F.lit(template.sha256),
+            "template": F.lit(template.name),
             # A byte that is no UTF-8 would end the Python worker, and the task with all its rows.
             "prompt": F.make_valid_utf8(prompt),
             "continuation": null if continuation is None else F.make_valid_utf8(continuation),
             "sample_index": F.lit(0) if sample_index is None else sample_index.cast("int"),
         }
     )
-    identity = [c for c in REQUEST_COLUMNS if c not in ("request_id", "stage")]
+    nameless = {"model"} if is_fingerprint(spec.model.revision) else set()
+    identity = [c for c in REQUEST_COLUMNS if c not in {"request_id", "stage", "template"} | nameless]
     # to_json keeps nulls apart from empty strings and separates the fields without ambiguity.
     digest = F.sha2(F.to_json(F.struct(*identity), {"ignoreNullFields": "false"}), 256)
     return requests.withColumn("request_id", digest)

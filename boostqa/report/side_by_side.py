@@ -12,7 +12,6 @@ from rich.panel import Panel
 from rich.table import Table as Grid
 from rich.text import Text
 
-from boostqa import prompts
 from boostqa.storage.warehouse import Warehouse
 from boostqa.vocabulary import OPTION_LETTERS, STAGES, Format, Severity
 from udfs.answers import same
@@ -109,9 +108,8 @@ def _votes(refined: Row) -> Row:
 
 def _writing(request_ids: Iterable[str] | None, calls: dict[str, Row]) -> list[Row]:
     """Those of the requests that asked for a question."""
-    labelling = {prompts.load(name).sha256 for name in prompts.names() if name.startswith("annotate")}
     own = (calls[request_id] for request_id in request_ids or [])
-    return [c for c in own if c["stage"] == "synthesize" and c["template"] not in labelling]
+    return [c for c in own if c["stage"] == "synthesize" and not c["template"].startswith("annotate")]
 
 
 def _last_try(request_ids: Iterable[str], calls: dict[str, Row]) -> Row:

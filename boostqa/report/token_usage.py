@@ -14,7 +14,6 @@ to which no table refers), and requests that cost nothing (refused). It does not
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from boostqa import prompts
 from boostqa.schemas import TABLES, TOKEN_USAGE
 from boostqa.stages import annotate, clean, deduplicate, fitness, mix, probe, refine, seed, synthesize
 from boostqa.stages.rejects import Rule
@@ -44,12 +43,10 @@ _SUMS = ("completions", "prompt_tokens", "cached_tokens", "tokens")
 COST = "generated_tokens > 0 or prompt_tokens > 0"  # of the ledger: what was paid for
 
 
-def token_usage(
-    frames: dict[str, DataFrame], templates: dict[str, str], gate_failed: bool, runs: DataFrame | None = None
-) -> DataFrame:
+def token_usage(frames: dict[str, DataFrame], gate_failed: bool, runs: DataFrame | None = None) -> DataFrame:
     """TOKEN_USAGE rows of the tables TABLES_READ (empty where not written yet).
 
-    `templates` is template sha256 -> name; `gate_failed` says that the gate refused the present `clean` table; `runs`
+    `gate_failed` says that the gate refused the present `clean` table; `runs`
     [run_id, stage, retry_tokens] (unique by the first two) holds tokens that no completion shows, because their engine
     died or a request was answered twice: those of executions that paid for something here are its cause `retry`.
     """
@@ -57,13 +54,11 @@ def token_usage(
         "request_id", "stage", "run_id", "template", "finish_reason",
         "prompt_tokens", "cached_tokens", "generated_tokens", "thinking_tokens",
     )  # fmt: skip
-    whole = F.col("template").isin(*(sha256 for sha256, name in templates.items() if name in _IN_NO_TABLE))
+    whole = F.col("template").isin(*_IN_NO_TABLE)
     referred = _referred(frames, frames["completion"].where(whole), gate_failed)
     rows = paid.join(referred, "request_id", "inner")  # both unique by request_id
     rows = rows.withColumn("thinking", F.when(F.col("of_control"), 0).otherwise(F.col("thinking_tokens")))
-    split = rows.select("stage", "run_id", F.inline(_parts(templates))).where(
-        f"cause != '{Cause.THINKING}' or tokens > 0"
-    )
+    split = rows.select("stage", "run_id", F.inline(_parts())).where(f"cause != '{Cause.THINKING}' or tokens > 0")
     costs = split.groupBy("stage", "run_id", "cause").agg(*(F.sum(name).alias(name) for name in _SUMS))
     if runs is not None:
         costs = _with_retries(costs, runs)
@@ -79,12 +74,12 @@ def _part(cause: Column | str, prompt: Column, cached: Column, generated: Column
     return F.struct(F.lit(cause).alias("cause"), *(value.cast("long").alias(name) for name, value in sums.items()))
 
 
-def _parts(templates: dict[str, str]) -> Column:
+def _parts() -> Column:
     """The parts of a completion, array of _part: its thinking, then all the rest of it."""
     rest = F.col("generated_tokens") - F.col("thinking")
     return F.array(
         _part(Cause.THINKING, F.lit(0), F.lit(0), F.col("thinking")),
-        _part(_cause(templates), F.col("prompt_tokens"), F.col("cached_tokens"), rest),
+        _part(_cause(), F.col("prompt_tokens"), F.col("cached_tokens"), rest),
     )
 
 
@@ -98,9 +93,9 @@ def _with_retries(costs: DataFrame, runs: DataFrame) -> DataFrame:
     return both.select("stage", "run_id", F.inline(parts))
 
 
-def _cause(templates: dict[str, str]) -> Column:
+def _cause() -> Column:
     """Where a completion went, its thinking aside."""
-    pairs = [F.lit(x) for sha256, name in templates.items() for x in (sha256, _ROLES.get(name, name))]
+    pairs = [F.lit(x) for pair in _ROLES.items() for x in pair]
     role = F.coalesce(F.try_element_at(F.create_map(*pairs), F.col("template")), F.lit(Cause.UNKNOWN_TEMPLATE))
     unused = (role == _REWRITE) & ~F.coalesce("rewritten", F.lit(False))
     return (
@@ -178,11 +173,8 @@ def write_token_usage(warehouse: Warehouse, run_id: str) -> dict[str, dict[str, 
         else warehouse.spark.createDataFrame([], TABLES[name].schema)
         for name in TABLES_READ
     }
-    templates = {prompts.load(name).sha256: name for name in prompts.names()}
     runs = warehouse.read("run").select("run_id", "stage", "retry_tokens") if warehouse.exists("run") else None
-    rows = token_usage(
-        frames, templates, _gate_failed(warehouse), runs
-    ).collect()  # a row for each stage and cause: few
+    rows = token_usage(frames, _gate_failed(warehouse), runs).collect()  # a row for each stage and cause: few
     stored = warehouse.spark.createDataFrame(rows, TOKEN_USAGE.schema)
     warehouse.write("token_usage", stored, metadata={"run_id": run_id})
     by_cause: dict[str, dict[str, int]] = {}

@@ -18,7 +18,9 @@ COMPLETION = Table(
     ("request_id",),
     (
         column(
-            "request_id", STRING, "sha256 of model, revision, engine settings, sampling, template, prompt, sample index"
+            "request_id",
+            STRING,
+            "sha256 of model, revision, engine settings, sampling, constraint, prompt, continuation, sample index",
         ),
         column("stage", STRING, "stage that asked first"),
         column("model", STRING, "model id or folder"),
@@ -26,7 +28,7 @@ COMPLETION = Table(
         column("engine", STRING, "engine settings that change output, canonical JSON"),
         column("sampling", STRING, "sampling parameters, canonical JSON"),
         column("structured", STRING, "structured-output constraint, JSON; null for free text", null=True),
-        column("template", STRING, "sha256 of the prompt template"),
+        column("template", STRING, "name of the prompt template"),
         column("prompt", STRING, "rendered prompt"),
         column(
             "continuation", STRING, "text whose likelihood was scored after the prompt; null when generating", null=True

@@ -1,10 +1,12 @@
 """requests: what makes a request another request."""
 
+import json
 from functools import reduce
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from boostqa.calls import models
 from boostqa.calls.models import ModelSpec
 from boostqa.calls.requests import with_request
 from boostqa.config import EngineSettings, Model, Sampling
@@ -14,7 +16,10 @@ from boostqa.prompts import Prompt
 def test_request_id_changes_with_every_ingredient_and_with_nothing_else(spark):
     def one(name, **changes):
         engine = EngineSettings(**changes.pop("engine", {}))
-        spec = ModelSpec(Model(id=changes.pop("id", "m"), revision=changes.pop("revision", None)), engine)
+        model = Model(
+            id=changes.pop("id", "m"), revision=changes.pop("revision", None), endpoint=changes.pop("endpoint", None)
+        )
+        spec = ModelSpec(model, engine, changes.pop("env", ()))
         template, prompt = Prompt("t", {"en": changes.pop("template", "x")}), F.lit(changes.pop("prompt", "p"))
         rows = spark.range(1).select(F.lit(name).alias("name"))
         return with_request(rows, changes.pop("stage", "synthesize"), spec, template, prompt, **changes)
@@ -24,16 +29,24 @@ def test_request_id_changes_with_every_ingredient_and_with_nothing_else(spark):
         one("base again"),
         one("stage", stage="refine"),
         one("memory", engine={"gpu_memory_utilization": 0.5}),
+        one("context", engine={"max_model_len": 99, "args": {"pipeline_parallel_size": 2}}),
+        one("template", template="a text in another language"),
+        one("place", env=(("VLLM_CPU_KVCACHE_SPACE", "3"), ("HF_HOME", "/x"))),
     ]
+    here, there = (one(name, id=name, revision="local:0123") for name in ("./model", "/data/model"))
     others = [
-        one("id", id="n"), one("revision", revision="v1"), one("prompt", prompt="q"), one("template", template="y"),
+        one("id", id="n"), one("revision", revision="v1"), one("prompt", prompt="q"), here,
         one("sample", sample_index=F.lit(1)), one("continuation", continuation=F.lit("c")),
         one("constraint", structured=F.lit("{}")), one("sampling", sampling=Sampling(temperature=0.1)),
         one("chat", chat=False), one("dtype", engine={"dtype": "float32"}),
+        one("kernel", env=(("VLLM_ATTENTION_BACKEND", "FLASHINFER"),)), one("backend", engine={"args": {
+            "structured_outputs_config": {"backend": "guidance"}}}), one("server", endpoint={"url": "http://a/v1"}),
+        one("other server", endpoint={"url": "http://b/v1"}),
     ]  # fmt: skip
-    rows = reduce(DataFrame.unionByName, [*same, *others]).select("name", "request_id").collect()
+    rows = reduce(DataFrame.unionByName, [*same, *others, there]).select("name", "request_id").collect()
     ids = {r["name"]: r["request_id"] for r in rows}
-    assert len({ids[n] for n in ("base", "base again", "stage", "memory")}) == 1
+    assert len({ids[n] for n in ("base", "base again", "stage", "memory", "context", "template", "place")}) == 1
+    assert ids["./model"] == ids["/data/model"]
     assert len(set(ids.values())) == 1 + len(others)
 
 
@@ -42,3 +55,29 @@ def test_prompt_with_bytes_that_are_no_utf8_holds_their_replacement(spark):
     spec = ModelSpec(Model(id="m"), EngineSettings())
     requests = with_request(rows, "synthesize", spec, Prompt("t", {"en": "x"}), F.col("words"))
     assert requests.first()["prompt"] == "a\ufffdb"
+
+
+def test_request_id_names_the_version_of_vllm(monkeypatch):
+    monkeypatch.setattr(models, "vllm_version", lambda: "0.32")
+    settings = json.loads(ModelSpec(Model(id="m"), EngineSettings()).output_settings)
+    assert settings["vllm"] == "0.32" and settings["structured_outputs_config"]["backend"] == "xgrammar"
+
+
+def test_fingerprint_is_every_byte_of_the_model_read_once_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(models, "fingerprint", models.fingerprint.__wrapped__)  # as in another process
+    weights = bytearray(300_000)
+
+    def made(name):
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        (folder / "model.safetensors").write_bytes(weights)
+        (folder / "README.md").write_text(name)
+        return models.fingerprint(folder)
+
+    first = made("one")
+    assert made("other") == first and models.is_fingerprint(first)
+    weights[150_000] = 1
+    assert made("one") != first
+    monkeypatch.setattr(models.hashlib, "file_digest", None)
+    assert models.fingerprint(tmp_path / "other") == first

@@ -5,7 +5,6 @@ from io import StringIO
 
 from rich.console import Console
 
-from boostqa import prompts
 from boostqa.report.side_by_side import items_of, show
 from boostqa.schemas import TABLES
 from boostqa.storage.scratch import Scratch
@@ -13,7 +12,7 @@ from tests.rows import frame
 
 
 def call(request_id, sample, template="multi_grade", **changes):
-    row = {"request_id": request_id, "stage": "synthesize", "template": prompts.load(template).sha256, "text": "{}"}
+    row = {"request_id": request_id, "stage": "synthesize", "template": template, "text": "{}"}
     costs = {"prompt_tokens": 100, "cached_tokens": 60, "generated_tokens": 10, "engine_seconds": 0.5}
     return row | {"sample_index": sample, "prompt": f"prompt {request_id}"} | costs | changes
 

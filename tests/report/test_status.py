@@ -5,7 +5,6 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from boostqa import prompts
 from boostqa.report import controls
 from boostqa.report.status import collect, show
 from boostqa.report.token_usage import write_token_usage
@@ -24,8 +23,7 @@ def write(warehouse, name, *changes):
 
 
 def asked(request_id, tokens, **changes):
-    template = prompts.load("multi_grade").sha256
-    row = {"request_id": request_id, "stage": "synthesize", "template": template, "finish_reason": "stop"}
+    row = {"request_id": request_id, "stage": "synthesize", "template": "multi_grade", "finish_reason": "stop"}
     return row | {"generated_tokens": tokens, "prompt_tokens": 100, "cached_tokens": 40, "run_id": "r1"} | changes
 
 

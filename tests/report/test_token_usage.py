@@ -9,16 +9,13 @@ from boostqa.stages.rejects import Rule
 from boostqa.vocabulary import STAGES
 from tests.rows import frame
 
-TEMPLATES = {
-    f"sha of {n}": n for n in ("annotate_difficulty", "blind", "judge", "rewrite", "multi_grade", "probe", "fluency")
-}
 RUNS = "run_id string, stage string, retry_tokens long"
 
 
 def asked(request_id, template="multi_grade", tokens=10, **changes):
     """A row of the ledger."""
     stages = {"annotate_difficulty": "annotate", "multi_grade": "synthesize"}
-    row = {"request_id": request_id, "stage": stages.get(template, "refine"), "template": f"sha of {template}"}
+    row = {"request_id": request_id, "stage": stages.get(template, "refine"), "template": template}
     return row | {"generated_tokens": tokens, "finish_reason": "stop", "run_id": "r1"} | changes
 
 
@@ -33,7 +30,7 @@ def reject(stage, rule, key, *request_ids):
 def used(spark, gate_failed=False, runs=None, sums=("completions", "tokens"), **tables):
     """{(stage, cause): sums} of the tables given; the others are empty."""
     frames = {name: frame(spark, TABLES[name], *tables.get(name, [])) for name in TABLES_READ}
-    rows = token_usage(frames, TEMPLATES, gate_failed, runs).collect()
+    rows = token_usage(frames, gate_failed, runs).collect()
     total = sum(r["tokens"] for r in rows)
     assert not total or sum(r["share"] for r in rows) == pytest.approx(1)
     assert all(r["share"] == pytest.approx(r["tokens"] / max(total, 1)) for r in rows)

@@ -25,6 +25,11 @@ class FinishReason(StrEnum):
 UNUSABLE = (FinishReason.REFUSED, FinishReason.FAILED)  # no completion came of it
 
 
+# How our own engines constrain, unless `engine.args` says otherwise. A weak model wanders in optional whitespace until it is
+# cut off: none is allowed.
+STRUCTURED_OUTPUTS = {"backend": "xgrammar", "disable_any_whitespace": True}
+
+
 class EngineRequest(TypedDict):
     """One request as an engine takes it."""
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from udfs.engines.messages import EngineRequest, EngineResult, FinishReason, RequestRefused
+from udfs.engines.messages import STRUCTURED_OUTPUTS, EngineRequest, EngineResult, FinishReason, RequestRefused
 from udfs.engines.thinking import split_thinking
 
 STREAM_INTERVAL = 32  # tokens between two reports of an unfinished request; each costs a wake-up in the host
@@ -42,8 +42,7 @@ class VllmEngine:
         settings = {k: v for k, v in engine.items() if k != "args"} | engine.get("args", {})
         if settings["dtype"] == "auto" and current_platform.is_cpu():
             settings["dtype"] = cpu_dtype()
-        # A weak model wanders in optional whitespace until it is cut off: allow none in structured output.
-        settings.setdefault("structured_outputs_config", {"backend": "xgrammar", "disable_any_whitespace": True})
+        settings.setdefault("structured_outputs_config", dict(STRUCTURED_OUTPUTS))
         self.tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
         self.version = f"vllm {vllm.__version__}"
         self.max_model_len = int(engine["max_model_len"])
