@@ -44,7 +44,7 @@ def spark(tmp_path_factory, worker_folder):
                 "spark.databricks.delta.snapshotPartitions": "1",
                 "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
                 "spark.driver.memory": "2g",
-                "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+                "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",
             },
         )
         for name, value in FAST.items():

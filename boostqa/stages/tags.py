@@ -9,8 +9,9 @@ is read.
 Text between tags leaves LaTeX as it is; in JSON a small model takes the escapes of LaTeX for the end of a field. A tag
 that was opened asks to be closed; under headings a model that has finished its solution, and may not end before the
 answer, goes on about anything. The grammar is deterministic (no text can be read in two ways), so that an engine finds the
-allowed tokens in microseconds; and it ends what would not end: a question at its first question mark, a solution after so
-many sentences and lines.
+allowed tokens in microseconds; and it ends what would not end: a question at its first question mark or after so many
+sentences, a solution after so many sentences and lines. Text that asks nothing is left to the rule `no_task`: a model that wrote
+"Calculate the force." and may not end there goes on about anything.
 """
 
 import json
@@ -38,12 +39,16 @@ _BLANK = " \t\n"
 
 
 def _question_rules() -> list[str]:
-    """Rules q0 ...: one line that ends at its first question mark; p: behind a full stop."""
+    """Rules q0 ...: one line that ends at its first question mark or with a sentence; p: behind a full stop, which may be
+    one of a number or an abbreviation."""
     rules = []
     for n in range(_IN_QUESTION):
-        next_sentence = (f' | "。" q{n + 1}', f' | " " q{n + 1}') if n < _IN_QUESTION - 1 else ("", "")
-        rules.append(rf'q{n} ::= [^.。?？<\n]* ([?？] | "<" [^/?？\n] q{n} | "." p{n}{next_sentence[0]})')
-        rules.append(rf'p{n} ::= [?？] | "." p{n} | "<" [^/?？\n] q{n} | [^ .。?？<\n] q{n}{next_sentence[1]}')
+        last = n == _IN_QUESTION - 1
+        stop, space, letter = (
+            ("", "", "") if last else (f" | q{n + 1}", f' | " " q{n + 1}', rf" | [^ .。?？<\n0-9] q{n + 1}")
+        )
+        rules.append(rf'q{n} ::= [^.。?？<\n]* ([?？] | "<" [^/?？\n] q{n} | "." p{n} | "。" (""{stop}))')
+        rules.append(rf'p{n} ::= "" | [?？] | "." p{n} | "<" [^/?？\n] q{n} | [0-9] q{n}{letter}{space}')
     return rules
 
 
@@ -51,10 +56,13 @@ def _solution_rules(most: int) -> list[str]:
     """Rules s0 ...: at most `most` sentences and line ends, then the closing tag and `end`; d: behind a full stop."""
     rules = []
     for n in range(most):
-        more = (rf' | "\n" s{n + 1} | "。" s{n + 1}', rf' | "\n" s{n + 1} | " " s{n + 1}') if n < most - 1 else ("", "")
+        last = n == most - 1
+        stops, rest = (
+            ("", "") if last else (rf' | "\n" s{n + 1} | "。" s{n + 1}', rf' | [^.。<0-9] s{n + 1} | "。" s{n + 1}')
+        )
         tag = f'"<" ("/solution>" end | [^/] s{n})'
-        rules.append(rf's{n} ::= [^.。<\n]* ({tag} | "." d{n}{more[0]})')
-        rules.append(rf'd{n} ::= {tag} | "." d{n} | [^ .。<\n] s{n}{more[1]}')
+        rules.append(rf's{n} ::= [^.。<\n]* ({tag} | "." d{n}{stops})')
+        rules.append(rf'd{n} ::= {tag} | "." d{n} | [0-9] s{n}{rest}')
     return rules
 
 

@@ -43,10 +43,12 @@ def test_tags_grammar_takes_the_examples_and_latex_and_nothing_endless():
     assert accepted(
         draft.format('Is $\\frac{1}{2} < 0.5$ "so"... or 是?', "It is 0.5. So\n\t\\therefore no.", "$\\neq$")
     )
-    assert not accepted(draft.format("It is so.", "Yes.", "yes"))  # no question
+    assert accepted(draft.format("A car of 1.5 t stops. Calculate its mass in kg.", "Yes.", "yes"))
+    assert not accepted(draft.format("It is so", "Yes.", "yes"))
     assert not accepted(draft.format("Is it? Why?", "Yes.", "yes"))
     assert accepted(draft.format("It is 1.5. Is it?", "Yes. " * 8 + "So 0.5 it is.", "yes"))
     assert not accepted(draft.format("Is it?", "Yes. " * 9 + "So it is.", "yes"))
     assert not accepted(draft.format("Is it?", "Yes\n" * 10, "yes"))
+    assert not accepted(draft.format("Is it?", "Yes.So " * 10, "yes"))
     assert not accepted(draft.format("It is. " * 5 + "Is it?", "Yes.", "yes"))
     assert not accepted(draft.format("Is it?", "Yes.", "A</answer>\n<answer>B"))
