@@ -17,10 +17,10 @@ setup: $(READY) $(MODEL)/config.json .cache/java-ready  ## virtual environment, 
 demo: setup  ## run all nine stages on the embedded input (conf/demo.yaml) with vLLM on the CPU
 	@$(BIN)/boostqa run --config $(CONFIG)
 
-test: setup lint  ## lint, types, import contracts and all tests, a vLLM engine's included (under 8 minutes)
+test: setup lint  ## lint, types, import contracts and all tests, a vLLM engine's included (about 20 minutes on two cores)
 	@$(BIN)/python -m pytest
 
-test-fast: setup lint  ## the same without vLLM (about 6 minutes)
+test-fast: setup lint  ## the same without vLLM (about 17 minutes)
 	@$(BIN)/python -m pytest -m "not engine and not cluster"
 
 test-cluster: setup  ## real engines on a standalone Spark cluster and in a server, a job under spark-submit (2 minutes)

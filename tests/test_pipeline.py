@@ -116,7 +116,7 @@ def test_controls_travel_the_line_are_measured_and_never_exported(spark, done):
     power = {(r["check"], r["defect"]): r for r in tables.read("power").collect()}
     assert power["line", "none"]["share"] > 0.6 and power["voter", "none"]["wilson_low"] > 0.5
     wrong = [power["line", d] for d in ("writer_error", "wrong_answer") if ("line", d) in power]
-    assert sum(r["items"] for r in wrong) >= 5 and sum(r["passed"] for r in wrong) <= 1
+    assert sum(r["items"] for r in wrong) >= 3 and sum(r["passed"] for r in wrong) <= 1
     assert power["line", "benchmark_leak"]["passed"] == power["line", "seed_copy"]["passed"] == 0
 
 
