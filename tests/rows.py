@@ -31,3 +31,8 @@ def row(contract: Table, /, **changes) -> dict:
 def frame(spark, table: Table, *changes: dict):
     """A DataFrame of the table with a row for each dict of changes."""
     return spark.createDataFrame([tuple(row(table, **c).values()) for c in changes], table.schema)
+
+
+def ledger(spark, rows):
+    """(request_id, text, finish_reason, error) as the ledger's columns that parsing reads."""
+    return spark.createDataFrame(rows, "request_id string, text string, finish_reason string, error string")

@@ -8,10 +8,10 @@ import re
 
 import pandas as pd
 
-CODE = r"```.*?(?:```|\Z)|`[^`\n]+`"
+_CODE = r"```.*?(?:```|\Z)|`[^`\n]+`"
 _DISPLAY = r"\$\$.+?\$\$|\\\[.+?\\\]|\\begin\{(?P<env>\w+\*?)\}.+?\\end\{(?P=env)\}"
 _INLINE = r"\$(?![ $])[^$]*?(?<![ \\])\$(?!\d)|\\\(.+?\\\)"
-PARTS = re.compile(f"(?P<code>{CODE})|(?P<display>{_DISPLAY})|(?P<inline>{_INLINE})", re.DOTALL)
+_PARTS = re.compile(f"(?P<code>{_CODE})|(?P<display>{_DISPLAY})|(?P<inline>{_INLINE})", re.DOTALL)
 _ESCAPED = re.compile(r"\\\\|\\[{}$%&#_]")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 _MONEY = re.compile(r"\$\s?\d[\d.,]*")
@@ -62,8 +62,8 @@ def fault(text: str) -> str | None:
     """What does not parse in the LaTeX of a text; null where there is none or all is well."""
     if "\\" not in text and "$" not in text:
         return None
-    rest = _ESCAPED.sub(" ", re.sub(CODE, " ", text, flags=re.DOTALL))
-    for pattern in (PARTS, _WIDE):
+    rest = _ESCAPED.sub(" ", re.sub(_CODE, " ", text, flags=re.DOTALL))
+    for pattern in (_PARTS, _WIDE):
         for part in pattern.finditer(rest):
             if wrong := _formula_fault(part[0]):
                 return wrong

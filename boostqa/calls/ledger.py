@@ -12,7 +12,7 @@ import time
 
 from pyarrow.fs import FileInfo, FileSystem
 from pyspark.errors import PySparkException
-from pyspark.sql import Column, DataFrame, Window, WindowSpec
+from pyspark.sql import DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
 
 from boostqa.calls.progress import staged_parts
@@ -24,13 +24,8 @@ from boostqa.tracking.stage_run import StageRun
 from boostqa.vocabulary import FinishReason
 from udfs.staging import is_cut_off, part_counts, part_prefix
 
-STALE_SECONDS = (
-    24 * 3600
-)  # a part that old belongs to no living task: a task writes it within seconds and ends with its run
-
-
-# _worth as SQL, of the columns of one side of a merge.
-_WORTH_SQL = "(case {0}.finish_reason when 'failed' then 2 when 'refused' then 1 else 0 end)"
+# A part that old belongs to no living task: a task writes it within seconds and ends with its run.
+STALE_SECONDS = 24 * 3600
 
 
 def staging_folder(stage: StageRun) -> str:
@@ -43,15 +38,15 @@ def staging_folder(stage: StageRun) -> str:
     return f"{ledger.rpartition('/')[0]}/_staging"
 
 
-def _worth(finish_reason: str | Column) -> Column:
-    """How little a completion is worth: 0 usable, 1 refused, 2 failed. The lower one stays."""
-    reason = F.col(finish_reason) if isinstance(finish_reason, str) else finish_reason
-    return F.when(reason == FinishReason.FAILED, 2).when(reason == FinishReason.REFUSED, 1).otherwise(0)
+def _worth(reason: str) -> str:
+    """How little a completion with this finish_reason (a column) is worth, as SQL: 0 usable, 1 refused, 2 failed. The lower
+    one stays."""
+    return f"case {reason} when '{FinishReason.FAILED}' then 2 when '{FinishReason.REFUSED}' then 1 else 0 end"
 
 
 def _best_first() -> WindowSpec:
     """The completions of a request in the order in which they count: the first is the one that stays."""
-    return Window.partitionBy("request_id").orderBy(_worth("finish_reason"), "finished_at", "run_id", "text")
+    return Window.partitionBy("request_id").orderBy(F.expr(_worth("finish_reason")), "finished_at", "run_id", "text")
 
 
 def best(staged: DataFrame) -> DataFrame:
@@ -70,7 +65,7 @@ def later_answers(staged: DataFrame, ledger: DataFrame) -> DataFrame:
     scores = F.transform_values("choice_logprobs", lambda _, p: F.round(p, 1))
     likelihoods = F.struct(F.round("logprob", 1), F.map_entries(scores))
     scored = F.when(F.col("finish_reason") == FinishReason.SCORED, likelihoods)
-    usable = _worth("finish_reason") == 0
+    usable = F.expr(_worth("finish_reason")) == 0
     content = F.xxhash64("text", "finish_reason", scored).alias("content")
     held = ledger.where(usable).select(
         "request_id", content.alias("held_content"), F.col("finished_at").alias("held_at")
@@ -123,11 +118,11 @@ def merge_staged_parts(stage: StageRun, folder: str) -> None:
     stage.warehouse.insert("completion", best(staged), metadata)
     held = stage.warehouse.read("completion").select("request_id", F.col("finish_reason").alias("held"))  # unique
     found = staged.select("request_id", "finish_reason", file.alias("part")).join(held, "request_id")
-    better = F.count_if(_worth("finish_reason") < _worth("held"))
+    better = F.count_if(F.expr(_worth("finish_reason")) < F.expr(_worth("held")))
     by_part = found.groupBy("part").agg(F.count("*").alias("rows"), better.alias("better")).collect()
     if any(r["better"] for r in by_part):
-        worth = f"{_WORTH_SQL.format('new')} < {_WORTH_SQL.format('known')}"
-        stage.warehouse.insert("completion", best(staged), metadata, better=worth)
+        worth_more = f"{_worth('new.finish_reason')} < {_worth('known.finish_reason')}"
+        stage.warehouse.insert("completion", best(staged), metadata, better=worth_more)
     rows_in_ledger = {r["part"]: r["rows"] for r in by_part}
     for part in parts:
         _remove_or_report(stage.run_id, filesystem, part, rows_in_ledger.get(part.base_name, 0))

@@ -12,7 +12,7 @@ from typing import Any
 
 from boostqa import CACHE
 from boostqa.config import Config, EngineSettings, Model
-from udfs.engines.messages import STRUCTURED_OUTPUTS
+from udfs.engines.messages import LOCAL_REVISION, STRUCTURED_OUTPUTS
 
 # Engine arguments that change speed, placement or what fits, not the text.
 _EXECUTION_ARGS = {
@@ -25,7 +25,6 @@ _EXECUTION_ENV = re.compile(
 )
 # Of a model's folder; the rest (a README, licences) makes no text.
 _MODEL_FILES = {".safetensors", ".bin", ".pt", ".pth", ".gguf", ".json", ".model", ".txt", ".jinja", ".tiktoken", ".py"}
-_LOCAL = "local:"
 
 
 def canonical_json(value: Any) -> str:
@@ -66,7 +65,7 @@ def vllm_version() -> str | None:
 
 def is_fingerprint(revision: str | None) -> bool:
     """Whether a revision is the content of a local folder."""
-    return (revision or "").startswith(_LOCAL)
+    return (revision or "").startswith(LOCAL_REVISION)
 
 
 @cache
@@ -86,7 +85,7 @@ def fingerprint(folder: Path) -> str:
         with open(file, "rb") as content:
             inside = hashlib.file_digest(content, "sha256").hexdigest()
         digest.update(f"{file.relative_to(folder)}\0{inside}\0".encode())
-    found = f"{_LOCAL}{digest.hexdigest()[:16]}"
+    found = f"{LOCAL_REVISION}{digest.hexdigest()[:16]}"
     with suppress(OSError):  # a cache only
         known.parent.mkdir(parents=True, exist_ok=True)
         known.write_text(found)

@@ -25,6 +25,9 @@ class FinishReason(StrEnum):
 UNUSABLE = (FinishReason.REFUSED, FinishReason.FAILED)  # no completion came of it
 
 
+LOCAL_REVISION = (
+    "local:"  # begins the revision of a local folder, which is its content (calls/models.py): none of a hub
+)
 # How our own engines constrain, unless `engine.args` says otherwise. A weak model wanders in optional whitespace until it is
 # cut off: none is allowed.
 STRUCTURED_OUTPUTS = {"backend": "xgrammar", "disable_any_whitespace": True}

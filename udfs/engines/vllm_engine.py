@@ -4,7 +4,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from udfs.engines.messages import STRUCTURED_OUTPUTS, EngineRequest, EngineResult, FinishReason, RequestRefused
+from udfs.engines.messages import (
+    LOCAL_REVISION,
+    STRUCTURED_OUTPUTS,
+    EngineRequest,
+    EngineResult,
+    FinishReason,
+    RequestRefused,
+)
 from udfs.engines.thinking import split_thinking
 
 STREAM_INTERVAL = 32  # tokens between two reports of an unfinished request; each costs a wake-up in the host
@@ -37,7 +44,7 @@ class VllmEngine:
         from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        if (revision or "").startswith("local:"):  # a folder's fingerprint: tells requests apart, not for a hub
+        if (revision or "").startswith(LOCAL_REVISION):
             revision = None
         settings = {k: v for k, v in engine.items() if k != "args"} | engine.get("args", {})
         if settings["dtype"] == "auto" and current_platform.is_cpu():
