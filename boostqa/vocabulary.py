@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from udfs.engines.messages import UNUSABLE, FinishReason  # noqa: F401  the driver's code finds them here
+from udfs.engines.messages import CUT_OFF, UNUSABLE, WRITTEN, FinishReason  # noqa: F401  the driver's code finds them here
 
 STAGES = ("seed", "annotate", "probe", "plan", "synthesize", "refine", "clean", "gate", "mix")
 

@@ -116,7 +116,7 @@ def _draft(prompt, grammar, identity):
     reply = _question(fields, "Now write your own" not in prompt, identity)
     options = "".join(f"<{x}>{text}</{x}>\n" for x, text in zip("ABCD", reply.get("choices", ()), strict=False))
     question, solution, answer = (f"<{tag}>{reply[tag]}</{tag}>" for tag in ("question", "solution", "answer"))
-    return f"{question}\n{options}{solution}\n{answer}"
+    return f"{question}\n{solution}\n{options}{answer}"
 
 
 def known_sums(count):

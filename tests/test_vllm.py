@@ -14,7 +14,7 @@ from boostqa.calls.requests import REQUEST_COLUMNS, with_request
 from boostqa.prompts import Prompt
 from boostqa.schemas import DRAFT, PLAN, SEED
 from boostqa.stages import annotate, probe, refine, synthesize
-from boostqa.vocabulary import ItemTable
+from boostqa.vocabulary import CUT_OFF, ItemTable
 from tests.processes import MODEL, alive, family, hosts, wait_until
 from tests.rows import frame
 
@@ -40,7 +40,8 @@ ODD = {  # name -> prompt, what is added to SAMPLING, constraint
 
 def test_odd_requests_fail_alone_and_a_killed_core_costs_one_attempt(spark, new_stage, worker_folder):
     usual = {f"usual {i}": (f"Count to ten, please, for the {i}th time: one,", {}, None) for i in range(6)}
-    rows = [(name, words, json.dumps(SAMPLING | more), c) for name, (words, more, c) in {**ODD, **usual}.items()]
+    circle = {"circle": ("la " * 60, {"temperature": 0.0}, None)}
+    rows = [(name, words, json.dumps(SAMPLING | more), c) for name, (words, more, c) in (ODD | usual | circle).items()]
     frame = spark.createDataFrame(rows, "name string, words string, settings string, constraint string")
     stage = new_stage(run_id="odd")
     spec, template = model_of_role(stage.config, "generator"), Prompt("t", {"en": "x"})
@@ -50,7 +51,7 @@ def test_odd_requests_fail_alone_and_a_killed_core_costs_one_attempt(spark, new_
         killed = pool.submit(_kill_core_at_work, worker_folder)
         completions = complete(stage, requests, spec)
         assert killed.result()
-    answers = completions.select("request_id", "finish_reason", "error", "attempts")
+    answers = completions.select("request_id", "finish_reason", "error", "attempts", "generated_tokens")
     found = {r["name"]: r for r in requests.select("name", "request_id").join(answers, "request_id").collect()}
     assert found["too long"]["error"].startswith("prompt_too_long")
     reasons = {name: found[name]["finish_reason"] for name in ODD if name != "control"}
@@ -58,7 +59,8 @@ def test_odd_requests_fail_alone_and_a_killed_core_costs_one_attempt(spark, new_
     assert set(reasons.values()) == {"refused", "failed"}  # settings may change, and are asked again
     assert found["control"]["finish_reason"] in ("stop", "length")
     done = [row for name, row in found.items() if name.startswith("usual")]
-    assert len(done) == 6 and {row["finish_reason"] for row in done} == {"length"}
+    assert len(done) == 6 and {row["finish_reason"] for row in done} <= set(CUT_OFF)
+    assert found["circle"]["finish_reason"] == "repetition" and found["circle"]["generated_tokens"] < 400
     assert stage.usage.counts["engine_starts"] == 2 and max(row["attempts"] for row in done) == 2
 
 

@@ -16,12 +16,15 @@ class EngineSettings(Section):
 
     `dtype` auto is the model's own on a GPU; on a CPU bfloat16 where it has instructions for it (AVX-512 BF16, AMX),
     else float32. A request's identity holds the word of the conf, not what an executor makes of it.
+    `repetition_detection` are vLLM's parameters of that name: by default a text ends that says the same 10 to 40 tokens
+    four times in a row (every shorter pattern repeats within such a one); {} lets it go on to max_tokens.
     """
 
     max_model_len: Positive = 4096
     dtype: str = "auto"
     tensor_parallel_size: Positive = 1
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9
+    repetition_detection: dict[str, NotNegative] = {"min_pattern_size": 10, "max_pattern_size": 40, "min_count": 4}
     args: dict[str, Any] = {}
 
 

@@ -14,18 +14,18 @@ from boostqa.stages.deduplicate import EXACT_DUPLICATE, NEAR_DUPLICATE
 from boostqa.stages.rejects import Rule
 from boostqa.stages.synthesize import BELOW_AIM
 from boostqa.vocabulary import (
+    CUT_OFF,
     DRAFT_LETTERS,
     HIGH_GRADES,
     UNUSABLE,
+    WRITTEN,
     Cause,
-    FinishReason,
     Format,
     GateName,
     ItemTable,
 )  # fmt: skip
 
 FEWEST_LABELS = 20  # below, one value for all may be the truth
-WRITTEN = (FinishReason.STOP, FinishReason.LENGTH)
 LABELS = ("difficulty", "discipline")
 
 
@@ -156,8 +156,8 @@ def _requests(frames: dict[str, DataFrame]) -> DataFrame:
             *("request_id", "stage"),
             F.col("finish_reason").isin(*UNUSABLE).alias("failed"),
             (~one_of_a_list & F.col("finish_reason").isin(*WRITTEN)).alias("text"),
-            (F.col("finish_reason") == FinishReason.LENGTH).alias("cut"),
-            F.coalesce("error", F.lit("cut off at max_tokens")).alias("error"),
+            F.col("finish_reason").isin(*CUT_OFF).alias("cut"),
+            F.coalesce("error", F.concat(F.lit("cut off: "), "finish_reason")).alias("error"),
         )
     )
 

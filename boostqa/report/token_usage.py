@@ -18,7 +18,7 @@ from boostqa.schemas import TABLES, TOKEN_USAGE
 from boostqa.stages import annotate, clean, deduplicate, fitness, mix, probe, refine, seed, synthesize
 from boostqa.stages.rejects import Rule
 from boostqa.storage.warehouse import Warehouse
-from boostqa.vocabulary import STAGES, Cause, FinishReason, Outcome, Rewrite
+from boostqa.vocabulary import CUT_OFF, STAGES, Cause, Outcome, Rewrite
 
 TABLES_READ = ("completion", "annotation", "probe", "draft", "refined", "clean", "mix", "control", "reject")
 RULES: dict[str, tuple[Rule, ...]] = {  # by the stage that rejects
@@ -100,7 +100,7 @@ def _cause() -> Column:
     unused = (role == _REWRITE) & ~F.coalesce("rewritten", F.lit(False))
     return (
         F.when(F.col("of_control"), Cause.CONTROL)
-        .when(F.col("finish_reason") == FinishReason.LENGTH, Cause.TRUNCATION)
+        .when(F.col("finish_reason").isin(*CUT_OFF), Cause.TRUNCATION)
         .when(unused, Cause.REWRITE_UNUSED)
         .when(role.isin(_ITEM, _REWRITE, Cause.PROBE), F.coalesce("fate", role))
         .otherwise(role)

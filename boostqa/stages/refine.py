@@ -73,7 +73,7 @@ def blind_requests(
     requests = with_request(
         drafts.select("draft_id", "lang", "format", "question", "choices", F.explode(numbers).alias("attempt")),
         *("refine", spec, template, prompt, conf.blind),
-        structured=tags.constraint_of_known_question(),
+        structured=tags.constraint_of_known_question(conf.blind.max_tokens),
         sample_index=F.col("attempt"),
     )
     return requests.drop("lang", "format", "question", "choices")
@@ -211,7 +211,8 @@ def rewrite_requests(decided: DataFrame, spec: ModelSpec, conf: Refine) -> DataF
     prompt = template.render(F.col("lang"), question=_question(), solution=F.col("solution"), answer=F.col("answer"))
     rows = decided.select("draft_id", "lang", "format", "question", "choices", "solution", "answer")
     requests = with_request(
-        rows, "refine", spec, template, prompt, conf.rewrite, structured=tags.constraint_of_known_question()
+        *(rows, "refine", spec, template, prompt, conf.rewrite),
+        structured=tags.constraint_of_known_question(conf.rewrite.max_tokens),
     )
     return requests.select("draft_id", *(c for c in requests.columns if c not in rows.columns))
 

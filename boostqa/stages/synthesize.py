@@ -24,9 +24,9 @@ from boostqa.stages import fitness, material
 from boostqa.stages.exemplars import with_exemplars
 from boostqa.stages.rejects import Check, Rule, breaks_rule, first_broken, reject_rows
 from boostqa.stages.tags import constraint, with_fields
-from boostqa.stages.wording import is_multiple_choice, lettered
+from boostqa.stages.wording import is_multiple_choice, lettered, reordered
 from boostqa.taxonomy import discipline_name
-from boostqa.vocabulary import DRAFT_LETTERS, UNUSABLE, Cause, FinishReason, Strategy
+from boostqa.vocabulary import CUT_OFF, DRAFT_LETTERS, UNUSABLE, Cause, Strategy
 
 GENERATION_FAILED = Rule("generation_failed", Cause.GENERATION_FAILED)
 TRUNCATED = Rule("truncated", Cause.TRUNCATION)
@@ -113,7 +113,12 @@ def _with_fields(requests: DataFrame, completions: DataFrame, control_tokens: It
     answers = completions.select("request_id", "text", "finish_reason", "error")
     shown = ("material", "prompt", "request_id", F.col("model").alias("generator"))
     rows = requests.select(*PLAN.schema.names, *shown)
-    return with_fields(rows.join(answers, "request_id", "inner"), tuple(control_tokens))
+    drafts = with_fields(rows.join(answers, "request_id", "inner"), tuple(control_tokens))
+    texts, key = F.array("question", "solution"), F.col("request_id")
+    drawn = reordered(F.col("choices"), F.col("answer"), texts, key)
+    return drafts.withColumns(
+        {name: F.when(is_multiple_choice(), drawn[name]).otherwise(F.col(name)) for name in ("choices", "answer")}
+    )
 
 
 def _copied_share(question: Column, shown: Column) -> Column:
@@ -140,7 +145,7 @@ def _draft_checks() -> tuple[Check, ...]:
     wrong_options = is_multiple_choice() & (F.coalesce(options, F.lit(0)) != len(DRAFT_LETTERS))
     return (
         Check(GENERATION_FAILED, reason.isin(*UNUSABLE), F.coalesce("error", "finish_reason")),
-        Check(TRUNCATED, reason == FinishReason.LENGTH, beginning),
+        Check(TRUNCATED, reason.isin(*CUT_OFF), beginning),
         Check(EMPTY, ~F.col("text").rlike(r"\S"), beginning),
         Check(BROKEN_TEXT, F.col("broken").isNotNull(), F.col("broken")),
         Check(REFUSAL, any_like(_REFUSAL), beginning),

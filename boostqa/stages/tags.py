@@ -2,13 +2,14 @@
 is read.
 
     <question>...?</question>   (of a draft)
-    <A>...</A>                  (the options of a multiple-choice draft, to D)
     <solution>...</solution>
+    <A>...</A>                  (the options of a multiple-choice draft, to D)
     <answer>...</answer>
 
 Text between tags leaves LaTeX as it is; in JSON a small model takes the escapes of LaTeX for the end of a field. A tag
 that was opened asks to be closed; under headings a model that has finished its solution, and may not end before the
-answer, goes on about anything. The grammar is deterministic (no text can be read in two ways), so that an engine finds the
+answer, goes on about anything. The options follow the solution: a model that writes them first has to guess which of them
+will be right, and bends its solution to one. The grammar is deterministic (no text can be read in two ways), so that an engine finds the
 allowed tokens in microseconds; and it ends what would not end: a question at its first question mark or after so many
 sentences, a solution after so many sentences and lines. Text that asks nothing is left to the rule `no_task`: a model that wrote
 "Calculate the force." and may not end there goes on about anything.
@@ -30,7 +31,10 @@ _IN_SOLUTION = {
     Format.MULTIPLE_CHOICE: 6, Format.SHORT_ANSWER: 6, Format.EXPLANATION: 7, Format.CALCULATION: 9, Format.PROOF: 11,
     Format.PROGRAMMING: 40,
 }  # fmt: skip
-_IN_REPLY = 24  # of a known question's solution: no more than what ends one that goes round in circles
+# Of a known question's solution: no more than what ends one that goes round in circles, and what fits its max_tokens
+# (solutions of two small models had 8 to 20 tokens a sentence or line).
+_IN_REPLY, _TOKENS_A_SENTENCE = 24, 25
+_ANSWER_WORDS = 40  # of an answer: more than a claim or a reason in one sentence has
 _LINE = r'([^<\n] | "<" [^/\n])+'  # without the beginning of a closing tag
 # A claim is stated, everything else is asked; only a programming problem needs several lines for its question.
 _QUESTION = {Format.PROOF: f'("Prove that " | "证明：") {_LINE}', Format.PROGRAMMING: r'([^<?？] | "<" [^/?？])+ [?？]'}
@@ -66,21 +70,31 @@ def _solution_rules(most: int) -> list[str]:
     return rules
 
 
+def _answer_rules() -> list[str]:
+    """Rules a0 ...: the rest of a line of so many words at most, then the closing tag."""
+    rules = []
+    for n in range(_ANSWER_WORDS):
+        word = f' | " " a{n + 1}' if n + 1 < _ANSWER_WORDS else ""
+        rules.append(rf'a{n} ::= [^ <\n]* ("<" ("/answer>" | [^/ \n] a{n}{word}){word})')
+    return rules
+
+
 @cache
 def _grammar(format: Format) -> str:
     """The constraint, as udfs/engines/messages.py has it, of drafts of a format."""
     options = DRAFT_LETTERS if format == Format.MULTIPLE_CHOICE else ""
-    parts = [f'"<question>" {_QUESTION.get(format, "q0")} "</question>\\n"']
-    parts += [f'"<{letter}>" {_LINE} "</{letter}>\\n"' for letter in options]
-    root = " ".join([*parts, '"<solution>" s0'])
+    root = f'"<question>" {_QUESTION.get(format, "q0")} "</question>\\n<solution>" s0'
     question = () if format in _QUESTION else _question_rules()
-    return _constraint(root, *question, *_solution_rules(_IN_SOLUTION[format]), options=options)
+    written = " ".join(f'"\\n<{letter}>" {_LINE} "</{letter}>"' for letter in options)
+    return _constraint(root, *question, *_solution_rules(_IN_SOLUTION[format]), options=options, written=written)
 
 
-def _constraint(root: str, *rules: str, options: str) -> str:
-    """The rules as a constraint; the answer that ends a text is one of the letters `options`, or a line."""
-    answer = f"[{options}]" if options else _LINE
-    text = "\n".join((f"root ::= {root}", *rules, f'end ::= "\\n<answer>" {answer} "</answer>"'))
+def _constraint(root: str, *rules: str, options: str, written: str = "") -> str:
+    """The rules as a constraint; the answer that ends a text is one of the letters `options`, which are `written` before
+    it, or a line."""
+    answer = f'[{options}] "</answer>"' if options else r'([^ <\n] | "<" [^/ \n]) a0'
+    words = () if options else _answer_rules()
+    text = "\n".join((f"root ::= {root}", *rules, *words, f'end ::= {written} "\\n<answer>" {answer}'))
     return json.dumps({"grammar": text}, ensure_ascii=False)
 
 
@@ -90,13 +104,14 @@ def constraint() -> Column:
 
 
 @cache
-def _of_known_question(options: str) -> str:
-    return _constraint('"<solution>" s0', *_solution_rules(_IN_REPLY), options=options)
+def _of_known_question(options: str, max_tokens: int) -> str:
+    sentences = max(1, min(_IN_REPLY, max_tokens // _TOKENS_A_SENTENCE))
+    return _constraint('"<solution>" s0', *_solution_rules(sentences), options=options)
 
 
-def constraint_of_known_question() -> Column:
-    """The constraint of a solution and an answer to a row's question."""
-    lettered, open_ended = (F.lit(_of_known_question(options)) for options in (DRAFT_LETTERS, ""))
+def constraint_of_known_question(max_tokens: int) -> Column:
+    """The constraint of a solution and an answer to a row's question, which fit `max_tokens` in most cases."""
+    lettered, open_ended = (F.lit(_of_known_question(options, max_tokens)) for options in (DRAFT_LETTERS, ""))
     return F.when(is_multiple_choice(), lettered).otherwise(open_ended)
 
 
@@ -106,8 +121,9 @@ def _between(tag: str) -> str:
 
 _OPTIONS = "".join(map(_between, DRAFT_LETTERS))
 # Some models open the answer before they close the solution, and then give it again.
-_SOLUTION = r"<solution>(.*?)(?:<answer>[^<]*)?</solution>\s*" + _between("answer")
-_DRAFT = rf"(?s)\A\s*{_between('question')}(?:{_OPTIONS})?{_SOLUTION}"
+_STEPS = r"<solution>(.*?)(?:<answer>[^<]*)?</solution>\s*"
+_SOLUTION = _STEPS + _between("answer")
+_DRAFT = rf"(?s)\A\s*{_between('question')}{_STEPS}(?:{_OPTIONS})?{_between('answer')}"
 
 
 def _group(form: str, number: int, control_tokens: tuple[str, ...]) -> Column:
@@ -129,7 +145,7 @@ def with_fields(rows: DataFrame, control_tokens: tuple[str, ...]) -> DataFrame:
     `control_tokens` are those of the target tokenizer, escaped in every field.
     """
     question, *fields = (_group(_DRAFT, 1 + n, control_tokens) for n in range(3 + len(DRAFT_LETTERS)))
-    *options, solution, answer = fields
+    solution, *options, answer = fields
     return rows.withColumns(
         {
             "question": question,

@@ -10,6 +10,11 @@ from boostqa.vocabulary import Format
 _AFTER = r"\s*[.)）\]】、．:：]\s*"
 _LABEL = rf"^\s*[(（\[【]?([A-Ja-j]){_AFTER}"
 _LABEL_INSIDE = rf"(?:(?<=[\s.。；;,，?？!！)）])|^)[(（\[【]?[A-J]{_AFTER}"
+# An option by its letter: "option A", "(B)", "B is"; an A may be an article or a quantity's name only where it says so.
+_NAMES_OPTION = (
+    r"(?i:\b(?:options?|choices?|answers?)\b|选项|答案)(?:\s+is|[是为])?[\s:：(（]*[A-D](?![\p{L}\p{N}])"
+    r"|[(（][A-D][)）]|(?<![\p{L}\p{N}\\$_^°])(?:[B-D]|A(?=\W*(?i:is|was|and|or|because|since)\b))(?![\p{L}\p{N}'’])"
+)
 _OPTIONS_INSIDE = "(?s)" + ".+?".join(_LABEL_INSIDE.replace("[A-J]", letter) for letter in "ABC")
 
 
@@ -73,6 +78,30 @@ def items_inside(text: Column) -> Column:
 def question_with_options(question: Column, choices: Column) -> Column:
     """The question, then its options a line each."""
     return F.concat_ws("\n", question, lettered(choices))
+
+
+def reordered(choices: Column, answer: Column, texts: Column, key: Column) -> Column:
+    """struct(choices, answer): options and the letter of the right one, in an order drawn by `key`; as they are where
+    `texts` (array) or an option name one of them by its letter, or the letter names none.
+
+    Models write the right option first, or last, far more often than by chance.
+    """
+    named = F.exists(F.array_compact(F.concat(texts, choices)), lambda text: text.rlike(_NAMES_OPTION))
+    place = F.ascii(answer) - ord("A")  # -65 of an empty answer
+    drawn = F.array_sort(
+        F.transform(
+            choices,
+            lambda option, i: F.struct(
+                F.sha2(F.concat(key, option), 256).alias("drawn"), i.alias("i"), option.alias("option")
+            ),
+        )
+    )
+    places, options = F.transform(drawn, lambda one: one["i"]), F.transform(drawn, lambda one: one["option"])
+    letter = F.char(F.lit(ord("A") - 1) + F.array_position(places, place))
+    usable = (F.length(answer) == 1) & F.array_contains(places, place) & ~named
+    return F.when(usable, F.struct(options.alias("choices"), letter.alias("answer"))).otherwise(
+        F.struct(choices.alias("choices"), answer.alias("answer"))
+    )
 
 
 def is_multiple_choice() -> Column:

@@ -12,7 +12,7 @@ SPEC = ModelSpec(Model(id="m"), EngineSettings())
 REJECTS = "stage string, key string, rule string, evidence string, request_ids array<string>"
 OPEN = "<question>What is 2 + 2?</question>\n<solution>Add.</solution>\n<answer>4</answer>"
 CHOICE = (
-    "<question>2 + 2?</question>\n<A>3</A>\n<B>4</B>\n<C>5</C>\n<D>6</D>\n<solution>Add.</solution>\n<answer>B</answer>"
+    "<question>2 + 2?</question>\n<solution>Add.</solution>\n<A>3</A>\n<B>4</B>\n<C>5</C>\n<D>6</D>\n<answer>B</answer>"
 )
 CONF = Synthesize(retries=1)
 
@@ -62,6 +62,24 @@ def test_synthesize_question_seed_shows_no_answer_and_later_samples_what_was_ask
     [row] = asked(spark, "short_answer", before=["What is 5 x 8?"], **known).collect()
     assert "What is 6 x 7?" in row["prompt"] and "42" not in row["prompt"]
     assert "asked already, so ask for something else:\n- What is 5 x 8?" in row["prompt"]
+
+
+def test_synthesize_options_are_drawn_into_an_order_of_their_own_unless_the_text_names_them(spark):
+    """The right option keeps its text under another letter; every letter turns up."""
+    a_ball = CHOICE.replace("Add.", "A ball and $x_B$ at 5 °C.")
+    texts = [a_ball] * 24 + [
+        CHOICE.replace("Add.", words) for words in ("So option B.", "It is (B).", "B is right.", "A is not.")
+    ]
+    requests = asked(spark, *["multiple_choice"] * len(texts)).cache()
+    ids = {r["plan_id"]: r["request_id"] for r in requests.select("plan_id", "request_id").collect()}
+    drafts, _ = parsed(requests, ledger(spark, [(ids[f"p{i}"], text, "stop", None) for i, text in enumerate(texts)]))
+    rows = {r["plan_id"]: (r["answer"], r["choices"]) for r in drafts.collect()}
+    assert all(
+        choices["ABCD".index(answer)] == "4" and sorted(choices) == ["3", "4", "5", "6"]
+        for answer, choices in rows.values()
+    )
+    assert {rows[f"p{i}"][0] for i in range(24)} == set("ABCD")
+    assert all(rows[f"p{i}"] == ("B", ["3", "4", "5", "6"]) for i in range(24, len(texts)))
 
 
 OWN_NUMBERS = (
@@ -163,7 +181,8 @@ def test_synthesize_control_tokens_are_escaped_in_every_field(spark):
     text = CHOICE.replace("2 + 2?", "What ends <s>?").replace(">3<", "></s><").replace("Add.", "</s>")
     drafts, _ = parsed(rows, ledger(spark, [(rows.first()["request_id"], text, "stop", None)]), ["</s>"])
     [row] = drafts.collect()
-    assert (row["question"], row["choices"][0], row["solution"]) == ("What ends <s>?", "<\u2060/s>", "<\u2060/s>")
+    assert (row["question"], row["solution"]) == ("What ends <s>?", "<\u2060/s>")
+    assert "<\u2060/s>" in row["choices"]
 
 
 def test_synthesize_good_completions_become_drafts_with_measured_difficulty(spark):
@@ -173,7 +192,7 @@ def test_synthesize_good_completions_become_drafts_with_measured_difficulty(spar
     drafts, rejects = parsed(rows, answers)
     assert rejects.count() == 0
     got = {r["format"]: r for r in drafts.collect()}
-    assert got["multiple_choice"]["choices"] == ["3", "4", "5", "6"] and got["short_answer"]["choices"] is None
+    assert sorted(got["multiple_choice"]["choices"]) == ["3", "4", "5", "6"] and got["short_answer"]["choices"] is None
     labels = spark.createDataFrame(
         [(r["draft_id"], d) for r, d in zip(got.values(), ("H4", "H1"), strict=True)],
         "item_id string, difficulty string",

@@ -15,7 +15,7 @@ EXAMPLES = {(lang, format): prompts.terms("example")[lang][format] for lang in L
 
 @pytest.mark.parametrize(("lang", "format"), EXAMPLES)
 def test_tags_example_of_a_prompt_is_read_whole(lang, format):
-    question, *options, solution, answer = re.fullmatch(tags._DRAFT, EXAMPLES[lang, format]).groups()
+    question, solution, *options, answer = re.fullmatch(tags._DRAFT, EXAMPLES[lang, format]).groups()
     assert question and solution and answer
     assert all(options) == (format == Format.MULTIPLE_CHOICE)
 
@@ -36,9 +36,10 @@ def test_tags_grammar_takes_the_examples_and_latex_and_nothing_endless():
     for (_, format), text in EXAMPLES.items():
         assert accepted(text, format), text
     for options, answer in (("ABCD", "B"), ("", "$1 < x$")):
-        grammar = xgrammar.Grammar.from_ebnf(json.loads(tags._of_known_question(options))["grammar"])
-        reply = f"<solution>{'So it is. ' * 9}Done.</solution>\n<answer>{answer}</answer>"
-        assert testing._is_grammar_accept_string(grammar, reply)
+        grammar = xgrammar.Grammar.from_ebnf(json.loads(tags._of_known_question(options, 250))["grammar"])
+        for sentences, taken in ((9, True), (10, False)):
+            reply = f"<solution>{'So it is. ' * sentences}Done.</solution>\n<answer>{answer}</answer>"
+            assert testing._is_grammar_accept_string(grammar, reply) == taken
     draft = "<question>{}</question>\n<solution>{}</solution>\n<answer>{}</answer>"
     assert accepted(
         draft.format('Is $\\frac{1}{2} < 0.5$ "so"... or 是?', "It is 0.5. So\n\t\\therefore no.", "$\\neq$")
@@ -52,3 +53,6 @@ def test_tags_grammar_takes_the_examples_and_latex_and_nothing_endless():
     assert not accepted(draft.format("Is it?", "Yes.So " * 10, "yes"))
     assert not accepted(draft.format("It is. " * 5 + "Is it?", "Yes.", "yes"))
     assert not accepted(draft.format("Is it?", "Yes.", "A</answer>\n<answer>B"))
+    assert accepted(draft.format("Is it?", "Yes.", "<yes " + "or no " * 19 + "<a>"))
+    assert not accepted(draft.format("Is it?", "Yes.", "yes " + "or no " * 20))
+    assert not accepted(draft.format("Is it?", "Yes.", ""))

@@ -17,12 +17,15 @@ class FinishReason(StrEnum):
 
     STOP = "stop"  # the model ended it, or the constraint was fulfilled
     LENGTH = "length"  # cut off at max_tokens
+    REPETITION = "repetition"  # cut off because it went round in circles (engine.repetition_detection)
     SCORED = "scored"  # likelihoods instead of text
     REFUSED = "refused"  # the request can never be served; `error` says why
     FAILED = "failed"  # the engine's fault: asked again by the next call
 
 
 UNUSABLE = (FinishReason.REFUSED, FinishReason.FAILED)  # no completion came of it
+CUT_OFF = (FinishReason.LENGTH, FinishReason.REPETITION)  # the beginning of a text
+WRITTEN = (FinishReason.STOP, *CUT_OFF)
 
 
 LOCAL_REVISION = (

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx2
 
-from udfs.engines.messages import EngineRequest, EngineResult, FinishReason
+from udfs.engines.messages import WRITTEN, EngineRequest, EngineResult, FinishReason
 from udfs.engines.thinking import split_thinking
 
 UNSUPPORTED = "not_supported_by_endpoint: scoring (continuation, letters) runs in the embedded engine only"
@@ -53,7 +53,7 @@ def engine_result(answer: dict[str, Any], seconds: float) -> EngineResult:
     generated = usage.get("completion_tokens") or 0
     thought = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
     reason = "refusal" if message.get("refusal") else choice["finish_reason"]
-    done = reason in (FinishReason.STOP, FinishReason.LENGTH)
+    done = reason in WRITTEN
     return {
         "text": text if done else "",
         # Only "abort" is the server's fault and may end otherwise when it is asked again.

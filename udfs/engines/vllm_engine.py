@@ -7,6 +7,7 @@ from typing import Any
 from udfs.engines.messages import (
     LOCAL_REVISION,
     STRUCTURED_OUTPUTS,
+    WRITTEN,
     EngineRequest,
     EngineResult,
     FinishReason,
@@ -50,6 +51,7 @@ class VllmEngine:
         if settings["dtype"] == "auto" and current_platform.is_cpu():
             settings["dtype"] = cpu_dtype()
         settings.setdefault("structured_outputs_config", dict(STRUCTURED_OUTPUTS))
+        self.repetition_detection = settings.pop("repetition_detection", {})
         self.tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
         self.version = f"vllm {vllm.__version__}"
         self.max_model_len = int(engine["max_model_len"])
@@ -134,7 +136,7 @@ class VllmEngine:
 
     def _params(self, sampling: dict[str, Any], structured: dict[str, Any], score: bool) -> Any:
         from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+        from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind, StructuredOutputsParams
 
         one = {"temperature": 0, "max_tokens": 1, "detokenize": False, "output_kind": RequestOutputKind.FINAL_ONLY}
         if score:
@@ -146,6 +148,9 @@ class VllmEngine:
             **{k: v for k, v in sampling.items() if k not in ("chat", "reply_start")},
             logprobs=0 if label else None,
             structured_outputs=StructuredOutputsParams(**structured) if structured else None,
+            repetition_detection=RepetitionDetectionParams(**repetition)
+            if (repetition := self.repetition_detection)
+            else None,
             detokenize=False,  # token by token is the larger part of the host's work; the whole text once is not
             output_kind=RequestOutputKind.FINAL_ONLY if label else RequestOutputKind.DELTA,
             stream_interval=STREAM_INTERVAL,
@@ -164,7 +169,7 @@ class VllmEngine:
     def _text(self, output: Any, tokens: list[int]) -> EngineResult:
         whole = self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         thinking, text = split_thinking(whole)
-        ended = output.finish_reason in (FinishReason.STOP, FinishReason.LENGTH)  # else the engine gave the request up
+        ended = output.finish_reason in WRITTEN  # else the engine gave the request up
         return {
             "text": text.strip() if thinking else text,
             "finish_reason": output.finish_reason if ended else FinishReason.FAILED,
