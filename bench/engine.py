@@ -184,7 +184,7 @@ def echo(settings: dict) -> Any:
     """An engine that answers at once; Spark ships it by value."""
 
     class Echo:
-        started, progress, in_flight_tokens = True, 0, 0
+        started, progress, in_flight_tokens, capacity = True, 0, 0, None
 
         def __init__(self) -> None:
             self.done: list = []

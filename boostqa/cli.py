@@ -14,6 +14,7 @@ from boostqa import pipeline
 from boostqa import preview as trial
 from boostqa.calls import ledger as ledger_calls
 from boostqa.errors import ConfigError
+from boostqa.freshness import Freshness
 from boostqa.gates import decisions
 from boostqa.report import contamination as contamination_report
 from boostqa.report import quarantine as quarantine_report
@@ -54,12 +55,16 @@ def run(
     config: ConfigOption,
     first: Annotated[str, typer.Option("--from", help="first stage")] = STAGES[0],
     last: Annotated[str, typer.Option("--to", help="last stage")] = STAGES[-1],
+    force: Annotated[list[str], typer.Option("--force", metavar="STAGE", help="run although current; may repeat")] = [],  # noqa: B006
     settings: SetOption = [],  # noqa: B006  (typer needs the list)
 ) -> None:
-    """Run the stages in order in one Spark session; what the ledger holds is not asked again."""
+    """Run the stages that are not current, in order, in one Spark session; what the ledger holds is not asked again."""
 
     def action() -> None:
-        pipeline.run(conf.load(config, settings), _stages(first, last))
+        stages = _stages(first, last)
+        if wrong := sorted(set(force) - set(stages)):
+            raise ConfigError(f"--force {wrong[0]}: not among the stages of this run: {', '.join(stages)}")
+        pipeline.run(conf.load(config, settings), stages, force=force)
 
     sys.exit(pipeline.report_errors(action))
 
@@ -93,7 +98,8 @@ def status(
 
     def action() -> None:
         loaded = conf.load(config, settings)
-        facts = status_report.collect(pipeline.warehouse(loaded))
+        tables = pipeline.warehouse(loaded)
+        facts = status_report.collect(tables) | {"not_current": Freshness(tables.spark, loaded, tables).stale()}
         if as_json:
             typer.echo(json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False))
         else:

@@ -6,18 +6,19 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from runpy import run_path
 
 from pyspark.sql import SparkSession
 
 from boostqa import config as conf
 from boostqa.console import CONSOLE
-from boostqa.errors import BoostQAError, ConfigError
+from boostqa.errors import BoostQAError, ConfigError, cause, first_line
+from boostqa.freshness import Freshness, declared
 from boostqa.report import status
 from boostqa.report.token_usage import write_token_usage
-from boostqa.session import ROOT, spark_session
+from boostqa.session import spark_session
+from boostqa.storage.lease import lease
 from boostqa.storage.warehouse import Warehouse, is_local
 from boostqa.tracking.mlflow_runs import log_token_usage, pipeline_mlflow_run
 from boostqa.tracking.stage_run import StageRun, code_revision, new_run_id, stage_run
@@ -30,8 +31,7 @@ SMALLEST_FREE = 64 * 1024 * 1024  # bytes; a table cannot even be created below 
 
 def job(stage: str) -> Job:
     """The `main` of a stage's file in jobs/."""
-    file = ROOT / "jobs" / f"{STAGES.index(stage) + 1:02d}_{stage}.py"
-    return run_path(str(file))["main"]
+    return declared(stage)["main"]
 
 
 def preflight(config: conf.Config) -> None:
@@ -71,42 +71,70 @@ def preflight(config: conf.Config) -> None:
         raise ConfigError("the conf names what is not there:\n" + "\n".join(wrong))
 
 
-def run(config: conf.Config, stages: Sequence[str], connect: Connect | None = None) -> str:
-    """Run stages in order in one session; returns the run id. Raises the errors of errors.py.
+def run(config: conf.Config, stages: Sequence[str], connect: Connect | None = None, force: Collection[str] = ()) -> str:
+    """Run those of the stages that are not current, and those to `force`, in order in one session; returns the run id.
 
-    `connect` replaces the engines of all model calls (tests).
+    Raises the errors of errors.py; ConfigError when a stage before them is not current. `connect` replaces the engines of
+    all model calls (tests).
     """
     preflight(config)
     run_id = new_run_id()
-    spark = spark_session(f"boostqa {run_id}", config.spark.master, config.spark.conf)
-    tables = Warehouse(spark, config.warehouse, config.generation.ledger)
-    try:
-        with pipeline_mlflow_run(config, run_id, code_revision()) as tracking:
-            try:
-                _run_stages(spark, config, stages, run_id, connect)
-            except BoostQAError:
-                try:
-                    log_token_usage(write_token_usage(tables, run_id))
-                except Exception as error:  # noqa: BLE001  it must not hide why the pipeline stopped
-                    CONSOLE.print(f"the token usage could not be written: {error}", style="yellow", markup=False)
-                raise
-            log_token_usage(write_token_usage(tables, run_id))
-    finally:
-        if tables.exists("run"):
-            status.show(status.collect(tables), CONSOLE)
-    for text in status.where_to_look(config.output, tracking):
-        CONSOLE.print(text, highlight=False, soft_wrap=True)
+    with lease(config.warehouse, run_id):
+        _run(config, stages, run_id, connect, force)
     return run_id
 
 
+def _run(
+    config: conf.Config, stages: Sequence[str], run_id: str, connect: Connect | None, force: Collection[str]
+) -> None:
+    spark = spark_session(f"boostqa {run_id}", config.spark.master, config.spark.conf)
+    tables = Warehouse(spark, config.warehouse, config.generation.ledger)
+    fresh = Freshness(spark, config, tables)
+    fresh.refuse_gaps(stages)
+    if not force and all(fresh.why_not(stage) is None for stage in stages):
+        CONSOLE.print(f"nothing to do: {', '.join(stages)} are what the conf asks for (boostqa status; --force STAGE)")
+        return
+    try:
+        with pipeline_mlflow_run(config, run_id, code_revision(), fresh.conf_hash) as tracking:
+            try:
+                _run_stages(spark, fresh, stages, run_id, connect, force)
+            except BoostQAError:
+                _try("write the token usage", lambda: log_token_usage(write_token_usage(tables, run_id)))
+                raise
+            log_token_usage(write_token_usage(tables, run_id))
+    except BoostQAError:
+        if fresh.last:
+            _try("show the status", lambda: status.show(status.collect(tables), CONSOLE))
+        raise
+    status.show(status.collect(tables), CONSOLE)
+    for text in status.where_to_look(config.output, tracking):
+        CONSOLE.print(text, highlight=False, soft_wrap=True)
+
+
+def _try(what: str, action: Callable[[], object]) -> None:
+    """Do what must not hide why the pipeline stopped."""
+    try:
+        action()
+    except Exception as error:  # noqa: BLE001
+        CONSOLE.print(f"could not {what}: {first_line(error)}", style="yellow", markup=False)
+
+
 def _run_stages(
-    spark: SparkSession, config: conf.Config, stages: Sequence[str], run_id: str, connect: Connect | None
+    spark: SparkSession,
+    fresh: Freshness,
+    stages: Sequence[str],
+    run_id: str,
+    connect: Connect | None,
+    force: Collection[str],
 ) -> None:
     for name in stages:
-        began = time.monotonic()
-        CONSOLE.print(f"[bold]{STAGES.index(name) + 1}/{len(STAGES)} {name}")
-        with stage_run(spark, config, name, run_id, connect) as stage:
+        began, why = time.monotonic(), "--force" if name in force else fresh.why_not(name)
+        CONSOLE.print(f"[bold]{STAGES.index(name) + 1}/{len(STAGES)} {name}[/]: {why or 'current'}", highlight=False)
+        if why is None:
+            continue
+        with stage_run(spark, fresh.config, name, run_id, fresh.basis(name), fresh.conf_hash, connect) as stage:
             job(name)(stage)
+        fresh.record(name, stage.recorded)
         rows, counts = stage.rows, stage.usage.counts
         CONSOLE.print(
             f"  {rows['rows_in']} in, {rows['kept']} kept, {rows['rejected']} rejected, "
@@ -127,14 +155,12 @@ def report_errors(action: Callable[[], object]) -> int:
     except KeyboardInterrupt:
         CONSOLE.print("stopped; finished generations are kept: the same command goes on from there")
         return 130
-    except Exception as error:  # noqa: BLE001  a bug or an environment nobody foresaw: the sentence first, the trace in a file
+    except Exception as error:  # noqa: BLE001  a bug, or an environment that failed: the sentence first, the trace in a file
         with tempfile.NamedTemporaryFile("w", prefix="boostqa-", suffix=".log", delete=False) as log:
             traceback.print_exc(file=log)
-        first = next(iter(str(error).strip().splitlines()), "")
-        CONSOLE.print(f"unexpected {type(error).__name__}: {first[:500]}", style="red", markup=False, soft_wrap=True)
-        CONSOLE.print(
-            f"  the full trace is in {log.name}; what was generated is kept: the same command goes on from there"
-        )
+        told = cause(error) or f"unexpected {type(error).__name__}: {first_line(error)}"
+        CONSOLE.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
+        CONSOLE.print(f"  the full trace is in {log.name}; finished generations are kept in the ledger")
         return 1
 
 
@@ -143,8 +169,10 @@ def submit(stage: str) -> None:
     parser = argparse.ArgumentParser(description=f"BoostQA stage {stage}")
     parser.add_argument("--config", required=True, help="conf file (YAML)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one conf value")
+    parser.add_argument("--force", action="store_true", help="run the stage although it is current")
     args = parser.parse_args()
-    sys.exit(report_errors(lambda: run(conf.load(args.config, args.set), [stage])))
+    force = [stage] if args.force else []
+    sys.exit(report_errors(lambda: run(conf.load(args.config, args.set), [stage], force=force)))
 
 
 def warehouse(config: conf.Config) -> Warehouse:

@@ -1,7 +1,10 @@
 """The Spark session of a line: Delta on the classpath, UTC, workers on the running interpreter."""
 
+import logging
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 
 from pyspark.sql import SparkSession
@@ -65,6 +68,11 @@ def spark_session(name: str, master: str | None = None, conf: dict[str, str] | N
             "and Maven Central once for Delta's JARs"
         ) from error
     if not databricks:
+        if threading.current_thread() is threading.main_thread():
+            # Spark's own handler calls the JVM from inside a call to it, which breaks the connection and prints traces.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            # py4j logs a trace of what it raises as well.
+            logging.getLogger().addFilter(lambda record: "while sending command" not in str(record.msg))
         session.sparkContext.setLogLevel(
             "FATAL"
         )  # what fails is raised here; the JVM's copy would be printed before it

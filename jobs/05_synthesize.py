@@ -54,7 +54,7 @@ def main(stage: StageRun) -> None:
     drafts, unusable = synthesize.drafts_and_rejects(tries, conf.synthesize)
     parsed, copies = synthesize.without_copies(drafts, deduplicate.exact(synthesize.as_questions(drafts)))
     parsed = stage.store(parsed)
-    stage.write("control", _controls(stage, plan, seeds, generator))
+    stage.write("control", _controls(stage, plan, seeds, generator), f"stage = '{stage.name}'")
     questions = annotate.requests(synthesize.as_items(parsed), stage.name, annotator, conf.annotate)
     labels, unlabelled = annotate.parse(questions, complete(stage, questions, annotator), ItemTable.DRAFT, stage.name)
     stage.write("annotation", labels, f"item_table = '{ItemTable.DRAFT}'")

@@ -2,6 +2,7 @@
 
 import hashlib
 
+from boostqa.basis import digest as basis_digest
 from boostqa.calls.models import target_tokenizer
 from boostqa.errors import GateFailed
 from boostqa.export import card, manifest, shards
@@ -33,7 +34,8 @@ def main(stage: StageRun) -> None:
     files = shards.export(exported, folder, list(conf.formats), conf.shards)
     digest = hashlib.sha256(tokenizer.encode()).hexdigest()
     versions = judged | {"quarantine": stage.inputs["quarantine"]}
-    described = manifest.describe(exported, files, versions, code_revision(), stage.config.identity_hash, digest)
+    hashes = (stage.conf_hash, digest, basis_digest(stage.basis))
+    described = manifest.describe(exported, files, versions, code_revision(), *hashes)
     card.write(folder, card.card(exported, clean, described, verdicts))
     manifest.write(folder, described)
 

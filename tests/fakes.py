@@ -23,6 +23,7 @@ class EchoEngine:
     started = True
     progress = 0
     in_flight_tokens = 7
+    capacity = None
 
     def __init__(self, answer=capitals, log=None, starts=True, dies_after=None, poison=None):
         if not starts:
@@ -131,7 +132,7 @@ import multiprocessing, sys, time, types
 import asyncio
 
 class VllmEngine:
-    version = "fake 1"
+    version, capacity = "fake 1", 1000
 
     def __init__(self, model, revision, engine):
         time.sleep(engine.get("load", 0))

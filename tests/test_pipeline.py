@@ -9,12 +9,15 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from runpy import run_path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from pyspark.sql import functions as F
 from typer.testing import CliRunner
 
-from boostqa import cli, config, pipeline, preview
+from boostqa import basis, cli, config, pipeline, preview
+from boostqa.config.base import Section
 from boostqa.errors import ConfigError, GateFailed
 from boostqa.report.status import collect
 from boostqa.schemas import TABLES
@@ -45,13 +48,53 @@ def facts(spark, folder):
 
 
 @pytest.fixture(scope="module")
-def done(spark, tmp_path_factory):
+def conf_reads():
+    """(stage, section, key) of the conf that the stages of `done` read, but for how and where they run."""
+    return set()
+
+
+def watch_conf(patch, seen):
+    """Note in `seen` what a job reads of the conf."""
+    sections = {
+        type(value).__name__: name
+        for name, value in config.load(DEMO)
+        if name in set().union(*map(sections_of, basis._CONF.values()))
+    }
+    stage, plain, job = [], Section.__getattribute__, pipeline.job
+
+    def read(self, key):
+        if stage and type(self).__name__ in sections and key in type(self).model_fields:
+            seen.add((stage[0], sections[type(self).__name__], key))
+        return plain(self, key)
+
+    def watched(name):
+        def main(run):
+            stage.append(name)
+            try:
+                job(name)(run)
+            finally:
+                stage.clear()
+
+        return main
+
+    patch.setattr(Section, "__getattribute__", read)
+    patch.setattr(pipeline, "job", watched)
+
+
+def sections_of(keys):
+    return {key.partition(".")[0] for key in keys}
+
+
+@pytest.fixture(scope="module")
+def done(spark, tmp_path_factory, conf_reads):
     """The folder of a pipeline that ran once over the demo's input."""
     if not Path(config.load(DEMO).tokenizer).exists():
         pytest.skip("no tokenizer of the demo's model: make setup")
     folder = tmp_path_factory.mktemp("pipeline")
     (folder / "known.jsonl").write_text("\n".join(map(json.dumps, known_sums(100))))
-    pipeline.run(config.load(DEMO, settings(folder)), STAGES, connect)
+    with pytest.MonkeyPatch.context() as patch:
+        watch_conf(patch, conf_reads)
+        pipeline.run(config.load(DEMO, settings(folder)), STAGES, connect)
     return folder
 
 
@@ -151,22 +194,50 @@ def test_explain_tells_the_story_of_an_exported_item(done):
     assert story["completion"][0]["prompt"] and story["plan"][0]["grade"] == story["draft"]["grade"]
 
 
-def test_second_run_asks_nothing_changes_no_table_and_a_failing_gate_stops_it(spark, done, first, adaptive):
-    before = first["tables"]
-    shutil.rmtree(done / "output" / "mix")
+def executions(spark, done, run_id):
+    """Stage -> row of table `run`, of one run."""
+    rows = Warehouse(spark, f"{done}/warehouse").read("run").where(F.col("run_id") == run_id).collect()
+    return {row["stage"]: row for row in rows}
+
+
+def test_second_run_does_nothing_and_a_forced_stage_asks_nothing_and_changes_no_row(
+    spark, done, first, adaptive, capsys
+):
+    again = partial(pipeline.run, config.load(DEMO, settings(done)), STAGES, connect)
+    run_id = again()
+    assert "nothing to do: seed, annotate" in capsys.readouterr().err
+    assert facts(spark, done)["tables"] == first["tables"] and not executions(spark, done, run_id)
+    forced = executions(spark, done, again(force=["refine"]))
+    assert set(forced) == {"refine"}  # what follows finds the same rows and is current
+    asked = forced["refine"]
+    assert asked["requests"] == asked["reused"] > 0 and asked["generated_tokens"] == asked["engine_starts"] == 0
+    after = facts(spark, done)["tables"]
+    assert {t for t in after if after[t]["hash"] != first["tables"][t]["hash"]} == set()
+
+
+def test_changed_gate_is_judged_again_stops_the_export_and_withdraws_the_old_one(spark, done, first, capsys):
+    manifest = done / "output" / "mix" / "manifest.json"
+    exported = manifest.read_text()
     strict = config.load(DEMO, [*settings(done), "gate.min_rows=100000", "gate.severity.min_rows=block"])
     with pytest.raises(GateFailed, match=r"1 of .* gates fail[\s\S]*clean: min_rows: \d+ items are left") as error:
         pipeline.run(strict, STAGES, connect)
-    assert error.value.exit_code == 4 and not (done / "output" / "mix").exists()
-    after = facts(spark, done)
-    asking = [s for s in after["stages"] if s["requests"]]
-    assert [s["stage"] for s in asking] == ["annotate", "probe", "synthesize", "refine", "clean"]
-    assert sum(s["requests"] - s["reused"] + s["generated_tokens"] + s["engine_starts"] for s in asking) == 0
-    changed = {t for t, x in after["tables"].items() if x["hash"] != before[t]["hash"]}
-    assert changed == {"verdict"}
+    assert error.value.exit_code == 4 and not manifest.exists()
+    assert "7/9 clean: current\n8/9 gate: changed: conf gate.min_rows, conf gate.severity\n" in capsys.readouterr().err
     ended = command(done, "run", "--from", "mix")
-    assert ended.exit_code == 4
-    assert "GateFailed: 1 gates block" in ended.stderr and "Traceback" not in ended.stderr
+    assert ended.exit_code == 2
+    assert "build on what is not current: gate: changed: conf gate.min_rows, conf gate.severity" in ended.stderr
+    assert set(json.loads(command(done, "status", "--json").stdout)["not_current"]) == {"gate", "mix"}
+    run_id = pipeline.run(config.load(DEMO, settings(done)), STAGES, connect)
+    assert set(executions(spark, done, run_id)) == {"gate", "mix"}
+    assert json.loads(manifest.read_text())["shards"] == json.loads(exported)["shards"]
+
+
+def test_a_stage_is_made_again_for_every_key_of_the_conf_that_it_reads(done, conf_reads):
+    known = {stage: set(keys) for stage, keys in basis._CONF.items()}
+    assert len(conf_reads) > 50
+    assert {
+        (s, section, key) for s, section, key in conf_reads if not {section, f"{section}.{key}"} & known[s]
+    } == set()
 
 
 def test_preview_shows_items_from_seed_to_text_and_writes_nothing_but_the_ledger(spark, done, first, monkeypatch):
@@ -242,6 +313,8 @@ def test_token_usage_is_written_after_the_stages_and_never_hides_why_they_stoppe
         return {}
 
     written = []
+    fresh = SimpleNamespace(refuse_gaps=lambda _: None, why_not=lambda _: "it never ran here", conf_hash="")
+    monkeypatch.setattr(pipeline, "Freshness", lambda *_: fresh)
     monkeypatch.setattr(pipeline, "preflight", lambda config: None)
     monkeypatch.setattr(pipeline, "spark_session", lambda *_: spark)
     monkeypatch.setattr(pipeline, "pipeline_mlflow_run", lambda *_: nullcontext("nowhere"))

@@ -32,6 +32,8 @@ TASK_COUNTS = (
 )  # fmt: skip
 CHARACTERS_PER_TOKEN = 3  # for predictions only; the engine counts exactly before it accepts
 LEARNED_FROM = 32  # finished requests from which on their length is trusted instead of max_tokens
+WINDOW_OF_CAPACITY = 1.25  # of what the KV cache holds: predictions are rough, and an engine without a queue idles
+DEFAULT_WINDOW = 262144  # tokens, of an engine that does not say what it holds
 DEFAULT_SEQUENCES = 256  # of vLLM's max_num_seqs, for the idle tail only
 RESTART_SECONDS = (5.0, 20.0, 60.0)  # waits before another try to start an engine: memory of the last one is freed late
 
@@ -60,7 +62,7 @@ def _in_flight_request(row: dict[str, Any]) -> InFlightRequest:
 
 
 class InFlight:
-    """Requests in flight on one engine at a time, bounded by predicted tokens (`tokens_in_flight`).
+    """Requests in flight on one engine at a time, bounded by predicted tokens: `tokens_in_flight`, or what it holds.
 
     Predicted are prompts by their characters, outputs by their limit times the share of it that finished requests used.
     Suspected requests are not in the window.
@@ -84,7 +86,7 @@ class InFlight:
     def add(self, row: dict[str, Any]) -> None:
         """Send a REQUEST row, first waiting until its predicted tokens fit."""
         new = _in_flight_request(row)
-        while self.max_tokens and self._predicted_tokens(new) > self.settings["tokens_in_flight"]:
+        while self.max_tokens and self._predicted_tokens(new) > self._window():
             self.take(1.0)
         self.requests[row["request_id"]] = new
         self.unsent.append(row["request_id"])
@@ -107,6 +109,10 @@ class InFlight:
             if result["request_id"] in self.requests:
                 self._finish(result["request_id"], result)
         self.staging.flush()
+
+    def _window(self) -> float:
+        holds = self.engine and self.engine.capacity
+        return self.settings["tokens_in_flight"] or (holds * WINDOW_OF_CAPACITY if holds else DEFAULT_WINDOW)
 
     def _predicted_tokens(self, new: InFlightRequest) -> float:
         used_share = 1.0

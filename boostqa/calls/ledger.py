@@ -26,6 +26,7 @@ from udfs.staging import is_cut_off, part_counts, part_prefix
 
 # A part that old belongs to no living task: a task writes it within seconds and ends with its run.
 STALE_SECONDS = 24 * 3600
+_RELEASED = "boostqa.released"  # property of the table
 
 
 def staging_folder(stage: StageRun) -> str:
@@ -170,7 +171,14 @@ def release(warehouse: Warehouse, where: str) -> int:
         raise ConfigError(f"--where {where}: {str(error).splitlines()[0]}") from None
     if count:
         warehouse.delete("completion", refused)
+        warehouse.set_property("completion", _RELEASED, str(time.time()))
     return count
+
+
+def last_release(warehouse: Warehouse) -> float | None:
+    """When refusals were last released, in seconds since the epoch; None where they never were."""
+    found = warehouse.properties("completion").get(_RELEASED) if warehouse.exists("completion") else None
+    return None if found is None else float(found)
 
 
 def look_up(requests: DataFrame, ledger: DataFrame) -> DataFrame:

@@ -1,5 +1,6 @@
 """The conf: one frozen section per stage, models, execution; checked whole before anything runs."""
 
+from boostqa.config.base import redacted
 from boostqa.config.execution import Executors, Generation, Mlflow, Spark
 from boostqa.config.load import Config, load
 from boostqa.config.models import Endpoint, EngineSettings, Model, Models
@@ -21,5 +22,5 @@ from boostqa.config.sections import (
 
 __all__ = [
     "Annotate", "Clean", "Config", "Controls", "Endpoint", "EngineSettings", "Executors", "Gate", "Generation", "MinHash", "Mix",
-    "Mlflow", "Model", "Models", "Plan", "Probe", "Refine", "Sampling", "Seed", "Source", "Spark", "Synthesize", "load",
+    "Mlflow", "Model", "Models", "Plan", "Probe", "Refine", "Sampling", "Seed", "Source", "Spark", "Synthesize", "load", "redacted",
 ]  # fmt: skip

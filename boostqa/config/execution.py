@@ -1,11 +1,10 @@
 """How and where the pipeline runs; nothing here changes a row."""
 
-import re
 from typing import Self
 
 from pydantic import model_validator
 
-from boostqa.config.base import Positive, PositiveSeconds, Section
+from boostqa.config.base import Positive, PositiveSeconds, Section, is_secret
 
 
 class Executors(Section):
@@ -23,7 +22,9 @@ class Generation(Section):
     engines: Positive = 1
     executors: Executors | None = None
     resident_engines: Positive = 1  # engines of different models kept at once on the same executor and GPUs
-    tokens_in_flight: Positive = 262144  # predicted tokens (prompt and output) of the requests an engine has at once
+    # Predicted tokens (prompt and output) of the requests an engine has at once; default: somewhat more than its KV cache
+    # holds, so that none of it is ever free.
+    tokens_in_flight: Positive | None = None
     flush_rows: Positive = 256
     flush_seconds: PositiveSeconds = 30.0
     idle_seconds: PositiveSeconds = 3600.0  # an engine nobody is connected to ends after this
@@ -36,7 +37,7 @@ class Generation(Section):
 
     @model_validator(mode="after")
     def _no_secret(self) -> Self:
-        if found := [k for k in self.env if re.search("(TOKEN|SECRET|PASSWORD|KEY)$", k, re.IGNORECASE)]:
+        if found := [k for k in self.env if is_secret(k)]:
             raise ValueError(f"env: {', '.join(found)} is a secret: set it in the environment of the executors instead")
         return self
 

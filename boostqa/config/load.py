@@ -1,11 +1,8 @@
 """The whole conf, and how it is read: every mistake at once, with its line.
 
-Identity (what changes rows) is apart from execution (machines, paths, batch sizes): `Config.identity_hash` covers the
-first only. Required fields have no default. Relative paths are taken from the working directory.
+What changes rows is apart from execution (machines, paths, batch sizes): boostqa/basis.py knows the first. Required fields have no default. Relative paths are taken from the working directory.
 """
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any, Self
 
@@ -93,13 +90,6 @@ class Config(Section):
     def engine_for(self, model: Model) -> EngineSettings:
         """Engine settings of a model: the shared section with the model's own overrides."""
         return EngineSettings(**{**self.engine.model_dump(), **model.engine})
-
-    @property
-    def identity_hash(self) -> str:
-        """sha256 of everything that changes rows: all but warehouse, output, generation, mlflow and spark."""
-        execution = {"warehouse", "output", "generation", "mlflow", "spark"}
-        text = json.dumps(self.model_dump(mode="json", exclude=execution), sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _line(node: yaml.Node | None, path: tuple[Any, ...]) -> int | None:

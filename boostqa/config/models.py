@@ -1,10 +1,11 @@
 """Who is asked: models by role, the settings of their engines, and servers for models too large for a node."""
 
+import re
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from boostqa.config.base import NotNegative, Positive, PositiveSeconds, Section
+from boostqa.config.base import NotNegative, Positive, PositiveSeconds, Section, is_secret
 
 
 def _model(value: Any) -> Any:
@@ -27,6 +28,13 @@ class EngineSettings(Section):
     repetition_detection: dict[str, NotNegative] = {"min_pattern_size": 10, "max_pattern_size": 40, "min_count": 4}
     args: dict[str, Any] = {}
 
+    @field_validator("args")
+    @classmethod
+    def _no_secret(cls, args: dict[str, Any]) -> dict[str, Any]:
+        if found := sorted(filter(is_secret, args)):
+            raise ValueError(f"{', '.join(found)} is a secret: set it in the environment of the executors instead")
+        return args
+
 
 class Endpoint(Section):
     """An OpenAI-compatible server, for models too large for one node. Its key comes from the environment of the
@@ -37,6 +45,15 @@ class Endpoint(Section):
     max_concurrency: Positive = 256  # requests in flight of one task; adapts below this to what the server bears
     max_retries: NotNegative = 6
     timeout_seconds: PositiveSeconds = 600.0
+
+    @field_validator("key_env")
+    @classmethod
+    def _names_a_variable(cls, name: str | None) -> str | None:
+        if name is not None and not re.fullmatch(
+            "[A-Z][A-Z0-9_]{0,63}", name
+        ):  # and not say it: it may be the key itself
+            raise ValueError("wants the name of an environment variable, in capitals, such as TEACHER_KEY, never a key")
+        return name
 
     @model_validator(mode="after")
     def _no_secret(self) -> Self:

@@ -26,11 +26,12 @@ def describe(
     code_revision: str,
     conf_hash: str,
     tokenizer_hash: str,
+    basis_hash: str,
 ) -> dict[str, Any]:
     """The manifest of an export of MIX rows: a plain dict without a clock, equal for equal input.
 
     `shards` is what `export` returned; `versions` are the Delta versions of the tables read; the hashes are sha256 of
-    the conf's identity part and of tokenizer.json. Rows and tokens are counted in one job.
+    the conf's identity part, of tokenizer.json, and of all that decided the rows. Rows and tokens are counted in one job.
     """
     counted = mix.groupBy(*GROUPS).agg(F.count("*").alias("rows"), F.sum("tokens").alias("tokens")).collect()
     by: dict[str, Counter[str]] = {name: Counter() for name in ("cell", "licence", "source", "lang")}
@@ -42,12 +43,23 @@ def describe(
         "code_revision": code_revision,
         "conf_hash": conf_hash,
         "tokenizer_hash": tokenizer_hash,
+        "basis_hash": basis_hash,
         "versions": versions,
         "rows": sum(r["rows"] for r in counted),
         "tokens": sum(r["tokens"] for r in counted),
         "tokens_by": {name: dict(sorted(counter.items())) for name, counter in by.items()},
         "shards": sorted(shards, key=lambda s: s["file"]),
     }
+
+
+def basis_of(folder: str) -> str | None:
+    """The `basis_hash` of the export in a folder; None without one."""
+    target, path = file_system(folder)
+    try:
+        with target.open_input_stream(f"{path}/{MANIFEST}") as manifest:
+            return json.loads(manifest.read()).get("basis_hash")
+    except (OSError, ValueError):
+        return None
 
 
 def write(folder: str, manifest: dict[str, Any]) -> None:

@@ -11,6 +11,13 @@ from udfs.writers.shard import RESULT, shard_writer
 MANIFEST = "manifest.json"
 
 
+def withdraw(folder: str) -> None:
+    """Remove the manifest of an export: what is left is none."""
+    target, path = file_system(folder)
+    if target.get_file_info(f"{path}/{MANIFEST}").type.name == "File":
+        target.delete_file(f"{path}/{MANIFEST}")
+
+
 def export(mix: DataFrame, folder: str, formats: list[str], shards: int) -> list[dict[str, Any]]:
     """Write MIX rows as `parquet/part-00003-of-00008.parquet` and/or `jsonl/...jsonl.zst`, zstd-compressed, one task
     per shard.
@@ -22,8 +29,7 @@ def export(mix: DataFrame, folder: str, formats: list[str], shards: int) -> list
     """
     target, path = file_system(folder)
     target.create_dir(path, recursive=True)
-    if target.get_file_info(f"{path}/{MANIFEST}").type.name == "File":
-        target.delete_file(f"{path}/{MANIFEST}")
+    withdraw(folder)
     absolute = folder if "://" in folder else path
     rows = mix.select(*MIX.schema.names).groupBy("shard")
     files = rows.applyInArrow(shard_writer(absolute, formats, shards), RESULT).collect()

@@ -20,7 +20,8 @@ from boostqa.vocabulary import STAGES, Cause, Outcome
 
 
 def collect(warehouse: Warehouse) -> dict[str, Any]:
-    """{"stages": last execution of each stage in order, "tables": version, rows and content hash, "gates":
+    """{"stages": last execution of each stage in order, "tables": version, rows and content hash (null where no stage
+    recorded it), "gates":
     verdicts, what changes the export first, "quarantine": items by gate and state, "power": what the checks are worth, "kept_tokens": tokens of the mix under
     the target tokenizer, "token_usage": where the tokens went, if written}.
 
@@ -36,11 +37,7 @@ def collect(warehouse: Warehouse) -> dict[str, Any]:
         row["tokens_per_second"] = (
             row["generated_tokens"] / row["generation_seconds"] if row["generation_seconds"] else None
         )
-    tables = {}
-    for name in TABLES:
-        if name != "run" and warehouse.exists(name):
-            written, _ = warehouse.measure(name)
-            tables[name] = {"version": written.version, "rows": written.rows, "hash": written.hash}
+    tables = {n: _table(warehouse, n, stages) for n in TABLES if n != "run" and warehouse.exists(n)}
     gates = []
     if warehouse.exists("verdict"):
         gates = by_weight([r.asDict() for r in warehouse.read("verdict").collect()])
@@ -56,6 +53,17 @@ def collect(warehouse: Warehouse) -> dict[str, Any]:
     facts["kept_tokens"] = int(kept[0] or 0) if kept else 0
     usage = _token_usage(warehouse)
     return facts | {"token_usage": usage} if usage else facts
+
+
+def _table(warehouse: Warehouse, name: str, stages: list[dict[str, Any]]) -> dict[str, Any]:
+    """Version, rows (from the table's statistics) and content hash as the stages recorded it, which reads no row; null of
+    a table that nobody measures, and of one that was written since."""
+    version = warehouse.version(name)
+    wrote = [row for row in stages if name in row["hashes"]]
+    known = wrote and max(row["outputs"][name] for row in wrote) == version
+    # What stages wrote into one table are parts of it, and their hashes add up.
+    whole = format(sum(int(row["hashes"][name] or "0", 16) for row in wrote) & (2**64 - 1), "016x") if known else None
+    return {"version": version, "rows": warehouse.read(name, version).count(), "hash": whole}
 
 
 def _token_usage(warehouse: Warehouse) -> dict[str, Any] | None:
@@ -112,12 +120,14 @@ def show(facts: dict[str, Any], console: Console) -> None:
             row["stage"], *(str(row[n]) for n in names), rate, str(row["engine_starts"]), f"{row['seconds']:.0f}"
         )
     console.print(grid)
+    for stage, why in facts.get("not_current", {}).items():
+        console.print(f"  not current: {stage}: {why}", style="yellow", markup=False, highlight=False)
     for row in facts["stages"]:
         if row["rejected_by_rule"]:
             _print_items(f"rejected by {row['stage']}: ", row["rejected_by_rule"], console)
     grid = Grid("table", "version", "rows", "content hash")
     for name, table in facts["tables"].items():
-        grid.add_row(name, str(table["version"]), str(table["rows"]), table["hash"])
+        grid.add_row(name, str(table["version"]), str(table["rows"]), table["hash"] or "-")
     console.print(grid)
     generated = sum(row["generated_tokens"] for row in facts["stages"])
     console.print(

@@ -5,7 +5,8 @@ from collections.abc import Collection
 from pyspark.sql import DataFrame, SparkSession
 
 from boostqa.schemas import TABLES
-from boostqa.storage.warehouse import Warehouse, Written, check
+from boostqa.storage.contract import check
+from boostqa.storage.warehouse import Warehouse, Written
 
 LEDGER = ("completion", "conflict")
 
@@ -42,11 +43,11 @@ class Scratch(Warehouse):
         self.written[name] = rows if rest is None else rest.unionByName(rows)
         return Written(name, 0, rows.count(), "")
 
-    def measure(self, name: str) -> tuple[Written, int]:
+    def measure(self, name: str, where: str | None = None) -> tuple[Written, int]:
         """As of a warehouse; of a table that was written here its rows, which count as keys, and no hash."""
         if name not in self.written:
-            return super().measure(name)
-        rows = self.written[name].count()
+            return super().measure(name, where)
+        rows = self.written[name].where(where or "true").count()
         return Written(name, 0, rows, ""), rows
 
     def create(self, name: str) -> None:

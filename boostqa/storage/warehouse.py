@@ -8,12 +8,15 @@ import random
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from delta.exceptions import ConcurrentAppendException, ConcurrentDeleteDeleteException, ConcurrentDeleteReadException
 from delta.tables import DeltaTable
 from py4j.protocol import Py4JJavaError
+from pyarrow import fs
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
@@ -21,8 +24,12 @@ from pyspark.sql import types as T
 
 from boostqa.errors import ConfigError, ContractError
 from boostqa.schemas import TABLES, Table
+from boostqa.storage.contract import check, lacking, violations
+from udfs.files import file_system
 
 CONCURRENT = (ConcurrentAppendException, ConcurrentDeleteReadException, ConcurrentDeleteDeleteException)
+# What changes a table without changing its rows.
+UPKEEP = ("OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "ADD COLUMNS", "UPGRADE PROTOCOL", "REORG")
 MERGE_ATTEMPTS = 6  # 30 s of waiting between them on average
 
 
@@ -34,23 +41,6 @@ class Written:
     version: int
     rows: int
     hash: str
-
-
-def violations(df: DataFrame, table: Table) -> list[str]:
-    """Differences between a DataFrame's columns and a contract; nullability is left to Delta's constraints."""
-    got = {f.name: f.dataType.simpleString() for f in df.schema}
-    want = {f.name: f.dataType.simpleString() for f in table.columns}
-    return (
-        [f"missing column {name} ({kind})" for name, kind in want.items() if name not in got]
-        + [f"unknown column {name}" for name in got if name not in want]
-        + [f"column {n}: got {got[n]}, expected {want[n]}" for n in want if n in got and got[n] != want[n]]
-    )
-
-
-def check(df: DataFrame, table: Table, verb: str) -> None:
-    """Raise ContractError when rows to `verb` (write | append | insert) have other columns than the contract."""
-    if wrong := violations(df, table):
-        raise ContractError(f"table {table.name}: the rows to {verb} break the contract:\n  " + "\n  ".join(wrong))
 
 
 def is_catalog(location: str) -> bool:
@@ -116,6 +106,7 @@ class Warehouse:
         reader = self.spark.read if version is None else self.spark.read.option("versionAsOf", version)
         path = self.path(name)
         df = reader.table(path) if is_catalog(path) else reader.format("delta").load(path)
+        df = df.withColumns({c.name: F.lit(None).cast(c.dataType) for c in lacking(df, TABLES[name])})
         if wrong := violations(df, TABLES[name]):
             raise ContractError(
                 f"table {self.path(name)} does not hold its contract (boostqa/schemas):\n  "
@@ -125,7 +116,8 @@ class Warehouse:
         return df
 
     def write(self, name: str, df: DataFrame, where: str | None = None, metadata: dict | None = None) -> Written:
-        """Replace a table's rows (only those matching the SQL predicate `where`), then verify key and count.
+        """Replace a table's rows (only those matching the SQL predicate `where`, on columns of its key), then verify key and
+        count; returns what is said of the rows written.
 
         Raises ContractError and restores the previous version when a column, a null or a key breaks the contract.
         """
@@ -136,7 +128,7 @@ class Warehouse:
         writer = df.select(*table.schema.names).write.format("delta").mode("overwrite")
         writer = writer.option("userMetadata", json.dumps(metadata or {}))
         self._save(writer.option("replaceWhere", where) if where else writer, table)
-        written, keys = self.measure(name)
+        written, keys = self.measure(name, where)
         if keys != written.rows:
             self._delta(name).restoreToVersion(before)
             raise ContractError(
@@ -184,12 +176,34 @@ class Warehouse:
         """Delete the rows matching a SQL predicate; safe beside other writers."""
         _until_alone(lambda: self._delta(name).delete(where))
 
-    def measure(self, name: str) -> tuple[Written, int]:
-        """(version, rows and content hash of a table; number of distinct keys), in one job."""
+    def properties(self, name: str) -> dict[str, str]:
+        """The properties of a table."""
+        found = self._delta(name).detail().select("properties").first()
+        return dict(found["properties"]) if found else {}
+
+    def set_property(self, name: str, key: str, value: str) -> None:
+        """Set one of the properties of a table."""
+        self.spark.sql(f"ALTER TABLE {self.identifier(name)} SET TBLPROPERTIES ('{key}' = '{value}')")
+
+    def commits_since(self, name: str, version: int) -> list[dict[str, Any]]:
+        """What writers said of themselves in each change of rows after a Delta version; {} of one that said nothing, and
+        of one that is no longer on record."""
+        newer = self.version(name) - version
+        if not newer:
+            return []
+        rows = self._delta(name).history(newer).select("version", "operation", "userMetadata").collect()
+        known = {r["version"]: r for r in rows if r["version"] > version}
+        told = [json.loads(r["userMetadata"] or "{}") for r in known.values() if r["operation"] not in UPKEEP]
+        return told + [{}] * (newer - len(known))
+
+    def measure(self, name: str, where: str | None = None) -> tuple[Written, int]:
+        """(version, rows and content hash of a table, or of its rows matching `where`; number of distinct keys), in one
+        job. The hashes of parts add up to that of the whole (modulo 2^64)."""
         table, version = TABLES[name], self.version(name)
         content = F.xxhash64(F.to_json(F.struct(*table.stable_columns), {"ignoreNullFields": "false"}))
         keyed = (
             self.read(name, version)
+            .where(where or "true")
             .groupBy(*table.key)
             .agg(F.count("*").alias("rows"), F.sum(content.cast("decimal(38,0)")).alias("content"))
         )
@@ -200,8 +214,10 @@ class Warehouse:
         return Written(name, version, int(rows or 0), digest), int(keys)
 
     def _create(self, table: Table) -> None:
-        if self.exists(table.name):
-            return
+        with suppress(Py4JJavaError):  # a first commit without a byte
+            if self.exists(table.name):
+                return self._widen(table)
+        self._clear_half_made(table.name)
         builder = DeltaTable.createIfNotExists(self.spark).comment(table.grain)
         path = self.path(table.name)
         builder = builder.tableName(path) if is_catalog(path) else builder.location(path)
@@ -212,6 +228,24 @@ class Warehouse:
             builder.addColumns(T.StructType(fields)).execute()
         except (PySparkException, Py4JJavaError) as error:
             raise ConfigError(f"cannot create table {table.name} in {self.location}: {_reason(error)}") from error
+
+    def _clear_half_made(self, name: str) -> None:
+        """Remove a folder without a byte, as a full disk leaves it: Delta neither reads nor makes a table there."""
+        path = self.path(name)
+        if is_catalog(path):
+            return
+        files, folder = file_system(path)
+        found = files.get_file_info(fs.FileSelector(folder, allow_not_found=True, recursive=True))
+        if any(info.size for info in found if info.is_file):
+            raise ConfigError(f"cannot create table {name}: {path} holds no readable Delta table: move it away")
+        if found:
+            files.delete_dir(folder)
+
+    def _widen(self, table: Table) -> None:
+        """Add the columns that a table of an earlier release lacks; its rows have null there."""
+        if more := lacking(self._delta(table.name).toDF(), table):
+            added = ", ".join(f"`{c.name}` {c.dataType.simpleString()} COMMENT '{c.metadata['comment']}'" for c in more)
+            self.spark.sql(f"ALTER TABLE {self.identifier(table.name)} ADD COLUMNS ({added})")
 
     def _save(self, writer: DataFrameWriter, table: Table) -> None:
         try:

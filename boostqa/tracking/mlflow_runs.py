@@ -4,12 +4,12 @@ parameters."""
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from boostqa import prompts
-from boostqa.config import Config
+from boostqa.config import Config, redacted
 from boostqa.storage.warehouse import is_local
 from boostqa.tracking.model_usage import USAGE_COUNTS
 
@@ -25,7 +25,22 @@ def _tracking_uri(config: Config, folder: Path) -> str | None:
 
 
 @contextmanager
-def pipeline_mlflow_run(config: Config, run_id: str, code_revision: str) -> Iterator[str]:
+def _mlflow_run(**about: Any) -> Iterator[Any]:
+    """A run of MLflow; that its end cannot be noted never hides why it ended."""
+    import mlflow
+
+    run = mlflow.start_run(**about)
+    try:
+        yield run
+    except BaseException as error:
+        with suppress(Exception):
+            mlflow.end_run("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+    mlflow.end_run()
+
+
+@contextmanager
+def pipeline_mlflow_run(config: Config, run_id: str, code_revision: str, conf_hash: str) -> Iterator[str]:
     """The MLflow parent run; yields where it can be seen."""
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     import mlflow
@@ -39,19 +54,19 @@ def pipeline_mlflow_run(config: Config, run_id: str, code_revision: str) -> Iter
         artifacts = (folder / "mlruns").as_uri() if sqlite else None
         mlflow.create_experiment(config.mlflow.experiment, artifact_location=artifacts)
     mlflow.set_experiment(config.mlflow.experiment)
-    with mlflow.start_run(run_name=run_id, tags={"run_id": run_id}) as parent:
-        about = {"code_revision": code_revision, "conf_hash": config.identity_hash, "warehouse": config.warehouse}
+    with _mlflow_run(run_name=run_id, tags={"run_id": run_id}) as parent:
+        about = {"code_revision": code_revision, "conf_hash": conf_hash, "warehouse": config.warehouse}
         mlflow.log_params(about)
-        mlflow.log_dict(config.model_dump(mode="json"), "conf.yaml")
-        yield f"mlflow ui --backend-store-uri {uri}   (run {parent.info.run_id})" if uri else parent.info.run_id
+        mlflow.log_dict(redacted(config.model_dump(mode="json")), "conf.yaml")
+        yield (
+            f"mlflow ui --backend-store-uri {redacted(uri)}   (run {parent.info.run_id})" if uri else parent.info.run_id
+        )
 
 
 @contextmanager
 def stage_mlflow_run(name: str) -> Iterator[str]:
     """The MLflow child run of a stage; yields its id."""
-    import mlflow
-
-    with mlflow.start_run(run_name=name, nested=True) as child:
+    with _mlflow_run(run_name=name, nested=True) as child:
         yield child.info.run_id
 
 

@@ -4,7 +4,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -55,6 +55,9 @@ class StageRun:
     outputs: dict[str, Written] = field(default_factory=dict)
     rejected_by_rule: dict[str, int] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)  # the balance, once it was checked
+    basis: dict[str, str] = field(default_factory=dict)  # what decides its rows -> digest
+    conf_hash: str = ""  # of all of the conf that changes rows
+    recorded: dict[str, Any] = field(default_factory=dict)  # its RUN row, once it is written
     usage: ModelUsage = field(init=False)
     stored: int = 0  # results of `store` so far
 
@@ -83,16 +86,15 @@ class StageRun:
 
     def write(self, name: str, df: DataFrame, where: str | None = None) -> int:
         """Replace a table (or its rows matching `where`) and return the rows written."""
-        written = self._replace(name, df, where)
-        return self.read_back(name).where(where).count() if where else written.rows
+        return self._replace(name, df, where).rows
 
     def _replace(self, name: str, df: DataFrame, where: str | None) -> Written:
         metadata = {
             "run_id": self.run_id,
             "stage": self.name,
             "code": code_revision(),
-            "conf": self.config.identity_hash,
             "inputs": self.inputs,
+            "basis": self.basis,
         }
         written = self.outputs[name] = self.warehouse.write(name, df, where, metadata)
         return written
@@ -165,19 +167,34 @@ class StageRun:
             "inputs": self.inputs,
             "outputs": {t: w.version for t, w in self.outputs.items()},
             "hashes": {t: w.hash for t, w in self.outputs.items()},
+            "basis": self.basis,
             "code_revision": code_revision(),
-            "conf_hash": self.config.identity_hash,
+            "conf_hash": self.conf_hash,
             "mlflow_run_id": mlflow_run_id,
         }
 
 
+def _clear(stage: StageRun) -> None:
+    """Remove what the stage stored for itself, and write what its engines did: paid for, also when it failed then."""
+    stage.discard_stored()
+    if stage.usage.engine_tasks:
+        tasks = stage.spark.createDataFrame(stage.usage.engine_tasks, ENGINE_TASK.schema)
+        stage.warehouse.append("engine_task", tasks)
+
+
 @contextmanager
 def stage_run(
-    spark: SparkSession, config: Config, name: str, run_id: str, connect: Connect | None = None
+    spark: SparkSession,
+    config: Config,
+    name: str,
+    run_id: str,
+    basis: dict[str, str],
+    conf_hash: str,
+    connect: Connect | None = None,
 ) -> Iterator[StageRun]:
     """Run one stage inside an MLflow child run; at the end write its row of the `run` table."""
     warehouse = Warehouse(spark, config.warehouse, config.generation.ledger)
-    stage = StageRun(spark, config, name, run_id, warehouse, connect)
+    stage = StageRun(spark, config, name, run_id, warehouse, connect, basis=basis, conf_hash=conf_hash)
     began = time.monotonic()
     failed_gate = None
     with stage_mlflow_run(name) as mlflow_run_id:
@@ -185,17 +202,18 @@ def stage_run(
             yield stage
         except GateFailed as error:  # a verdict is a result: it is recorded like any other
             failed_gate = error
-        finally:
-            stage.discard_stored()
-            if stage.usage.engine_tasks:  # paid for, also by a stage that failed afterwards
-                tasks = spark.createDataFrame(stage.usage.engine_tasks, ENGINE_TASK.schema)
-                warehouse.append("engine_task", tasks)
+        except Exception:
+            with suppress(Exception):  # it must not hide why the stage failed
+                _clear(stage)
+            raise
+        _clear(stage)
         if failed_gate and not stage.rows:
             raise failed_gate
         if not stage.rows:
             raise ContractError(f"stage {name} checked no balance of its rows; this is a bug in jobs/")
         row = stage.run_row(time.monotonic() - began, mlflow_run_id)
         warehouse.append("run", spark.createDataFrame([row], RUN.schema))
+        stage.recorded = row
         log_stage(row, [task["tokens_per_second"] for task in stage.usage.engine_tasks])
         if failed_gate:
             raise failed_gate

@@ -59,12 +59,6 @@ def test_set_without_equals_says_how():
         config.load(DEMO, ["plan.tokens"])
 
 
-def test_identity_hash_ignores_execution_and_sees_thresholds():
-    base = config.load(DEMO).identity_hash
-    assert config.load(DEMO, ["warehouse=elsewhere", "generation.engines=7"]).identity_hash == base
-    assert config.load(DEMO, ["clean.ngram_words=12"]).identity_hash != base
-
-
 def test_engine_of_a_model_overrides_the_shared_section():
     loaded = config.load(DEMO, ["model.refiner={id: owner/big, engine: {tensor_parallel_size: 8}}"])
     assert loaded.engine_for(loaded.role("refiner")).tensor_parallel_size == 8
@@ -126,3 +120,32 @@ def test_languages_and_licences_are_canonical():
 def test_languages_and_licences_that_are_none_are_mistakes(setting, message):
     with pytest.raises(ConfigError, match=message):
         config.load(DEMO, [setting])
+
+
+SECRETS = [
+    ("model.refiner={id: a, endpoint: {url: 'http://h/v1', key_env: sk-abc123}}", "in capitals, such as TEACHER_KEY"),
+    ("engine.args={hf_token: abc123}", "hf_token is a secret"),
+    ("generation.env={HF_TOKEN: abc123}", "HF_TOKEN is a secret"),
+]
+
+
+@pytest.mark.parametrize(("setting", "part"), SECRETS)
+def test_secret_in_the_conf_is_refused_and_not_repeated(setting, part):
+    with pytest.raises(ConfigError) as error:
+        config.load(DEMO, [setting])
+    assert part in str(error.value) and "abc123" not in str(error.value)
+
+
+def test_conf_that_is_shown_has_no_secrets():
+    spark = {
+        "spark.hadoop.fs.s3a.secret.key": "abc",
+        "fs.azure.account.key.x.net": "abc",
+        "spark.sql.shuffle.partitions": "2",
+    }
+    shown = config.redacted(
+        {"spark": {"conf": spark}, "tracking_uri": "https://me:abc@host/x", "max_tokens": 3, "l": [{"token": "abc"}]}
+    )
+    assert "abc" not in str(shown) and shown["max_tokens"] == 3
+    assert (
+        shown["spark"]["conf"]["spark.sql.shuffle.partitions"] == "2" and shown["tracking_uri"] == "https://***@host/x"
+    )

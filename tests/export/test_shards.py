@@ -52,10 +52,12 @@ def test_manifest_rewrite_with_fewer_files_is_stable_and_removes_only_stale_shar
     export(frame(spark), folder, ["parquet", "jsonl"], shards=2)
     shards = export(frame(spark), folder, ["parquet"], shards=2)
     assert (tmp_path / "jsonl" / "part-00000-of-00002.jsonl.zst").exists()
-    found = manifest.describe(frame(spark), shards, {"mix": 3}, "rev", "conf", "tok")
+    found = manifest.describe(frame(spark), shards, {"mix": 3}, "rev", "conf", "tok", "basis")
     manifest.write(folder, found)
     content = (tmp_path / "manifest.json").read_bytes()
-    manifest.write(folder, manifest.describe(frame(spark, ROWS[::-1]), shards[::-1], {"mix": 3}, "rev", "conf", "tok"))
+    manifest.write(
+        folder, manifest.describe(frame(spark, ROWS[::-1]), shards[::-1], {"mix": 3}, "rev", "conf", "tok", "basis")
+    )
     assert (tmp_path / "manifest.json").read_bytes() == content
     assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == [
         "manifest.json", "notes.txt", "part-00000-of-00002.parquet", "part-00001-of-00002.parquet",
@@ -78,7 +80,7 @@ def test_card_names_counts_licences_generators_and_failed_gates(spark, tmp_path)
     shards = [
         {"file": "parquet/part-00000-of-00001.parquet", "format": "parquet", "rows": 3, "tokens": 10, "bytes": 12345}
     ]
-    described = manifest.describe(frame(spark), shards, {}, "rev", "conf", "tok")
+    described = manifest.describe(frame(spark), shards, {}, "rev", "conf", "tok", "basis")
     verdict = {
         "table": "clean", "gate": "min_rows", "success": False, "outcome": "warns", "observed": "3 items are left",
         "expected": "at least 9",
@@ -101,7 +103,7 @@ def test_export_of_nothing_is_whole_and_its_card_says_why_first(spark, tmp_path)
     (tmp_path / "parquet").mkdir()
     (tmp_path / "parquet" / "part-00000-of-00001.parquet").write_text("of an earlier export")
     files = export(rows, str(tmp_path), ["parquet", "jsonl"], shards=2)
-    described = manifest.describe(rows, files, {}, "rev", "conf", "tok")
+    described = manifest.describe(rows, files, {}, "rev", "conf", "tok", "basis")
     verdict = {"table": "clean", "success": False, "expected": "at least 1"}
     voter = {"gate": "voter_better_than_chance", "outcome": "quarantined", "observed": "voter m guesses"}
     few = {"gate": "min_rows", "outcome": "warns", "observed": "0 items are left for the mix"}

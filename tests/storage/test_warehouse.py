@@ -1,11 +1,14 @@
 """The warehouse: contracts both ways, content hashes, nothing half-written."""
 
+from pathlib import Path
+
 import pytest
 
 from boostqa.errors import ConfigError, ContractError
-from boostqa.schemas import REJECT
+from boostqa.schemas import REJECT, RUN
 from boostqa.storage.scratch import Scratch
 from boostqa.storage.warehouse import Warehouse
+from tests.rows import frame
 
 
 @pytest.fixture
@@ -89,3 +92,33 @@ def test_scratch_reads_the_tables_it_may_and_leaves_the_warehouse_as_it_is(spark
     with pytest.raises(ContractError, match="unknown column more"):
         scratch.write("reject", rejects(spark).selectExpr("*", "1 as more"))
     assert {r["key"] for r in warehouse.read("reject").collect()} == {"a", "b"}
+
+
+@pytest.mark.parametrize("left", [[], ["_delta_log/00000000000000000000.json"]])
+def test_table_whose_making_was_cut_off_is_made(spark, warehouse, left):
+    """As a full disk leaves it: a log without a commit."""
+    folder = Path(warehouse.path("reject"))
+    (folder / "_delta_log").mkdir(parents=True)
+    for name in left:
+        (folder / name).touch()
+    assert warehouse.write("reject", rejects(spark, ("seed", "a", "r", "e"))).rows == 1
+    other = Path(warehouse.path("conflict"))
+    other.mkdir()
+    (other / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="conflict holds no readable Delta table: move it away"):
+        warehouse.create("conflict")
+
+
+def test_table_of_a_release_without_a_column_is_read_and_gets_it_when_it_is_written(spark, warehouse):
+    """What was paid for stays readable: a column that may be null is null in rows that were written before it."""
+    old = frame(spark, RUN, {"run_id": "old"}).drop("basis")
+    old.write.format("delta").save(warehouse.path("run"))
+    assert [r["basis"] for r in warehouse.read("run").collect()] == [None]
+    warehouse.append("run", frame(spark, RUN, {"run_id": "new", "basis": {"conf": "x"}}), {"stage": "a"})
+    assert {r["run_id"]: r["basis"] for r in warehouse.read("run").collect()} == {"old": None, "new": {"conf": "x"}}
+    assert warehouse.commits_since("run", 0) == [{"stage": "a"}]
+    assert warehouse.commits_since("run", warehouse.version("run")) == []
+    lost = old.drop("stage")
+    lost.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(warehouse.path("run"))
+    with pytest.raises(ContractError, match="missing column stage"):
+        warehouse.read("run")

@@ -82,6 +82,10 @@ def test_window_is_bounded_by_tokens_across_batches(tmp_path):
     engine = Echo()
     run(tmp_path, list("abcdefgh"), [engine], tokens_in_flight=30)
     assert engine.most == 3
+    engine = Echo()
+    engine.capacity = 24
+    run(tmp_path, list("abcdefgh"), [engine], tokens_in_flight=None)
+    assert engine.most == 3
 
 
 def test_dead_engine_is_replaced_and_in_flight_requests_sent_again(tmp_path):

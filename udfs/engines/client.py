@@ -26,6 +26,7 @@ ENVIRONMENT = {
     "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
     "TOKENIZERS_PARALLELISM": "false",
 }
+HELLO_SECONDS = 60  # a host greets at once; one that loads another model into a full machine may need a while
 _START = "host starts"  # in the log, which the hosts of one model share: what is above is another one's
 _CAUSE = re.compile(r"(?:^|[\s\]])((?:\w+\.)*\w*(?:Error|Exception|Interrupt)(?:: .*|$))")
 _NO_CAUSE = re.compile(
@@ -157,6 +158,13 @@ class HostClient:
         self.socket = connected
         self.host = living_host(self._pid_file())
         self.buffer = b""
+        self.capacity: int | None = None
+        self.greeted = False
+        deadline = time.monotonic() + HELLO_SECONDS
+        while not self.greeted:
+            self.poll(1.0)
+            if time.monotonic() > deadline:
+                raise EngineDied(f"engine host says nothing: {self._cause()}")
 
     def submit(self, request: EngineRequest) -> None:
         """Send one request."""
@@ -180,7 +188,9 @@ class HostClient:
         *lines, self.buffer = (self.buffer + data).split(b"\n")
         results = []
         for message in map(json.loads, lines):
-            if "pulse" in message:
+            if "capacity" in message:
+                self.capacity, self.greeted = message["capacity"], True
+            elif "pulse" in message:
                 self.progress, self.in_flight_tokens = message["pulse"], message["in_flight"]
             else:
                 results.append(message)

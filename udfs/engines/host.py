@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from udfs.engines.messages import EngineRequest, EngineResult, FinishReason, HostStart, Pulse, RequestRefused
+from udfs.engines.messages import EngineRequest, EngineResult, FinishReason, Hello, HostStart, Pulse, RequestRefused
 
 PULSE_SECONDS = 1.0
 LOG_SECONDS = 1.0  # while it generates
@@ -60,6 +60,8 @@ class Host:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection: every request is answered by a line as soon as it is done, in any order."""
         self.connections += 1
+        hello: Hello = {"capacity": self.engine.capacity}
+        writer.write(json.dumps(hello).encode() + b"\n")
         tasks: set[asyncio.Task] = set()
         unfinished: dict[str, int] = {}  # request_id -> tokens so far
         pulse = asyncio.create_task(self._pulse(unfinished, writer))

@@ -1,5 +1,6 @@
 """What worker, host and engine say to each other, and the words that a completion ends with.
 
+    worker <-- Hello --------- from a host, as soon as a worker has connected
     worker -- EngineRequest --> host or served endpoint --> engine
     worker <-- EngineResult --  as soon as a request is done, in any order
     worker <-- Pulse ---------  every second from a host with unfinished requests of this connection
@@ -68,6 +69,12 @@ EMPTY_RESULT: dict[str, Any] = {
 }  # fmt: skip
 
 
+class Hello(TypedDict):
+    """What a host says of its engine to a new connection."""
+
+    capacity: int | None  # tokens that its KV cache holds
+
+
 class Pulse(TypedDict):
     """A sign of life. One that stands still tells a hung engine; the last one tells what a dead engine took along."""
 
@@ -100,7 +107,7 @@ class CallSettings(TypedDict):
     start_seconds: float
     stall_seconds: float
     max_attempts: int
-    tokens_in_flight: int
+    tokens_in_flight: int | None  # None: what the engine holds
     flush_rows: int
     flush_seconds: float
     staging: str  # folder or URI of part files
@@ -126,6 +133,7 @@ class Engine(Protocol):
     started: bool  # whether connecting started an engine
     progress: int  # grows as long as the engine works
     in_flight_tokens: int  # tokens that the unfinished requests of this client have so far
+    capacity: int | None  # tokens of all requests together that it can hold at once, where it says so
 
     def submit(self, request: EngineRequest) -> None:
         """Send one request."""

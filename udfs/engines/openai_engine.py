@@ -51,6 +51,7 @@ class OpenAIEngine:
     """
 
     started = False  # it starts nothing
+    capacity: int | None = None  # max_concurrency bounds it
 
     def __init__(self, settings: CallSettings) -> None:
         endpoint = settings["endpoint"]

@@ -58,6 +58,8 @@ class VllmEngine:
         args = AsyncEngineArgs(model=model, revision=revision, disable_log_stats=True, **settings)
         # The context of offline work: without it the batch is a server's, 2,048 tokens instead of 16,384 on an H100.
         self.llm = AsyncLLM.from_engine_args(args, usage_context=UsageContext.LLM_CLASS)
+        cache = self.llm.vllm_config.cache_config
+        self.capacity = cache.num_gpu_blocks * cache.block_size if cache.num_gpu_blocks else None
 
     async def complete(self, request: EngineRequest, report: Callable[[int], None]) -> EngineResult:
         """One completion; `report` is told how many tokens it has so far.
@@ -142,7 +144,8 @@ class VllmEngine:
         if score:
             return SamplingParams(prompt_logprobs=0, **one)
         if "letters" in structured:
-            return SamplingParams(logprob_token_ids=self._letters(structured), **one)
+            # As the likelihood of a text: what was in the cache moves the last digits, and a tie with them.
+            return SamplingParams(logprob_token_ids=self._letters(structured), skip_reading_prefix_cache=True, **one)
         label = "choice" in structured  # only a label's probability is of use; logprobs cost time at every token
         return SamplingParams(
             **{k: v for k, v in sampling.items() if k not in ("chat", "reply_start")},

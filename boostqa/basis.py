@@ -1,0 +1,148 @@
+"""What decides the rows of a stage beside the tables it reads: its part of the conf, models, source files, prompts, code.
+
+A stage whose basis and input tables are those of its last execution would write the same rows again. Conf keys that say
+how and where something runs are in no basis. Code counts by folder: a release whose rules are the same text changes
+nothing, and no one has to remember to raise a number.
+"""
+
+import hashlib
+import operator
+from collections.abc import Iterable
+from functools import cache, reduce
+from pathlib import Path
+from typing import Any
+
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from boostqa.calls.models import canonical_json, model_of_role, model_spec, target_tokenizer
+from boostqa.config import Config, Model, Source
+from boostqa.vocabulary import STAGES
+
+# Sections and keys of the conf that a stage reads; tests/test_pipeline.py watches what stages really read.
+_WINDOWS = ("clean.ngram_words", "clean.window_characters", "clean.min_similarity")
+_HELD_OUT = ("clean.benchmarks", "probe.items")
+_CONF = {
+    "seed": ("seed", *_HELD_OUT, *_WINDOWS),
+    "annotate": ("annotate",),
+    "probe": ("probe", "annotate"),
+    "plan": ("plan", "probe.checkpoints"),
+    "synthesize": ("synthesize", "controls", "annotate", "refine.blind", "refine.blind_attempts", "clean", "probe.items",
+                   "plan.max_requests_per_seed"),
+    "refine": ("refine",),
+    "clean": ("clean", "probe.items"),
+    "gate": ("seed", "controls", "annotate", "probe", "plan", "synthesize", "refine", "clean", "gate", "mix"),
+    "mix": ("mix",),
+}  # fmt: skip
+_ROLES = {
+    "annotate": ("annotator",), "probe": ("annotator",), "synthesize": ("generator", "annotator"), "refine": ("refiner",),
+    "clean": ("fluency",), "gate": ("generator", "refiner"),
+}  # fmt: skip
+_TOKENIZER = ("seed", "synthesize", "refine", "mix")
+_SOURCES = {
+    "seed": ("seed.sources", *_HELD_OUT), "probe": ("probe.items",), "synthesize": ("controls.sources", *_HELD_OUT),
+    "clean": _HELD_OUT,
+}  # fmt: skip
+_PACKAGES = Path(__file__).parents[1]
+# Code that decides rows, by folder or file; what calls, stores and reports is left out.
+_CODE = (
+    *("boostqa/stages", "boostqa/sources", "boostqa/taxonomy", "boostqa/matching_text.py", "boostqa/formulas.py"),
+    *("boostqa/prose.py", "boostqa/control_tokens.py", "boostqa/languages.py", "boostqa/wilson.py", "udfs/answers"),
+    *(f"udfs/{name}.py" for name in ("text", "splitting", "minhash", "keepers", "spoiling", "options", "conclusions")),
+    *(f"udfs/{name}.py" for name in ("licences", "language_tags", "json_lines", "latex_syntax", "control_tokens")),
+)
+_MORE_CODE = {"gate": ("boostqa/gates", "boostqa/reasons.py"), "mix": ("boostqa/export", "udfs/writers")}
+
+
+def digest(value: Any) -> str:
+    """16 hex digits that tell values apart."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
+
+
+def _conf(config: Config, keys: Iterable[str]) -> dict[str, str]:
+    """`conf section.key` -> digest, of whole sections and of single keys."""
+    found: dict[str, str] = {}
+    for key in keys:
+        section, _, one = key.partition(".")
+        values = getattr(config, section).model_dump(mode="json")
+        found |= {f"conf {section}.{name}": digest(values[name]) for name in ([one] if one else values)}
+    return found
+
+
+def _model(config: Config, model: Model) -> str:
+    spec = model_spec(config, model)
+    return digest([spec.model.id, spec.model.revision, spec.output_settings])
+
+
+def _models(config: Config, stage: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for role in _ROLES.get(stage, ()):
+        if role != "fluency":
+            found[f"model {role}"] = _model(config, model_of_role(config, role).model)
+        elif config.model.fluency:
+            found["model fluency"] = _model(config, config.model.fluency)
+    if stage == "probe":
+        checkpoints = [Model(id=c) for c in config.probe.checkpoints] or [config.model.generator]
+        found["conf probe.checkpoints"] = digest([_model(config, model) for model in checkpoints])
+    if stage in _TOKENIZER:
+        found["tokenizer"] = digest(target_tokenizer(config))
+    return found
+
+
+def conf_hash(config: Config) -> str:
+    """sha256 of all of the conf that changes rows, models and tokenizer by what they are."""
+    parts = (_conf(config, (section.partition(".")[0] for section in _CONF[s])) | _models(config, s) for s in STAGES)
+    text = canonical_json(reduce(operator.or_, parts))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def _files(folders: tuple[str, ...], suffixes: tuple[str, ...]) -> str:
+    """Digest of the files under folders of this package, names and bytes."""
+    contents = hashlib.sha256()
+    for place in folders:
+        path = _PACKAGES / place
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.suffix in suffixes:
+                contents.update(f"{file.relative_to(_PACKAGES)}\0".encode() + file.read_bytes())
+    return contents.hexdigest()[:16]
+
+
+def source_files(spark: SparkSession, config: Config) -> dict[str, str]:
+    """Section of the conf and source name -> digest of the path, size and time of its files; one job, nothing is read.
+    What cannot be listed has no digest: the stage that reads it says why."""
+    sections: dict[str, list[Source]] = {
+        "seed.sources": config.seed.sources, "controls.sources": config.controls.sources,
+        "clean.benchmarks": config.clean.benchmarks, "probe.items": config.probe.items,
+    }  # fmt: skip
+    listed = []
+    for section, sources in sections.items():
+        for source in sources:
+            reader = spark.read.format("binaryFile").option("recursiveFileLookup", "true")
+            try:
+                files = reader.load(source.path).select("path", "length", "modificationTime")
+            except PySparkException:
+                continue
+            listed.append(files.withColumn("source", F.lit(f"{section} {source.name}")))
+    if not listed:
+        return {}
+    union = listed[0]
+    for more in listed[1:]:
+        union = union.unionByName(more)
+    seen = F.sum(F.xxhash64("path", "length", "modificationTime").cast("decimal(38,0)")).alias("seen")
+    rows = union.groupBy("source").agg(F.count("*").alias("files"), seen).collect()
+    return {r["source"]: digest([r["files"], int(r["seen"])]) for r in rows}
+
+
+def basis(config: Config, stage: str, files: dict[str, str]) -> dict[str, str]:
+    """What decides the rows of a stage beside tables: name -> digest; `files` as source_files found them."""
+    about = _conf(config, _CONF[stage]) | _models(config, stage)
+    for section in _SOURCES.get(stage, ()):
+        about |= {f"files of {source}": seen for source, seen in files.items() if source.startswith(f"{section} ")}
+    if stage in _ROLES and stage != "gate":
+        about["prompts"] = _files(("boostqa/prompts",), (".md", ".yaml", ".py"))
+    number_and_name = next((_PACKAGES / "jobs").glob(f"*_{stage}.py"), None)
+    job = [str(number_and_name.relative_to(_PACKAGES))] if number_and_name else []
+    about["code"] = _files((*_CODE, *_MORE_CODE.get(stage, ()), *job), (".py", ".json", ".yaml", ".tsv", ".txt"))
+    return about

@@ -1,0 +1,65 @@
+"""The lease of a warehouse: one run at a time, and no dead one holds it."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from pyarrow import fs
+
+from boostqa.errors import ConfigError
+from boostqa.storage import lease as leases
+from boostqa.storage.lease import LEASE, lease
+
+
+def change(folder, **values):
+    file = folder / LEASE
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def test_second_run_is_told_who_holds_the_warehouse_and_a_finished_one_leaves_it(tmp_path):
+    with lease(str(tmp_path), "first"):
+        with (
+            pytest.raises(ConfigError, match=r"in use by run first of .*since 20\d\d-.*sign of life \d s ago") as error,
+            lease(str(tmp_path), "second"),
+        ):
+            pass
+        assert f"remove {tmp_path}/_lease.json" in str(error.value)
+        with lease(str(tmp_path / "other"), "second"):
+            pass
+    with lease(str(tmp_path), "third"):
+        pass
+    assert not (tmp_path / LEASE).exists()
+
+
+def test_dead_or_silent_holder_is_replaced_and_cannot_take_away_what_another_holds(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for dead in ({"pid": gone.pid}, {"started": 1.0}, {"host": "elsewhere", "renewed": time.time() - 301}):
+        with lease(str(tmp_path), "first"):
+            change(tmp_path, **dead)
+            with lease(str(tmp_path), "second"):
+                assert json.loads((tmp_path / LEASE).read_text())["run_id"] == "second"
+    with lease(str(tmp_path), "first"):
+        change(tmp_path, host="elsewhere", pid=gone.pid)
+        with pytest.raises(ConfigError, match="in use by run first"), lease(str(tmp_path), "second"):
+            pass
+        change(tmp_path, token="another's")
+    assert (tmp_path / LEASE).exists()
+
+
+def test_lease_is_renewed_and_a_store_without_exclusive_create_lets_one_of_two_in(tmp_path, monkeypatch):
+    monkeypatch.setattr(leases, "RENEW_SECONDS", 0.01)
+    with lease(str(tmp_path), "first"):
+        change(tmp_path, renewed=0.0)
+        deadline = time.monotonic() + 10
+        while json.loads((tmp_path / LEASE).read_text() or '{"renewed": 0}')["renewed"] == 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    monkeypatch.setattr(leases, "RENEW_SECONDS", 1000)
+    store = fs.SubTreeFileSystem("/", fs.LocalFileSystem())
+    monkeypatch.setattr(leases, "file_system", lambda folder: (store, folder))
+    monkeypatch.setattr(leases.time, "sleep", lambda _: change(tmp_path, token="another's", run_id="faster"))
+    with pytest.raises(ConfigError, match="in use by run faster"), lease(str(tmp_path), "slower"):
+        pass

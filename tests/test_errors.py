@@ -1,0 +1,39 @@
+"""errors: what fails outside has one sentence that says what happened, where, and what mends it."""
+
+import pytest
+
+from boostqa.errors import cause
+
+CASES = [
+    ("java.io.IOException: No space left on device", "the disk is full: free space"),
+    ("x\njava.nio.file.AccessDeniedException: /data/w/seed: Permission denied", "/data/w/seed"),
+    ("Job aborted: java.lang.OutOfMemoryError: Java heap space", "raise spark.driver.memory"),
+    ("Python worker exited unexpectedly (crashed)", "most often by the system for memory"),
+    ("ExecutorLostFailure (executor 1 exited with status 137)", "most often by the system for memory"),
+    (
+        "An error occurred while calling o1.x\npy4j.protocol.Py4JNetworkError: gone",
+        "the JVM of the Spark driver is gone",
+    ),
+    ("[FAILED_READ_FILE.FILE_NOT_EXIST] file /w/clean/part-1.parquet", "/w/clean/part-1.parquet: "),
+    (
+        "[FAILED_READ_FILE.NO_HINT] reading file file:///w/seed/_delta_log/001.json.",
+        "if it is the latest commit and cut off",
+    ),
+    ("[DELTA_TRUNCATED_TRANSACTION_LOG] /w/seed/_delta_log/0.json", "the log of a Delta table is damaged"),
+]
+
+
+@pytest.mark.parametrize(("message", "part"), CASES)
+def test_cause_names_what_happened_and_where(message, part):
+    assert part in cause(RuntimeError(message))
+
+
+def test_cause_is_found_below_and_unknown_is_none():
+    try:
+        try:
+            raise OSError("No space left on device: '/data/x'")
+        except OSError as error:
+            raise RuntimeError("o6123") from error
+    except RuntimeError as error:
+        assert cause(error).startswith("the disk is full") and "/data/x" in cause(error)
+    assert cause(ValueError("no idea")) is None
