@@ -15,7 +15,7 @@ from boostqa.gates.row_gates import RowJudgement
 from boostqa.gates.table_gates import counted_gates, export_findings, label_findings, request_findings
 from boostqa.schemas import TABLES
 from boostqa.stages.quarantine import decisions, split, stamped, states
-from boostqa.storage.warehouse import check
+from boostqa.storage.contract import check
 from boostqa.vocabulary import QuarantineEvent
 from tests.processes import DEMO
 from tests.rows import frame

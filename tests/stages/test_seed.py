@@ -5,7 +5,7 @@ from boostqa.config import Clean, Seed, Source
 from boostqa.schemas import SEED
 from boostqa.sources import RECORD
 from boostqa.stages import decontaminate, seed, similarity
-from boostqa.storage.warehouse import violations
+from boostqa.storage.contract import violations
 
 CONF = Seed(
     sources=[Source(name="s", path="p")],
