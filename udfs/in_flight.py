@@ -19,6 +19,7 @@ from udfs.engines.messages import (
     CallSettings,
     Engine,
     EngineDied,
+    EngineLacksMemory,
     EngineRequest,
     EngineResult,
     EngineUnusable,
@@ -144,7 +145,7 @@ class InFlight:
             except EngineUnusable:
                 raise
             except EngineDied as error:
-                again = self.counts["engine_starts"] or "memory" in str(error).lower()
+                again = self.counts["engine_starts"] or isinstance(error, EngineLacksMemory)
                 if wait is None or not again:
                     raise
                 time.sleep(wait)

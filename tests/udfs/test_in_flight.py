@@ -11,7 +11,7 @@ from boostqa.calls.requests import REQUEST_COLUMNS
 from boostqa.schemas import COMPLETION
 from tests.fakes import EchoEngine
 from udfs import in_flight
-from udfs.engines.messages import EngineDied
+from udfs.engines.messages import EngineDied, EngineLacksMemory
 from udfs.generate import generate
 
 
@@ -84,7 +84,7 @@ def test_window_is_bounded_by_tokens_across_batches(tmp_path):
     assert engine.most == 3
     engine = Echo()
     engine.capacity = 24
-    run(tmp_path, list("abcdefgh"), [engine], tokens_in_flight=None)
+    run(tmp_path, list("abcdefgh"), [engine], tokens_in_flight=None, run_id="another")
     assert engine.most == 3
 
 
@@ -131,7 +131,10 @@ def test_only_a_request_in_flight_at_two_deaths_goes_alone_and_after_the_others(
 
 
 def test_engine_that_lacks_memory_for_a_moment_is_started_again(tmp_path):
-    memory, gone = EngineDied("Free memory on device is less than desired"), EngineDied("vLLM did not start: port")
+    memory, gone = (
+        EngineLacksMemory("Free memory on device is less than desired"),
+        EngineDied("vLLM did not start: port"),
+    )
     figures, parts = run(tmp_path, list("abcd"), [memory, Echo(dies_after=1), gone, gone, Echo()])
     assert sum(len(part) for part in parts) == 4 and figures["engine_starts"] == 2
     with pytest.raises(EngineDied, match="port"):  # a first engine that cannot start is nothing to wait for

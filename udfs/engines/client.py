@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from udfs.engines.messages import CallSettings, EngineDied, EngineRequest, EngineResult, HostStart
+from udfs.engines.messages import CallSettings, EngineDied, EngineLacksMemory, EngineRequest, EngineResult, HostStart
 
 # Environment of every engine: no telemetry, spawned children (a fork after CUDA was touched fails).
 ENVIRONMENT = {
@@ -33,6 +33,9 @@ _NO_CAUSE = re.compile(
     r"(?i)see (?:the )?root cause|see (?:the )?(?:stack )?trace|engine core initialization failed|EngineDeadError"
 )
 _MEMORY = re.compile(r"(?i)out ?of ?memory|free memory|available memory|kv ?cache|cannot allocate")
+_TAKEN = re.compile(
+    r"(?i)out ?of ?memory|free memory|cannot allocate"
+)  # by others; a KV cache that is too small stays so
 _LESS_MEMORY = (
     "give it less: engine.args.gpu_memory_utilization or engine.max_model_len, on a CPU "
     "generation.env.VLLM_CPU_KVCACHE_SPACE"
@@ -257,7 +260,9 @@ class HostClient:
         deadline = time.monotonic() + seconds
         while not self.path.exists():
             if living_host(self._pid_file()) is None:
-                raise EngineDied(f"vLLM did not start: {self._cause()} (log: {self.path.with_suffix('.log')})")
+                cause = self._cause()
+                kind = EngineLacksMemory if _TAKEN.search(cause) else EngineDied
+                raise kind(f"vLLM did not start: {cause} (log: {self.path.with_suffix('.log')})")
             if time.monotonic() > deadline:
                 _end_host(self._pid_file())
                 raise EngineDied(f"vLLM did not start within {seconds:.0f} s (generation.start_seconds)")

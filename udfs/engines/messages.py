@@ -119,6 +119,10 @@ class EngineDied(Exception):
     """The engine is gone or could not start; the message says what its log says."""
 
 
+class EngineLacksMemory(EngineDied):
+    """The engine found less memory free than it wants; what holds it may give it back."""
+
+
 class EngineUnusable(EngineDied):
     """No request can succeed and no new engine would help: a refused key, a model the server does not have."""
 
