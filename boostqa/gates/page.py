@@ -6,15 +6,17 @@ from typing import Any
 from jinja2 import Environment
 
 from boostqa.reasons import by_weight
-from boostqa.vocabulary import Outcome
+from boostqa.stages.power import JUDGE, LINE, VOTER
+from boostqa.vocabulary import Defect, GateName, Outcome
 
 PAGE = Environment(autoescape=True, trim_blocks=True).from_string("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <title>BoostQA verdicts: {{ counts[blocks] }} of {{ total }} gates block</title>
 <style>
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #1d2733 }
-table { border-collapse: collapse; width: 100%; margin: 1rem 0 2rem }
+table { border-collapse: collapse; display: block; overflow-x: auto; margin: 1rem 0 2rem }
 caption { text-align: left; font-weight: 600; padding: .4rem 0 }
+th { white-space: nowrap }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #d5dce4; overflow-wrap: anywhere }
 .verdicts td:nth-child(2), .verdicts td:nth-child(3), .verdicts td:nth-child(5), td.number { white-space: nowrap }
 .verdicts td:nth-child(1) { min-width: 18rem }
@@ -26,9 +28,10 @@ code { font-size: .85em }
 </style></head>
 <body>
 <h1>Verdicts of the quality gates</h1>
-<p class="{{ "blocks" if counts[blocks] else "holds" }}">
+<p class="{{ verdict }}">
 {% for outcome in outcomes %}{{ counts[outcome] }} {{ outcome }}{{ ", " if not loop.last }}{% endfor %}:
-{{ "the pipeline stops here." if counts[blocks] else "the mix may read these versions, less what is in quarantine." }}</p>
+{{ "nothing is exported, the pipeline stops here." if counts[blocks] else "the mix reads what is left." }}
+{{ left }}</p>
 {% if failing %}
 <ul>
 {% for v in failing %}
@@ -36,20 +39,22 @@ code { font-size: .85em }
 {% endfor %}
 </ul>
 {% endif %}
-{% if power %}
+{% for title, part in power if part %}
+{% if not loop.first %}<details><summary>Check by check</summary>{% endif %}
 <table>
-<caption>Controls: what the checks made of known items (defect none: good ones, which should pass)</caption>
+<caption>{{ title }}</caption>
 <thead><tr>{% for name in ("check", "defect", "passed", "of", "share", "95% interval", "guessing", "model") %}
 <th scope="col">{{ name }}</th>{% endfor %}</tr></thead>
 <tbody>
-{% for p in power %}
+{% for p in part %}
 <tr><td>{{ p.check }}</td><td>{{ p.defect }}</td><td class="number">{{ p.passed }}</td>
 <td class="number">{{ p["items"] }}</td><td class="number">{{ "%.0f%%" | format(100 * p.share) }}</td>
 <td class="number">{{ "%.0f%% to %.0f%%" | format(100 * p.wilson_low, 100 * p.wilson_high) }}</td>
 <td class="number">{{ "%.0f%%" | format(100 * p.chance) if p.chance is not none }}</td><td>{{ p.model or "" }}</td></tr>
 {% endfor %}
 </tbody></table>
-{% endif %}
+{% if not loop.first %}</details>{% endif %}
+{% endfor %}
 {% for (table, gate), rows in examples.items() %}
 <table>
 <caption>{{ table }}: {{ gate }}: rows that made it fail (at most {{ rows | length }} shown)</caption>
@@ -82,9 +87,22 @@ def page(
     """VERDICT rows, `examples` of failing rows ((table, gate) -> key and evidence) and POWER rows as one HTML page: what
     changes the export first."""
     tables: dict[str, list[dict[str, Any]]] = {}
-    for verdict in by_weight(verdicts):
+    ranked = by_weight(verdicts)
+    for verdict in ranked:
         tables.setdefault(verdict["table"], []).append(verdict)
+    left = [f"{v['observed'][0].upper()}{v['observed'][1:]}." for v in ranked if v["gate"] == GateName.MIN_ROWS]
+    whole = {LINE: 0, VOTER: 1, JUDGE: 2}
+    of_line = sorted(
+        (p for p in power if p["check"] in whole), key=lambda p: (whole[p["check"]], p["defect"] != Defect.NONE)
+    )
+    controls = [
+        (
+            "Controls: known items that came through the line (defect none: good ones, which should), voter and judge",
+            of_line,
+        ),
+        ("Controls: what each check made of them", [p for p in power if p["check"] not in whole]),
+    ]
     return PAGE.render(
-        tables=tables, total=len(verdicts), counts=Counter(v["outcome"] for v in verdicts), outcomes=list(Outcome),
-        blocks=Outcome.BLOCKS, failing=[v for v in by_weight(verdicts) if not v["success"]], examples=examples, power=power,
+        tables=tables, total=len(verdicts), verdict=ranked[0]["outcome"], left=" ".join(left), counts=Counter(v["outcome"] for v in verdicts), outcomes=list(Outcome),
+        blocks=Outcome.BLOCKS, failing=[v for v in ranked if not v["success"]], examples=examples, power=controls,
     )  # fmt: skip

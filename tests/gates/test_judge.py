@@ -147,6 +147,7 @@ def test_judge_broken_tables_fail_by_name_all_else_holds_and_the_page_needs_no_n
         (D, "contaminated_similar"): f"like a benchmark item: {A}/{A} answer: {A}",
     }
     page = (tmp_path / "verdicts.html").read_text()
+    assert re.search(r"nothing is exported, the pipeline stops here\.\s+\d+ items are left", page)
     assert page.index('"blocks">blocks</td>') < page.index('"holds">holds</td>')
     assert f"<code>{A}</code></td><td>asked for H4, measured H3</td>" in page
     assert not re.search(r"https?://|<script|<link|src=", page)
