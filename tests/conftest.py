@@ -11,6 +11,7 @@ from pyspark.sql.types import StructType
 from tests.processes import DEMO
 
 os.environ["PYSPARK_PYTHON"] = sys.executable
+os.environ["HF_HUB_OFFLINE"] = "1"  # a test asks no hub
 os.environ["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
 
 

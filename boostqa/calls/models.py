@@ -19,6 +19,7 @@ _EXECUTION_ARGS = {
     "gpu_memory_utilization", "max_num_seqs", "max_num_batched_tokens", "enforce_eager", "enable_prefix_caching",
     "max_model_len", "tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size",
 }  # fmt: skip
+HUB_SECONDS = 10  # to wait for the hub
 # Variables of vLLM that say where and how it runs; any other VLLM_... may choose another kernel.
 _EXECUTION_ENV = re.compile(
     r"VLLM_(?:CPU_.*|LOGGING_.*|CONFIGURE_LOGGING|CACHE_ROOT|.*PORT|.*HOST.*|.*TIMEOUT.*|NO_USAGE_STATS|WORKER_.*)"
@@ -92,6 +93,22 @@ def fingerprint(folder: Path) -> str:
     return found
 
 
+@cache
+def commit_of(model_id: str, revision: str | None) -> str | None:
+    """The commit that a revision of a hub's model is now, as the hub says, or what was downloaded before; as given where
+    neither is known. A branch that moves on is another model."""
+    if revision and re.fullmatch("[0-9a-f]{40}", revision):
+        return revision
+    from huggingface_hub import HfApi
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    try:
+        return HfApi().model_info(model_id, revision=revision, timeout=HUB_SECONDS).sha
+    except Exception:  # noqa: BLE001  no network, no rights, no such model: whoever loads it says so
+        seen = Path(HF_HUB_CACHE) / f"models--{model_id.replace('/', '--')}" / "refs" / (revision or "main")
+        return seen.read_text().strip() if seen.is_file() else revision
+
+
 def local_folder(model: Model) -> Path | None:
     """The folder of a local model, absolute; None for an id of a hub or of an endpoint."""
     folder = Path(model.id).expanduser()
@@ -99,10 +116,12 @@ def local_folder(model: Model) -> Path | None:
 
 
 def model_spec(config: Config, model: Model) -> ModelSpec:
-    """A model with its engine settings; a local folder gets its content as revision."""
-    folder = local_folder(model)
-    pinned = model.model_copy(update={"revision": fingerprint(folder)}) if folder else model
-    return ModelSpec(pinned, config.engine_for(model), tuple(sorted(config.generation.env.items())))
+    """A model with its engine settings; a local folder gets its content as revision, a hub's model its commit."""
+    if not model.endpoint:
+        folder = local_folder(model)
+        revision = fingerprint(folder) if folder else commit_of(model.id, model.revision)
+        model = model.model_copy(update={"revision": revision})
+    return ModelSpec(model, config.engine_for(model), tuple(sorted(config.generation.env.items())))
 
 
 def model_of_role(config: Config, role: str) -> ModelSpec:

@@ -2,6 +2,7 @@
 
 import json
 from functools import reduce
+from types import SimpleNamespace
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -81,3 +82,24 @@ def test_fingerprint_is_every_byte_of_the_model_read_once_and_nothing_else(tmp_p
     assert made("one") != first
     monkeypatch.setattr(models.hashlib, "file_digest", None)
     assert models.fingerprint(tmp_path / "other") == first
+
+
+def test_revision_of_a_hub_model_is_its_commit_as_the_hub_or_an_earlier_download_says(tmp_path, monkeypatch):
+    import huggingface_hub
+
+    def hub(found):
+        class Hub:
+            def model_info(self, model_id, revision, timeout):
+                if found is None:
+                    raise ConnectionError("no network")
+                return SimpleNamespace(sha=f"{found} {model_id} {revision}")
+
+        monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
+        return models.commit_of.__wrapped__
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    (tmp_path / "models--a--b" / "refs").mkdir(parents=True)
+    (tmp_path / "models--a--b" / "refs" / "main").write_text("commit\n")
+    assert hub("now")("a/b", "v1") == "now a/b v1"
+    assert [hub(None)(*asked) for asked in (("a/b", None), ("a/b", "v1"), ("c/d", None))] == ["commit", "v1", None]
+    assert hub("now")("a/b", "0" * 40) == "0" * 40
