@@ -97,7 +97,7 @@ def test_revision_of_a_hub_model_is_its_commit_as_the_hub_or_an_earlier_download
         monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
         return models.commit_of.__wrapped__
 
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     (tmp_path / "models--a--b" / "refs").mkdir(parents=True)
     (tmp_path / "models--a--b" / "refs" / "main").write_text("commit\n")
     assert hub("now")("a/b", "v1") == "now a/b v1"
