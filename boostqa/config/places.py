@@ -26,21 +26,23 @@ class Places:
     def _walk(self, node: yaml.Node, parents: Key) -> None:
         if isinstance(node, yaml.MappingNode):
             for name, value in node.value:
-                key, place = (*parents, name.value), f"{self.file}:{name.start_mark.line + 1}"
+                key = (*parents, name.value)
                 if key in self.said:
                     self.twice.append((key, f"is said twice, first at {self.said[key]}"))
-                    self.said[key] = place
-                else:
-                    self.said[key] = place
-                    self._walk(value, key)
+                self._say(key, f"{self.file}:{name.start_mark.line + 1}")
+                self._walk(value, key)
         elif isinstance(node, yaml.SequenceNode):
             for number, value in enumerate(node.value):
-                self.said[(*parents, number)] = f"{self.file}:{value.start_mark.line + 1}"
+                self._say((*parents, number), f"{self.file}:{value.start_mark.line + 1}")
                 self._walk(value, (*parents, number))
+
+    def _say(self, key: Key, place: str) -> None:
+        """The last one holds, and what was said below an earlier one is gone."""
+        self.said = {k: earlier for k, earlier in self.said.items() if k[: len(key)] != key} | {key: place}
 
     def override(self, key: Key) -> None:
         """`key` is said by --set from now on, with all below it."""
-        self.said = {k: place for k, place in self.said.items() if k[: len(key)] != key} | {key: "--set"}
+        self._say(key, "--set")
 
     def of(self, key: Key) -> str:
         """`file:line: key` by the deepest part of the key that was said; the file alone where none of it was."""

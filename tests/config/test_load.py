@@ -74,6 +74,17 @@ def test_key_said_twice_is_a_mistake_with_both_lines(tmp_path):
         config.load(str(file))
 
 
+def test_section_said_twice_is_one_mistake_and_the_last_one_is_looked_into(tmp_path):
+    text = Path(DEMO).read_text(encoding="utf-8") + "mix:\n  tokens: 20000\n  shards: 0\n"
+    file, lines = tmp_path / "bad.yaml", text.count("\n")
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as error:
+        config.load(str(file))
+    first, twice, shards = str(error.value).splitlines()
+    assert first.startswith("2 mistake(s)") and f"{file}:{lines - 2}: mix: is said twice" in twice
+    assert f"{file}:{lines}: mix.shards: Input should be greater than 0, got 0" in shards
+
+
 @pytest.mark.parametrize(
     ("setting", "key"),
     [
