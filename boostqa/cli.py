@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from boostqa import __version__, pipeline
 from boostqa import config as conf
-from boostqa import pipeline
 from boostqa import preview as trial
 from boostqa.calls import ledger as ledger_calls
 from boostqa.errors import ConfigError
@@ -21,6 +21,7 @@ from boostqa.report import quarantine as quarantine_report
 from boostqa.report import side_by_side
 from boostqa.report import status as status_report
 from boostqa.report.explain import explain as explain_item
+from boostqa.session import ROOT
 from boostqa.vocabulary import STAGES, MatchKind, QuarantineEvent
 
 app = typer.Typer(
@@ -48,6 +49,44 @@ def _stages(first: str, last: str) -> tuple[str, ...]:
     if STAGES.index(first) > STAGES.index(last):
         raise ConfigError(f"--from {first} comes after --to {last}; the order is {', '.join(STAGES)}")
     return STAGES[STAGES.index(first) : STAGES.index(last) + 1]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"boostqa {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version and exit")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+@app.command()
+def init(file: Annotated[Path, typer.Argument(help="where to write it")] = Path("boostqa.yaml")) -> None:
+    """Write a commented conf to start from, with defaults that are fast on a laptop; an existing file is left alone."""
+
+    def action() -> None:
+        try:
+            with file.open("x", encoding="utf-8") as new:
+                new.write((ROOT / "conf" / "start.yaml").read_text(encoding="utf-8"))
+        except FileExistsError:
+            raise ConfigError(f"{file} exists: it is not overwritten; name another file: boostqa init FILE") from None
+        except OSError as error:
+            raise ConfigError(f"{file}: cannot write the conf ({error.strerror}); name another file") from None
+        typer.echo(f"{file}: fill in your files and models, then boostqa run --config {file}")
+
+    sys.exit(pipeline.report_errors(action))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the conf, by which editors check it and complete its keys."""
+    typer.echo(json.dumps(conf.Config.model_json_schema(), indent=2))
 
 
 @app.command()

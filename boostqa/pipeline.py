@@ -1,74 +1,35 @@
 """Runs jobs: one alone (spark-submit), or several in order in one session (`boostqa run`)."""
 
 import argparse
-import shutil
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
 
 from pyspark.sql import SparkSession
 
 from boostqa import config as conf
 from boostqa.console import CONSOLE
-from boostqa.errors import BoostQAError, ConfigError, cause, first_line
+from boostqa.errors import BoostQAError, cause, first_line
 from boostqa.freshness import Freshness, declared
+from boostqa.preflight import preflight
 from boostqa.report import status
 from boostqa.report.token_usage import write_token_usage
 from boostqa.session import spark_session
 from boostqa.storage.lease import lease
-from boostqa.storage.warehouse import Warehouse, is_local
+from boostqa.storage.warehouse import Warehouse
 from boostqa.tracking.mlflow_runs import log_token_usage, pipeline_mlflow_run
 from boostqa.tracking.stage_run import StageRun, code_revision, new_run_id, stage_run
 from boostqa.vocabulary import STAGES
 from udfs.generate import Connect
 
 Job = Callable[[StageRun], None]
-SMALLEST_FREE = 64 * 1024 * 1024  # bytes; a table cannot even be created below this
 
 
 def job(stage: str) -> Job:
     """The `main` of a stage's file in jobs/."""
     return declared(stage)["main"]
-
-
-def preflight(config: conf.Config) -> None:
-    """Fail before anything starts when a model folder is missing or the warehouse cannot be written.
-
-    Raises ConfigError that lists all that is wrong.
-    """
-    wrong = []
-    models = {f"model.{r}": m.id for r, m in config.model if m is not None and m.endpoint is None}
-    models |= {f"probe.checkpoints[{i}]": c for i, c in enumerate(config.probe.checkpoints)}
-    for key, name in {**models, "tokenizer": config.tokenizer}.items():
-        # A Hugging Face id is `name` or `owner/name`; anything else is a folder and must be there.
-        if (name.startswith((".", "/", "~")) or name.count("/") > 1) and not Path(name).expanduser().exists():
-            wrong.append(
-                f"  {key}: no folder {name}: give a Hugging Face id or an existing folder "
-                "(the demo's is made by `make setup`)"
-            )
-    if is_local(config.warehouse):
-        folder = Path(config.warehouse).resolve()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / ".writable").touch()
-            (folder / ".writable").unlink()
-            free = shutil.disk_usage(folder).free
-        except OSError as error:
-            wrong.append(
-                f"  warehouse: cannot write to {folder} ({error.strerror}): "
-                "change the rights or set another `warehouse:`"
-            )
-        else:
-            if free < SMALLEST_FREE:
-                wrong.append(
-                    f"  warehouse: {free >> 20} MiB free in {folder}, too little for any table: "
-                    "free space or set another `warehouse:`"
-                )
-    if wrong:
-        raise ConfigError("the conf names what is not there:\n" + "\n".join(wrong))
 
 
 def run(config: conf.Config, stages: Sequence[str], connect: Connect | None = None, force: Collection[str] = ()) -> str:

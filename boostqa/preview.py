@@ -23,7 +23,8 @@ from boostqa.calls.models import target_tokenizer
 from boostqa.config import Config, Controls
 from boostqa.console import CONSOLE
 from boostqa.errors import GateFailed
-from boostqa.pipeline import job, preflight
+from boostqa.pipeline import job
+from boostqa.preflight import preflight
 from boostqa.report.side_by_side import items_of
 from boostqa.schemas import PLAN, PROBE
 from boostqa.session import spark_session

@@ -15,6 +15,7 @@ from boostqa.errors import ConfigError
 # In a checkout jobs/ and conf/ stand beside the package, in an installed wheel inside it.
 _PACKAGE = Path(__file__).parent
 ROOT = _PACKAGE if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent
+_SHUFFLE_PARTITIONS, _SNAPSHOT_PARTITIONS = "spark.sql.shuffle.partitions", "spark.databricks.delta.snapshotPartitions"
 
 
 def _properties(file: Path) -> dict[str, str]:
@@ -45,9 +46,20 @@ def _own_jvm(conf: dict[str, str], master: str) -> dict[str, str]:
     return properties
 
 
+def set_local_defaults(session: SparkSession) -> None:
+    """On one machine: as many shuffle partitions as cores, and two for the state of a Delta table, where neither the conf
+    nor spark-submit says otherwise. Spark's 200 and Delta's 50 are tasks that start, find no rows and end."""
+    context = session.sparkContext
+    if not str(context.master).startswith("local"):
+        return
+    for key, value in {_SHUFFLE_PARTITIONS: context.defaultParallelism, _SNAPSHOT_PARTITIONS: 2}.items():
+        if not context.getConf().contains(key):
+            session.conf.set(key, value)
+
+
 def spark_session(name: str, master: str | None = None, conf: dict[str, str] | None = None) -> SparkSession:
     """The session: on Databricks the platform's own; under spark-submit its own with `conf` applied; else a new one on
-    `master` with `conf/spark.conf`, then `conf`, applied.
+    `master` with `conf/spark.conf`, then `conf`, applied. On one machine it is given fewer partitions than Spark's own.
 
     Raises ConfigError when the JVM does not start or the session has no Delta.
     """
@@ -59,6 +71,7 @@ def spark_session(name: str, master: str | None = None, conf: dict[str, str] | N
     builder = SparkSession.builder.appName(name)
     for key, value in properties.items():
         builder = builder.config(key, value)
+    started = SparkSession.getActiveSession() is None
     try:
         session = builder.getOrCreate()
     except Exception as error:  # the gateway raises several kinds; all mean the same to the user
@@ -76,6 +89,8 @@ def spark_session(name: str, master: str | None = None, conf: dict[str, str] | N
         session.sparkContext.setLogLevel(
             "FATAL"
         )  # what fails is raised here; the JVM's copy would be printed before it
+        if started:
+            set_local_defaults(session)
     if "delta" not in (session.conf.get("spark.sql.extensions", "") or "").lower() and not databricks:
         raise ConfigError("the Spark session has no Delta: pass --properties-file conf/spark.conf to spark-submit")
     return session

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -18,7 +17,7 @@ from typer.testing import CliRunner
 
 from boostqa import basis, cli, config, pipeline, preview
 from boostqa.config.base import Section
-from boostqa.errors import ConfigError, GateFailed
+from boostqa.errors import GateFailed
 from boostqa.report.status import collect
 from boostqa.schemas import TABLES
 from boostqa.storage.warehouse import Warehouse
@@ -268,21 +267,6 @@ def test_command_line_in_a_process_of_its_own_says_what_is_missing(tmp_path):
     ended = subprocess.run(command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert ended.returncode == 2, ended.stderr
     assert "ConfigError: no run in warehouse" in ended.stderr and "Traceback" not in ended.stderr
-
-
-def test_model_folder_that_does_not_exist_is_named_before_anything_starts(tmp_path):
-    conf = config.load(DEMO, ["model.generator=./nowhere", "tokenizer=/also/nowhere", f"warehouse={tmp_path}"])
-    with pytest.raises(ConfigError) as error:
-        pipeline.preflight(conf)
-    assert "model.generator: no folder ./nowhere" in str(error.value)
-    assert "tokenizer: no folder /also/nowhere" in str(error.value)
-
-
-def test_full_disk_is_named_before_anything_starts(tmp_path, monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 1024))
-    conf = config.load(DEMO, ["model.generator=owner/name", "tokenizer=owner/name", f"warehouse={tmp_path}"])
-    with pytest.raises(ConfigError, match="warehouse: 0 MiB free"):
-        pipeline.preflight(conf)
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,34 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(gt=0)]
-NotNegative = Annotated[int, Field(ge=0)]
-PositiveSeconds = Annotated[float, Field(gt=0)]
+# Strict: true is no number and 1 no flag, though Python takes them for each other.
+Flag = Annotated[bool, Field(strict=True)]
+Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+Positive = Annotated[int, Field(gt=0, strict=True)]
+NotNegative = Annotated[int, Field(ge=0, strict=True)]
+PositiveSeconds = Annotated[float, Field(gt=0, strict=True)]
+
+_URI, _FOLDER, _NAME = r"[A-Za-z][\w+.-]*://\S+", r"(?!~)[^:]*/[^:]*|[^:./~\s]+", r"[A-Za-z_]\w*"
+
+
+def _place(kind: str, names: str) -> AfterValidator:
+    """A folder, a URI, or `kind` of a catalog, which has the dots of `names` and no slash."""
+
+    def check(text: str) -> str:
+        # Anything else would quietly become a folder of that name.
+        if not re.fullmatch(f"{_URI}|{_FOLDER}|{names}", text):
+            raise ValueError(
+                f"{text!r} is neither a folder (./name, /path/name), nor a URI (s3a://bucket/name), nor a catalog's {kind}"
+            )
+        return text
+
+    return AfterValidator(check)
+
+
+WarehousePlace = Annotated[str, _place("catalog.schema", rf"{_NAME}\.{_NAME}")]
+TablePlace = Annotated[str, _place("catalog.schema.table", rf"{_NAME}(?:\.{_NAME}){{1,2}}")]
 
 
 _SECRET = {"secret", "password", "passwd", "token", "credential", "credentials", "key", "sas", "signature"}

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from boostqa.config.base import Positive, PositiveSeconds, Section, is_secret
+from boostqa.config.base import Positive, PositiveSeconds, Section, TablePlace, is_secret
 
 
 class Executors(Section):
@@ -31,7 +31,7 @@ class Generation(Section):
     start_seconds: PositiveSeconds = 1800.0
     max_attempts: Positive = 3  # the last one alone, so that a request that kills engines takes no other with it
     stall_seconds: PositiveSeconds = 300.0  # no token for so long: the engine counts as hung
-    ledger: str | None = None  # Delta table all recipes share; default: `completion` in the warehouse
+    ledger: TablePlace | None = None  # Delta table all recipes share; default: `completion` in the warehouse
     staging: str | None = None  # folder or URI all executors can write; default: _staging beside the ledger
     env: dict[str, str] = {}
 

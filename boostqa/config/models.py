@@ -1,15 +1,37 @@
 """Who is asked: models by role, the settings of their engines, and servers for models too large for a node."""
 
+import ast
 import re
-from typing import Annotated, Any, Self
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from boostqa.config.base import NotNegative, Positive, PositiveSeconds, Section, is_secret
 
+_SET_HERE = {"model", "revision", "disable_log_stats"}  # engine arguments that have one value, whatever the conf says
+
 
 def _model(value: Any) -> Any:
     return {"id": value} if isinstance(value, str) else value
+
+
+@cache
+def engine_arguments(package: str = "vllm") -> frozenset[str]:
+    """Names of the arguments of vLLM's AsyncEngineArgs, empty where vLLM is not installed.
+
+    They are read off its source: to import vLLM takes seconds, and only its engine may (udfs/engines/vllm_engine.py).
+    """
+    spec = find_spec(package)
+    folders = (spec and spec.submodule_search_locations) or []
+    file = next((f for folder in folders if (f := Path(folder, "engine", "arg_utils.py")).is_file()), None)
+    if file is None:
+        return frozenset()
+    classes = [node for node in ast.parse(file.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)]
+    fields = [line for c in classes if c.name in ("EngineArgs", "AsyncEngineArgs") for line in c.body]
+    return frozenset(f.target.id for f in fields if isinstance(f, ast.AnnAssign) and isinstance(f.target, ast.Name))
 
 
 class EngineSettings(Section):
@@ -22,18 +44,38 @@ class EngineSettings(Section):
     """
 
     max_model_len: Positive = 4096
-    dtype: str = "auto"
+    dtype: Literal["auto", "half", "float16", "bfloat16", "float", "float32"] = "auto"
     tensor_parallel_size: Positive = 1
-    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9
-    repetition_detection: dict[str, NotNegative] = {"min_pattern_size": 10, "max_pattern_size": 40, "min_count": 4}
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.9
+    repetition_detection: dict[Literal["min_pattern_size", "max_pattern_size", "min_count"], NotNegative] = {
+        "min_pattern_size": 10, "max_pattern_size": 40, "min_count": 4
+    }  # fmt: skip
     args: dict[str, Any] = {}
+
+    @field_validator("repetition_detection")
+    @classmethod
+    def _sizes_are_in_order(cls, sizes: dict[str, int]) -> dict[str, int]:
+        least, most = sizes.get("min_pattern_size", 0), sizes.get("max_pattern_size", 0)
+        if least > most:
+            raise ValueError(f"min_pattern_size {least} is above max_pattern_size {most}")
+        return sizes
 
     @field_validator("args")
     @classmethod
-    def _no_secret(cls, args: dict[str, Any]) -> dict[str, Any]:
-        if found := sorted(filter(is_secret, args)):
-            raise ValueError(f"{', '.join(found)} is a secret: set it in the environment of the executors instead")
+    def _args_are_known(cls, args: dict[str, Any]) -> dict[str, Any]:
+        if secret := sorted(filter(is_secret, args)):
+            raise ValueError(f"{', '.join(secret)} is a secret: set it in the environment of the executors instead")
+        own = sorted(args.keys() & (_SET_HERE | cls.model_fields.keys()))
+        unknown = sorted(args.keys() - engine_arguments() - set(own)) if engine_arguments() else []
+        wrong = [f"{name} is a key of its own, beside args or in the model's section" for name in own]
+        wrong += [f"{name} is no engine argument of this vLLM" for name in unknown]
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return args
+
+    def of(self, model: "Model") -> "EngineSettings":
+        """The settings of a model's engine: these with the model's own overrides."""
+        return EngineSettings(**{**self.model_dump(), **model.engine})
 
 
 class Endpoint(Section):
@@ -75,8 +117,14 @@ class Model(Section):
     engine: dict[str, Any] = {}
     endpoint: Endpoint | None = None
 
+    @field_validator("engine")
+    @classmethod
+    def _engine_is_valid(cls, engine: dict[str, Any]) -> dict[str, Any]:
+        EngineSettings(**engine)  # its mistakes have their own keys
+        return engine
 
-ModelRef = Annotated[Model, BeforeValidator(_model)]
+
+ModelRef = Annotated[Model, BeforeValidator(_model, json_schema_input_type=str | Model)]
 
 
 class Models(Section):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from boostqa.config.base import NotNegative, Positive, Section, Share
+from boostqa.config.base import Flag, NotNegative, Positive, Section, Share
 from boostqa.vocabulary import Format, GateName, Kind, ProbeMethod, Severity
 from udfs import licences
 from udfs.language_tags import language
@@ -60,8 +60,8 @@ class Seed(Section):
     """Stage 1. Lengths in characters of normalised text, `max_tokens` of a chunk under the target tokenizer."""
 
     sources: Annotated[list[Source], Field(min_length=1)]
-    licences: list[str]
-    languages: list[str] = ["en", "zh"]
+    licences: Annotated[list[str], Field(min_length=1)]
+    languages: Annotated[list[str], Field(min_length=1)] = ["en", "zh"]
     max_tokens: Positive = 512
     min_characters: Positive = 40
     min_question_characters: Positive = 8
@@ -113,7 +113,7 @@ class Plan(Section):
 
     tokens: Positive
     high_difficulty_share: Share
-    stem_boost: Annotated[float, Field(ge=1)] = 2.0
+    stem_boost: Annotated[float, Field(ge=1, strict=True)] = 2.0
     floor_tokens: NotNegative = 0
     kept_tokens_per_request: Positive
     max_requests_per_seed: Positive = 4  # in one cell
@@ -124,8 +124,8 @@ class Plan(Section):
 class Sampling(Section):
     """Sampling parameters of one kind of request; `max_tokens` includes thinking."""
 
-    temperature: Annotated[float, Field(ge=0)] = 0.7
-    top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
+    temperature: Annotated[float, Field(ge=0, strict=True)] = 0.7
+    top_p: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.95
     max_tokens: Positive = 1024
 
 
@@ -179,7 +179,7 @@ class Gate(Section):
     fails on its table as a whole blocks all the same.
     """
 
-    quarantine: bool = False
+    quarantine: Flag = False
     severity: dict[str, Severity] = {}
     max_degradation_rate: Share
     min_high_difficulty_share: Share

@@ -21,7 +21,8 @@ master, folder = sys.argv[1:]
 settings = [f"warehouse={folder}", "generation.engines=2", "generation.env.VLLM_CPU_KVCACHE_SPACE='1'"]
 conf = config.load("conf/demo.yaml", settings)
 resources = {"spark.executor.resource.gpu.amount": "1", "spark.executor.cores": "1", "spark.executor.memory": "700m"}
-spark = spark_session("standalone", master, conf.spark.conf | resources | {"spark.ui.enabled": "false"})
+few = {"spark.sql.shuffle.partitions": "2", "spark.databricks.delta.snapshotPartitions": "2"}  # as in local mode
+spark = spark_session("standalone", master, conf.spark.conf | resources | few | {"spark.ui.enabled": "false"})
 stage = StageRun(spark, conf, "synthesize", "run", Warehouse(spark, conf.warehouse))
 
 

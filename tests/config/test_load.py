@@ -1,5 +1,6 @@
 """The conf: every mistake at once, with its line."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -54,21 +55,56 @@ def test_severity_of_a_gate_there_is_not_is_a_mistake():
         config.load(DEMO, ["gate.severity={precisoin: warn}"])
 
 
-def test_set_without_equals_says_how():
-    with pytest.raises(ConfigError, match="key=value"):
-        config.load(DEMO, ["plan.tokens"])
+@pytest.mark.parametrize(("setting", "says"), [("plan.tokens", "key=value"), ("plan.tokens=[1", "not valid YAML")])
+def test_set_that_is_none_says_how(setting, says):
+    with pytest.raises(ConfigError, match=f"--set {re.escape(setting)}: .*{says}"):
+        config.load(DEMO, [setting])
+
+
+def test_mistake_in_a_setting_is_not_looked_for_in_the_file():
+    with pytest.raises(ConfigError, match=r"\n  --set: plan\.tokens: Input should be greater than 0, got -1"):
+        config.load(DEMO, ["plan.tokens=-1"])
+
+
+def test_key_said_twice_is_a_mistake_with_both_lines(tmp_path):
+    text = Path(DEMO).read_text(encoding="utf-8").replace("plan:\n", "plan:\n  tokens: 1\n")
+    file, line = tmp_path / "bad.yaml", text.split("\n").index("  tokens: 1") + 1
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=f":{line + 1}: plan.tokens: is said twice, first at {file}:{line}$"):
+        config.load(str(file))
+
+
+def test_section_said_twice_is_one_mistake_and_the_last_one_is_looked_into(tmp_path):
+    text = Path(DEMO).read_text(encoding="utf-8") + "mix:\n  tokens: 20000\n  shards: 0\n"
+    file, lines = tmp_path / "bad.yaml", text.count("\n")
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as error:
+        config.load(str(file))
+    first, twice, shards = str(error.value).splitlines()
+    assert first.startswith("2 mistake(s)") and f"{file}:{lines - 2}: mix: is said twice" in twice
+    assert f"{file}:{lines}: mix.shards: Input should be greater than 0, got 0" in shards
+
+
+@pytest.mark.parametrize(
+    ("setting", "key"),
+    [
+        ("plan.tokens=true", "plan.tokens"),
+        ("plan.stem_boost=true", "plan.stem_boost"),
+        ("clean.min_similarity=true", "clean.min_similarity"),
+        ("synthesize.sampling.top_p=true", "synthesize.sampling.top_p"),
+        ("engine.repetition_detection={min_count: true}", "engine.repetition_detection.min_count"),
+        ("gate.quarantine=1", "gate.quarantine"),
+    ],
+)
+def test_flag_is_no_number_and_a_number_no_flag(setting, key):
+    with pytest.raises(ConfigError, match=rf"{key}: Input should be a valid (integer|number|boolean), got (True|1)$"):
+        config.load(DEMO, [setting])
 
 
 def test_engine_of_a_model_overrides_the_shared_section():
     loaded = config.load(DEMO, ["model.refiner={id: owner/big, engine: {tensor_parallel_size: 8}}"])
     assert loaded.engine_for(loaded.role("refiner")).tensor_parallel_size == 8
     assert loaded.engine_for(loaded.role("generator")).tensor_parallel_size == 1
-
-
-def test_sources_with_one_name_are_refused():
-    with pytest.raises(ConfigError, match="each name once, got demo_benchmark"):
-        source = "{name: demo_benchmark, path: x}"
-        config.load(DEMO, [f"clean.benchmarks=[{source}, {source}]"])
 
 
 @pytest.mark.parametrize(
@@ -84,16 +120,17 @@ def test_secrets_in_the_conf_are_refused_and_not_repeated(setting, says):
     assert "hf_secret" not in str(error.value)
 
 
-def test_model_of_fluency_must_have_an_engine():
-    with pytest.raises(ConfigError, match=r"model.fluency: no endpoint"):
-        config.load(DEMO, ["model.fluency={id: m, endpoint: {url: 'http://host/v1'}}"])
+@pytest.mark.parametrize(
+    "place", ["w", "a/b", "./x.y", "../w", "/a/my data", "main.boostqa", "s3a://bucket/w", "dbfs:///w"]
+)
+def test_warehouse_is_a_folder_a_uri_or_in_a_catalog(place):
+    assert config.load(DEMO, [f"warehouse={place}", "generation.staging=s"]).warehouse == place
 
 
-def test_served_generator_needs_checkpoints_to_probe():
-    served = "model.generator={id: m, endpoint: {url: 'http://host/v1', key_env: KEY}}"
-    with pytest.raises(ConfigError, match=r"probe\.checkpoints: is required"):
-        config.load(DEMO, [served])
-    assert config.load(DEMO, [served, "probe.checkpoints=[owner/checkpoint]"]).model.generator.endpoint.key_env == "KEY"
+@pytest.mark.parametrize("place", ["''", "main.boost-qa", "a.b.c", "s3:/bucket/w", "~/w", "my house", "'.'"])
+def test_warehouse_that_is_neither_is_a_mistake(place):
+    with pytest.raises(ConfigError, match=r"warehouse: .* is neither a folder .*, nor a URI .*, nor a catalog's"):
+        config.load(DEMO, [f"warehouse={place}"])
 
 
 def test_languages_and_licences_are_canonical():
@@ -111,6 +148,8 @@ def test_languages_and_licences_are_canonical():
     [
         ("seed.licences=[CC-BY4, MIT]", "'CC-BY4' is no SPDX licence .* LicenseRef-CC-BY4"),
         ("seed.licences=[MIT OR Apache-2.0]", "list each licence by itself"),
+        ("seed.licences=[]", r"seed\.licences: List should have at least 1 item"),
+        ("seed.languages=[]", r"seed\.languages: List should have at least 1 item"),
         ("seed.languages=[en, und]", "'und' names no language: write an ISO 639 code"),
         ("seed.sources=[{name: s, path: p, lang: elvish}]", "'elvish' names no language"),
         ("seed.sources=[{name: s, path: p, licence: our own}]", "LicenseRef-our-own"),
@@ -126,6 +165,8 @@ SECRETS = [
     ("model.refiner={id: a, endpoint: {url: 'http://h/v1', key_env: sk-abc123}}", "in capitals, such as TEACHER_KEY"),
     ("engine.args={hf_token: abc123}", "hf_token is a secret"),
     ("generation.env={HF_TOKEN: abc123}", "HF_TOKEN is a secret"),
+    ("spark.conf={spark.hadoop.fs.s3a.secret.key: [abc123]}", "should be a valid string, got '***'"),
+    ("mlflow=[{token: abc123}]", "got [{'token': '***'}]"),
 ]
 
 

@@ -1,0 +1,69 @@
+"""Commands that need neither Spark nor a conf: init, schema, --version."""
+
+import json
+import re
+
+import jsonschema  # comes with great-expectations
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from boostqa import __version__, cli, config
+from tests.processes import DEMO, ROOT
+
+START = ROOT / "conf" / "start.yaml"
+
+
+def run(*words):
+    return CliRunner().invoke(cli.app, [str(word) for word in words])
+
+
+def test_init_writes_a_conf_that_loads(tmp_path):
+    file = tmp_path / "mine.yaml"
+    ended = run("init", file)
+    assert ended.exit_code == 0 and f"boostqa run --config {file}" in ended.stdout
+    assert config.load(str(file)).spark.master == "local[*]"
+
+
+def test_init_leaves_an_existing_file_alone(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("mine")
+    ended = run("init", file)
+    assert ended.exit_code == 2 and f"{file} exists" in ended.stderr
+    assert file.read_text() == "mine"
+
+
+def test_init_into_a_folder_that_is_not_there_is_one_message(tmp_path):
+    ended = run("init", tmp_path / "nowhere" / "mine.yaml")
+    assert ended.exit_code == 2 and "cannot write the conf" in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_settings_that_the_conf_to_start_from_shows_in_comments_are_valid(tmp_path):
+    text, shown = re.subn(r"(?m)^( +)# (\w+: )", r"\1\2", START.read_text(encoding="utf-8"))
+    file = tmp_path / "mine.yaml"
+    file.write_text(text, encoding="utf-8")
+    assert shown >= 4
+    assert config.load(str(file)).model.refiner.id == "Qwen/Qwen3-32B"
+
+
+@pytest.fixture(scope="module")
+def schema():
+    return jsonschema.Draft202012Validator(json.loads(run("schema").stdout))
+
+
+@pytest.mark.parametrize("file", [DEMO, ROOT / "conf" / "cluster.yaml", START])
+def test_schema_takes_every_conf_there_is(schema, file):
+    with open(file, encoding="utf-8") as text:
+        assert list(schema.iter_errors(yaml.safe_load(text))) == []
+
+
+def test_schema_names_unknown_keys_and_wrong_values(schema):
+    conf = yaml.safe_load(START.read_text(encoding="utf-8"))
+    conf["plan"] |= {"tokens": True, "tokenz": 1}
+    conf["engine"]["dtype"] = "fp16"
+    found = {(".".join(map(str, e.path)), e.validator) for e in schema.iter_errors(conf)}
+    assert found == {("plan.tokens", "type"), ("plan", "additionalProperties"), ("engine.dtype", "enum")}
+
+
+def test_version_is_that_of_the_package():
+    assert run("--version").stdout == f"boostqa {__version__}\n"
