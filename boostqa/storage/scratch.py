@@ -43,10 +43,10 @@ class Scratch(Warehouse):
         self.written[name] = rows if rest is None else rest.unionByName(rows)
         return Written(name, 0, rows.count(), "")
 
-    def measure(self, name: str, where: str | None = None) -> tuple[Written, int]:
+    def measure(self, name: str, where: str | None = None, version: int | None = None) -> tuple[Written, int]:
         """As of a warehouse; of a table that was written here its rows, which count as keys, and no hash."""
         if name not in self.written:
-            return super().measure(name, where)
+            return super().measure(name, where, version)
         rows = self.written[name].where(where or "true").count()
         return Written(name, 0, rows, ""), rows
 

@@ -7,6 +7,7 @@ import json
 import random
 import re
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from udfs.files import file_system
 CONCURRENT = (ConcurrentAppendException, ConcurrentDeleteReadException, ConcurrentDeleteDeleteException)
 # What changes a table without changing its rows.
 UPKEEP = ("OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "ADD COLUMNS", "UPGRADE PROTOCOL", "REORG")
+LATEST = 50  # commits among which a write looks for its own
 MERGE_ATTEMPTS = 6  # 30 s of waiting between them on average
 
 
@@ -124,11 +126,11 @@ class Warehouse:
         table = TABLES[name]
         check(df, table, "write")
         self._create(table)
-        before = self.version(name)
+        before, commit = self.version(name), uuid.uuid4().hex
         writer = df.select(*table.schema.names).write.format("delta").mode("overwrite")
-        writer = writer.option("userMetadata", json.dumps(metadata or {}))
+        writer = writer.option("userMetadata", json.dumps((metadata or {}) | {"commit": commit}))
         self._save(writer.option("replaceWhere", where) if where else writer, table)
-        written, keys = self.measure(name, where)
+        written, keys = self.measure(name, where, self._version_of(name, commit))
         if keys != written.rows:
             self._delta(name).restoreToVersion(before)
             raise ContractError(
@@ -196,10 +198,16 @@ class Warehouse:
         told = [json.loads(r["userMetadata"] or "{}") for r in known.values() if r["operation"] not in UPKEEP]
         return told + [{}] * (newer - len(known))
 
-    def measure(self, name: str, where: str | None = None) -> tuple[Written, int]:
+    def _version_of(self, name: str, commit: str) -> int:
+        """The version that a write made, which need not be the latest."""
+        found = self._delta(name).history(LATEST).where(F.contains("userMetadata", F.lit(commit))).first()
+        assert found is not None
+        return int(found["version"])
+
+    def measure(self, name: str, where: str | None = None, version: int | None = None) -> tuple[Written, int]:
         """(version, rows and content hash of a table, or of its rows matching `where`; number of distinct keys), in one
         job. The hashes of parts add up to that of the whole (modulo 2^64)."""
-        table, version = TABLES[name], self.version(name)
+        table, version = TABLES[name], self.version(name) if version is None else version
         content = F.xxhash64(F.to_json(F.struct(*table.stable_columns), {"ignoreNullFields": "false"}))
         keyed = (
             self.read(name, version)

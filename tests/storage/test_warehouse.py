@@ -47,6 +47,19 @@ def test_write_repeated_key_is_refused_and_previous_version_stays(spark, warehou
     assert [r["key"] for r in warehouse.read("reject").collect()] == ["a"]
 
 
+def test_write_tells_of_its_own_version_though_another_writer_came_after_it(spark, warehouse, monkeypatch):
+    save = Warehouse._save
+
+    def saved(self, writer, table):
+        save(self, writer, table)
+        monkeypatch.setattr(Warehouse, "_save", save)
+        warehouse.append("reject", rejects(spark, ("seed", "b", "r", "e")))
+
+    monkeypatch.setattr(Warehouse, "_save", saved)
+    written = warehouse.write("reject", rejects(spark, ("seed", "a", "r", "e")))
+    assert (written.version, written.rows) == (warehouse.version("reject") - 1, 1)
+
+
 def test_write_null_in_required_column_is_refused_and_nothing_is_written(spark, warehouse):
     nullable = spark.createDataFrame(
         [("seed", "k", None, "e", None, "run")],
