@@ -41,6 +41,7 @@ _IN_QUESTION = "|".join(
         r"(?i:\b(?:as|is|are) shown(?: here| at (?:the )?(?:left|right)| on the (?:left|right))?\s*[.,?;)])",
         r"(?i:\bshown (?:below|above)\b(?!\s*[:\n]|[^.?!]*[:\n]))",
         r"(?i:\b(?:the|this) author(?:'s|’s)? (?!of\b))",
+        r"(?i:\b(?:item|source|reference|work|table)s? (?:cited|provided)\b|\b(?:from|in|of) parts? \([a-h]\))",
         r"(?i:\A[^.?!\n]{0,200}\b(?:the above\b|above-mentioned|(?:information|data|statement|equation)s? above\b))",
         rf"(?i:(?<!of )\bthe following {_LISTING}\b[^:\n.?!`$\\\d]*[.?!]?\s*\z)",
         r"\A[^。？！?!\n]{0,100}(?:上述|上面的|以上(?:资料|信息|内容|材料|数据|反应|叙述|说法|代码|程序|例题|条件))",

@@ -32,8 +32,8 @@ _IN_SOLUTION = {
     Format.PROGRAMMING: 40,
 }  # fmt: skip
 # Of a known question's solution: no more than what ends one that goes round in circles, and what fits its max_tokens
-# (solutions of two small models had 8 to 20 tokens a sentence or line).
-_IN_REPLY, _TOKENS_A_SENTENCE = 24, 25
+# (solutions of two small models had 8 to 20 tokens a sentence or line; the number of a step counts as one).
+_IN_REPLY, _TOKENS_A_SENTENCE = 24, 15
 _ANSWER_WORDS = 40  # of an answer: more than a claim or a reason in one sentence has
 _LINE = r'([^<\n] | "<" [^/\n])+'  # without the beginning of a closing tag
 # A claim is stated, everything else is asked; only a programming problem needs several lines for its question.
@@ -57,17 +57,26 @@ def _question_rules() -> list[str]:
 
 
 def _solution_rules(most: int) -> list[str]:
-    """Rules s0 ...: at most `most` sentences and line ends, then the closing tag and `end`; d: behind a full stop."""
+    """Rules s0 ...: at most `most` sentences and line ends, then the closing tag and `end`; d: behind a full stop.
+
+    In the last sentence a full stop stands in a number or before the closing tag: a model that wants to go on and may not
+    would take the one of ".5" for its way out. i: in a whole number, f, g: behind its point.
+    """
     rules = []
-    for n in range(most):
-        last = n == most - 1
-        stops, rest = (
-            ("", "") if last else (rf' | "\n" s{n + 1} | "。" s{n + 1}', rf' | [^.。<0-9] s{n + 1} | "。" s{n + 1}')
-        )
+    for n in range(most - 1):
         tag = f'"<" ("/solution>" end | [^/] s{n})'
+        stops, rest = rf' | "\n" s{n + 1} | "。" s{n + 1}', rf' | [^.。<0-9] s{n + 1} | "。" s{n + 1}'
         rules.append(rf's{n} ::= [^.。<\n]* ({tag} | "." d{n}{stops})')
         rules.append(rf'd{n} ::= {tag} | "." d{n} | [0-9] s{n}{rest}')
-    return rules
+    last, close = f"s{most - 1}", '"</solution>" end'
+    tag, other = f'"<" ("/solution>" end | [^/] {last})', rf"[^.。<\n0-9] {last}"
+    return [
+        *rules,
+        rf'{last} ::= [^.。<\n0-9]* ({tag} | "." {close} | "。" {close} | [0-9] i)',
+        rf'i ::= [0-9]* ({tag} | {other} | "." f | "。" {close})',
+        rf"f ::= {close} | [0-9] g",
+        rf'g ::= [0-9]* ({tag} | {other} | "." {close} | "。" {close})',
+    ]
 
 
 def _answer_rules() -> list[str]:

@@ -82,6 +82,7 @@ BAD = {
         *q("According to the passage, which law relates force and acceleration?", "What does the source text call inertia?"),
         *q("What is the net force on the block shown in the figure?", "What is the speed of the car as shown?"),
         *q("Using the above equation, what is the acceleration of the block?", "What does the following code print?"),
+        *q("What property of Ni changes from part (f) to part (g) in the item cited?", "Which of the works cited is the oldest?"),
         *q("What happens to the block in the previous example?", "Why does the author prefer a lighter block?"),
         *q("如图所示，物体沿斜面下滑时受到的摩擦力是多少？", "根据上述材料，什么是惯性？", "作者认为惯性是什么？", lang="zh", solution="力。"),
         *q("下面的代码输出什么？", "上述反应中哪个是氧化剂？", lang="zh", solution="力。"),

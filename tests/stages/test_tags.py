@@ -36,7 +36,7 @@ def test_tags_grammar_takes_the_examples_and_latex_and_nothing_endless():
     for (_, format), text in EXAMPLES.items():
         assert accepted(text, format), text
     for options, answer in (("ABCD", "B"), ("", "$1 < x$")):
-        grammar = xgrammar.Grammar.from_ebnf(json.loads(tags._of_known_question(options, 250))["grammar"])
+        grammar = xgrammar.Grammar.from_ebnf(json.loads(tags._of_known_question(options, 150))["grammar"])
         for sentences, taken in ((9, True), (10, False)):
             reply = f"<solution>{'So it is. ' * sentences}Done.</solution>\n<answer>{answer}</answer>"
             assert testing._is_grammar_accept_string(grammar, reply) == taken
@@ -49,6 +49,9 @@ def test_tags_grammar_takes_the_examples_and_latex_and_nothing_endless():
     assert not accepted(draft.format("Is it? Why?", "Yes.", "yes"))
     assert accepted(draft.format("It is 1.5. Is it?", "Yes. " * 8 + "So 0.5 it is.", "yes"))
     assert not accepted(draft.format("Is it?", "Yes. " * 9 + "So it is.", "yes"))
+    assert accepted(draft.format("Is it?", "Yes. " * 8 + "So 0.25 < 3 holds, 1.5 of 2.", "yes"))
+    for endless in ("So it is 0.5.5", "So it is m.5 m", "So it is 10.000.000", "So it is.."):
+        assert not accepted(draft.format("Is it?", "Yes. " * 8 + endless, "yes"))
     assert not accepted(draft.format("Is it?", "Yes\n" * 10, "yes"))
     assert not accepted(draft.format("Is it?", "Yes.So " * 10, "yes"))
     assert not accepted(draft.format("It is. " * 5 + "Is it?", "Yes.", "yes"))
