@@ -1,5 +1,6 @@
 """One vLLM engine: EngineRequest -> EngineResult. The only module that imports vllm; it runs in the host process."""
 
+import hashlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,11 @@ def cpu_dtype() -> str:
     return "bfloat16" if found.get("avx512_bf16") or found.get("amx_bf16") else "float32"
 
 
+def seed_of(request_id: str) -> int:
+    """The seed of a request, 63 bits of its id: asked again, it draws the same numbers."""
+    return int(hashlib.sha256(request_id.encode()).hexdigest()[:16], 16) >> 1
+
+
 def _not_taken(error: Exception) -> EngineResult:
     return {"finish_reason": FinishReason.FAILED, "error": f"not_taken: {type(error).__name__}: {error}"[:500]}
 
@@ -58,7 +64,9 @@ class VllmEngine:
         args = AsyncEngineArgs(model=model, revision=revision, disable_log_stats=True, **settings)
         # The context of offline work: without it the batch is a server's, 2,048 tokens instead of 16,384 on an H100.
         self.llm = AsyncLLM.from_engine_args(args, usage_context=UsageContext.LLM_CLASS)
-        cache = self.llm.vllm_config.cache_config
+        scheduler, cache = self.llm.vllm_config.scheduler_config, self.llm.vllm_config.cache_config
+        # A CPU engine dies of a seed when it splits the prompt of the request: torch's CPU generator knows no offset.
+        self.takes_seeds = not (current_platform.is_cpu() and scheduler.enable_chunked_prefill)
         self.capacity = cache.num_gpu_blocks * cache.block_size if cache.num_gpu_blocks else None
 
     async def complete(self, request: EngineRequest, report: Callable[[int], None]) -> EngineResult:
@@ -111,7 +119,10 @@ class VllmEngine:
             raise RequestRefused(
                 f"prompt_too_long: {len(ids)} prompt + {budget} output tokens > {self.max_model_len} (max_model_len)"
             )
-        return ids, start, self._params(sampling, structured, continuation is not None)
+        params = self._params(sampling, structured, continuation is not None)
+        if self.takes_seeds and params.temperature > 0:
+            params.seed = seed_of(request["request_id"])
+        return ids, start, params
 
     def _tokens(self, prompt: str, sampling: dict[str, Any]) -> list[int]:
         if sampling.get("chat") and self.tokenizer.chat_template:
