@@ -48,9 +48,13 @@ _PACKAGES = Path(__file__).parents[1]
 # Code that decides rows, by folder or file; what calls, stores and reports is left out.
 _CODE = (
     *("boostqa/stages", "boostqa/sources", "boostqa/taxonomy", "boostqa/matching_text.py", "boostqa/formulas.py"),
+    "boostqa/confusables.tsv",
     *("boostqa/prose.py", "boostqa/control_tokens.py", "boostqa/languages.py", "boostqa/wilson.py", "udfs/answers"),
     *(f"udfs/{name}.py" for name in ("text", "splitting", "minhash", "keepers", "spoiling", "options", "conclusions")),
-    *(f"udfs/{name}.py" for name in ("licences", "language_tags", "json_lines", "latex_syntax", "control_tokens")),
+    *(
+        f"udfs/{name}.py"
+        for name in ("licences", "language_tags", "json_lines", "latex_syntax", "control_tokens", "formula_spans")
+    ),
 )
 _MORE_CODE = {"gate": ("boostqa/gates", "boostqa/reasons.py"), "mix": ("boostqa/export", "udfs/writers")}
 

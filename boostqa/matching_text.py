@@ -1,18 +1,20 @@
 """The one normalisation for matching texts: folded, cut into units (words or characters), and runs of units.
 
 Deduplication, decontamination, probe items and the repetition rule all match what this module makes of a text. It folds
-spelling (case, width, script, punctuation, notation of formulas) and keeps what tells one question from another.
+spelling (case, width, script, lookalike letters, punctuation, notation of formulas) and keeps what tells one question
+from another.
 """
 
 import unicodedata
-from functools import cache
+from functools import cache, reduce
+from pathlib import Path
 
 from opencc import OpenCC
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from boostqa.formulas import MAY_BE_FORMULA, let, one_spelling, where
-from udfs.text import IDEOGRAPHS
+from udfs.text import IDEOGRAPHS, INVISIBLE
 
 _CJK = r"\p{IsHan}\p{IsHiragana}\p{IsKatakana}"
 _HAN_RANGES = ((0x3400, 0x4DC0), (0x4E00, 0xA000), (0x20000, 0x323B0))
@@ -25,7 +27,10 @@ _SIGNS = {
     "-": "−‐‑‒–—―﹣", "'": "’‘ʼ`´", "/": "÷∕⁄", "·": "⋅∙•‧・", "*": "∗", "|": "∣", ":": "∶", "≤": "⩽≦", "≥": "⩾≧", "∆": "",
     "Δ": "∆", "′": "ʹ", "→": "⟶", "⇒": "⟹", "∅": "⌀", " ": "\u3000\u00a0", "σ": "Σς", "∼": "～",
 }  # fmt: skip
-_INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\ufe0f"
+_JOINERS = "\u200c\u200d"
+# Greek letters that look Latin and have a LaTeX command are symbols, unless they stand in a word.
+_IN_WORDS = dict(zip("αγινρσυ", "ayivpou", strict=True))
+_LIGATURES = {chr(c): unicodedata.normalize("NFKC", chr(c)) for c in range(0xFB00, 0xFB07)}
 
 
 @cache
@@ -38,8 +43,12 @@ def _folds() -> dict[str, str]:
         simple = OpenCC(conversion).convert(simple)
     simplified = dict(zip(han, simple.split("\n"), strict=True)) | _SAME_IN_WORDS_ONLY
     radicals = {radical: simplified.get(c, c) for radical, c in IDEOGRAPHS.items()}
+    lines = Path(__file__).with_name("confusables.tsv").read_text(encoding="utf-8").splitlines()
+    alike = {other: letter for letter, _, others in (line.partition("\t") for line in lines) for other in others}
     signs = {other: sign for sign, others in _SIGNS.items() for other in others}
-    folds = compatible | simplified | radicals | signs
+    folds = (
+        {c: letter for c, letter in alike.items() if c not in _IN_WORDS} | compatible | simplified | radicals | signs
+    )
     return {c: fold for c, fold in folds.items() if len(fold) == 1 and fold != c}
 
 
@@ -87,7 +96,26 @@ _BORDER = "|".join(
 
 def _characters(text: Column) -> Column:
     folds = _folds()
-    return F.translate(text, "".join(folds) + _INVISIBLE, "".join(folds.values()))
+    seen = where(text, INVISIBLE, lambda t: F.regexp_replace(t, INVISIBLE, ""))
+    whole = where(seen, "[ﬀ-ﬆ]", lambda t: reduce(_replaced, _LIGATURES.items(), t))
+    return F.translate(whole, "".join(folds) + _JOINERS, "".join(folds.values()))
+
+
+def _replaced(text: Column, pair: tuple[str, str]) -> Column:
+    return F.regexp_replace(text, *pair)
+
+
+def _latin_words(text: Column) -> Column:
+    """Lower-case text with Latin letters for the Greek ones in a word: a run of letters, three of them Latin, in which no
+    name of a function stands beside a Greek one."""
+    greek, latin = "".join(_IN_WORDS), "".join(_IN_WORDS.values())
+
+    def latin_word(run: Column) -> Column:
+        word = (F.length(F.translate(run, greek, "")) >= 3) & ~run.rlike(rf"{_FUNCTION}[{greek}]|[{greek}]{_FUNCTION}")
+        return F.when(run.rlike("[a-z]") & word, F.translate(run, greek, latin)).otherwise(run)
+
+    runs = F.regexp_extract_all(text, F.lit(f"[a-z{greek}]+|[^a-z{greek}]+"), F.lit(0))
+    return F.array_join(F.transform(runs, latin_word), "")
 
 
 def _numbers(text: Column) -> Column:
@@ -116,7 +144,7 @@ def folded(text: Column) -> Column:
     """
     characters = where(text, r"[^\x00-\x7f]", _characters)
     formulas = where(characters, MAY_BE_FORMULA, one_spelling)
-    words = _without_punctuation(F.lower(formulas))
+    words = _without_punctuation(where(F.lower(formulas), f"[{''.join(_IN_WORDS)}]", _latin_words))
     joined = where(words, rf"{_SIGN}|\p{{Nd}}\p{{L}}|\p{{IsGreek}}", _joined_signs)
     return where(joined, f"[{_CJK}]", lambda t: F.regexp_replace(t, f"(?<=[{_CJK}]) | (?=[{_CJK}])", ""))
 

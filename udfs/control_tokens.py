@@ -1,11 +1,13 @@
 """Control tokens of a tokenizer: strings in a text that it would encode as a marker (of a turn, a file, the end).
 
-What follows from the tokenizer.json alone; `boostqa/control_tokens.py` escapes them in columns. Does not know the
-tokenizers of models that only answer requests.
+What is exported is escaped for the target's tokenizer, in columns (`boostqa/control_tokens.py`). What is asked is escaped
+by the engines, whole prompts with all that they quote: by the tokenizer of the model, or, where a server holds that, by
+CHAT_MARKUP.
 """
 
 import json
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
 # U+2060, WORD JOINER, behind the first character of a control token: a reader sees the text as it was, Unicode
@@ -34,10 +36,31 @@ def control_tokens(tokenizer_json: str) -> dict[int, str]:
     tokens of spaces are none.
     """
     added = json.loads(tokenizer_json).get("added_tokens") or []
-    found = {token["id"]: token["content"] for token in added if token.get("special") or _is_markup(token["content"])}
-    return {i: found[i] for i in sorted(found) if len(found[i].strip()) > 1 and SEPARATOR not in found[i]}
+    found = {t["id"]: t["content"] for t in added if is_control(t["content"], t.get("special", False))}
+    return {i: found[i] for i in sorted(found)}
 
 
-def _is_markup(text: str) -> bool:
-    markup = _MARKUP.fullmatch(text)
-    return markup is not None and (markup["element"] or "").lower() not in _HTML_ELEMENTS.split()
+def is_control(token: str, special: bool) -> bool:
+    """Whether an added token is one."""
+    if len(token.strip()) < 2 or SEPARATOR in token:
+        return False
+    markup = _MARKUP.fullmatch(token)
+    return special or (markup is not None and (markup["element"] or "").lower() not in _HTML_ELEMENTS.split())
+
+
+# What models of unknown tokenizers use: <|im_end|>, <｜User｜>, <start_of_turn>, <tool_call>, </s>, <think>, <<SYS>>,
+# [INST], [SYSTEM_PROMPT], [gMASK]. It matches the first character.
+CHAT_MARKUP = re.compile(
+    r"<(?=[|｜][^<>\s]{1,60}[|｜]>|/?[A-Za-z]{1,20}(?:_[A-Za-z0-9]{1,20}){1,5}>|</?SYS>>"
+    r"|/?(?:s|bos|eos|pad|unk|mask|cls|sep|sop|eop|think|unused\d{1,4})>)|\[(?=/?g?[A-Z][A-Z_]{1,30}\])"
+)
+
+
+def markup(tokens: Iterable[str]) -> re.Pattern[str]:
+    """A pattern that matches the first character of each of `tokens`, as CHAT_MARKUP does."""
+    return re.compile("|".join(f"{re.escape(t[0])}(?={re.escape(t[1:])})" for t in sorted(tokens)) or r"(?!)")
+
+
+def as_text(prompt: str, markup: re.Pattern[str]) -> str:
+    """A prompt in which no markup is left: SEPARATOR stands behind the first character of each."""
+    return markup.sub(rf"\g<0>{SEPARATOR}", prompt)

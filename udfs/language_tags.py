@@ -25,7 +25,7 @@ def language(tag: str) -> str | None:
     except langcodes.LanguageTagError:
         try:
             found = langcodes.find(written)
-        except LookupError:
+        except (LookupError, UnicodeError):  # the latter of a name with a NUL
             return None
     subtag = re.split("[-_]", written.lower())[0]
     for code in (found.language, subtag, found.prefer_macrolanguage().language):  # CLDR would turn `tl` into `fil`

@@ -47,7 +47,7 @@ def _parsed(text: str) -> spdx.LicenseExpression | None:
     if text.lstrip().startswith("["):
         try:
             text = " AND ".join(f"({licence})" for licence in json.loads(text) if licence)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
     elif "," in text and _folded(text) not in _known():
         text = " AND ".join(f"({licence})" for licence in text.split(",") if licence.strip())

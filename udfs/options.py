@@ -24,6 +24,7 @@ _BRACKETS = "()[]【】《》<> .:、"
 _LEAD = re.compile(r"(?:answer|option|choice|答案|选项|选)(?:\s*:\s*|\s+|(?=[A-Z]))", re.IGNORECASE)
 _SEPARATOR = re.compile(r"(?:[\s,;、/&+()]|\band\b|和)+")
 _LETTER_AND_TEXT = re.compile(r"[(\[【]?\s*([A-Za-z])\s*[)\]】.:、]+\s*(.+)", re.DOTALL)
+_LONGEST = 10_000  # characters of what may mean an option
 _NUMBER = re.compile(r"(\d{1,3})(?:\.0+)?")
 
 
@@ -75,7 +76,7 @@ def _options(written: str | None) -> list[tuple[str, str | None]]:
     try:
         # Digits stay as they are written.
         value = json.loads(written, parse_float=str, parse_int=str, strict=False)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Fault("a text") from None
     if isinstance(value, dict):
         return _object(value)
@@ -128,7 +129,7 @@ def _pieces(answer: str) -> list[str]:
         try:
             value = json.loads(answer, parse_float=str, parse_int=str)
             return [_scalar(v) for v in value] if isinstance(value, list) else [answer]
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
     return [answer]
 
@@ -171,6 +172,8 @@ def _text(piece: str, options: list[str]) -> int | None:
 
 
 def _reading(answer: str, options: list[str], labels: list[str] | None) -> Reading:
+    if len(answer) > _LONGEST:
+        return Reading("text")
     pieces, size = _pieces(answer), len(options)
     label = _together([_label(piece, labels or []) for piece in _letters(pieces) or pieces], size)
     text = None if label else _together([_text(piece, options) for piece in pieces], size)

@@ -18,21 +18,17 @@ from markdown_it.tree import SyntaxTreeNode
 from semantic_text_splitter import MarkdownSplitter
 from tokenizers import Tokenizer
 
+from udfs.formula_spans import DELIMITERS, formula_spans
+
 _CONTAINERS = ("bullet_list", "ordered_list", "list_item", "blockquote")
-# Displayed formulas and environments, without blank lines inside unless an environment says where it ends; code is
-# matched first, so that no formula begins in it.
-_CODE = r"^[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)*(`{3,}|~{3,})[\s\S]*?(?:^[ \t>]*\1[`~]*[ \t]*$|\Z)|`[^`\n]+`"
-_NO_BLANK_LINE = r"(?:(?!\n[ \t]*\n)[\s\S])+?"
-_FORMULA = re.compile(
-    rf"{_CODE}|(?P<formula>\$\${_NO_BLANK_LINE}\$\$|\\\[{_NO_BLANK_LINE}\\\]"
-    r"|\\begin\{(?P<name>[A-Za-z]+\*?)\}[\s\S]*?\\end\{(?P=name)\})",
-    re.MULTILINE,
-)
 # What opens and closes a formula or an environment (with its arguments), and the ends of rows.
 _FORMULA_PART = re.compile(
-    r"(?P<begin>\\begin\{(?P<name>[A-Za-z]+\*?)\}(?:\{[^{}]*\}|\[[^\[\]]*\])*)|(?P<end>\\end\{)|\\\\\s*(?:\[[^\]]*\]\s*)?"
+    r"(?P<begin>\\begin\{(?P<name>[A-Za-z]+\*?)\}(?:\{[^{}]*\}|\[[^\[\]]*\])*)|(?P<end>\\end\{)|\\\\\s*(?:\[[^\]]{0,40}\]\s*)?"
 )
-_DELIMITERS = {"$$": "$$", "\\[": "\\]"}
+# A stretch of text is given to the splitter of sentences, whose time grows with the square of its length, from one of
+# these ends to another.
+_LONGEST_STRETCH = 2000
+_SENTENCE_END, _SPACE = re.compile(r"[。！？\n]|[.!?]\s"), re.compile(r"\s+")
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,8 @@ class Splitter:
         self.longest_repeat = max_tokens // 2  # tokens of a header row, fence or environment that it repeats
         self.slack = max_tokens // 64  # of a text alone over its share of a document
         # Sentences: a piece is full from the first number on, and broken inside a sentence above the second only.
-        pieces = (max(1, max_tokens // 8), max(1, max_tokens // 2))
+        self.piece = max(1, max_tokens // 8)
+        pieces = (self.piece, max(1, max_tokens // 2))
         self.sentences = MarkdownSplitter.from_huggingface_tokenizer(tokenizer, pieces, trim=False)
         self.anywhere = MarkdownSplitter.from_huggingface_tokenizer(tokenizer, max_tokens)
         self.tokens = lru_cache(maxsize=4096)(self._tokens)  # of what is repeated: headings, header rows
@@ -88,7 +85,7 @@ class _Document:
         self.text, self.token_starts, self.splitter = text, token_starts, splitter
         self.lines = [0, *accumulate(len(line) + 1 for line in text.split("\n"))]
         self.lines[-1] = len(text)
-        self.formulas = [m.span() for m in _FORMULA.finditer(text) if m["formula"]]
+        self.formulas = formula_spans(text)
         nodes = SyntaxTreeNode(_markdown().parse(text)).children
         headings = [
             node for node in nodes if node.type == "heading" and not any(map(self._in_formula, self._range(node)))
@@ -145,9 +142,10 @@ class _Document:
         inside = range(first + 1, full + 1)
         headings = [i for i in inside if borders[i].level and self._between(borders[first], borders[i]) >= half]
         end = min(headings, key=lambda i: (borders[i].level, -i), default=full)
+        heading = end
         while end - 1 > first and borders[end - 1].level:
             end -= 1
-        return end
+        return heading if end == first + 1 and borders[first].level else end  # nothing but headings
 
     def _path(self, start: int) -> str:
         """The headings above `start`."""
@@ -252,7 +250,7 @@ class _Document:
     def _of_formula(self, start: int, end: int) -> Iterator[_Border]:
         """Borders after the rows of an environment; those of an environment inside it only where a row is too long."""
         delimiter = self.text[start : start + 2]
-        around = [(delimiter, _DELIMITERS[delimiter])] if delimiter in _DELIMITERS else []
+        around = [(delimiter, DELIMITERS[delimiter])] if delimiter in DELIMITERS else []
         outside, rows = len(around), []
         for part in _FORMULA_PART.finditer(self.text, start, end):
             if part["begin"]:
@@ -263,7 +261,7 @@ class _Document:
                 opening = "".join(f"{begin}\n" for begin, _ in around)
                 closing = "".join(f"\n{close}" for _, close in reversed(around))
                 rows.append((len(around), self._repeating(part.end(), opening, closing)))
-        frame = _Border(start, delimiter, _DELIMITERS[delimiter]) if outside else _Border(start)
+        frame = _Border(start, delimiter, DELIMITERS[delimiter]) if outside else _Border(start)
         return self._of_depth(rows, frame, end, outside)
 
     def _of_depth(self, rows: list[tuple[int, _Border]], frame: _Border, end: int, depth: int) -> Iterator[_Border]:
@@ -283,5 +281,20 @@ class _Document:
 
     def _inside(self, start: int, end: int, like: _Border) -> Iterator[_Border]:
         """Borders between the sentences of what is too long for a chunk, with what `like` repeats."""
-        pieces = self.splitter.sentences.chunk_indices(self.text[start:end]) if start < end else []
-        return (_Border(start + offset, like.opening, like.closing) for offset, _ in pieces if offset)
+        while start < end:
+            stop = min(start + _LONGEST_STRETCH, end)
+            ends = list(_SENTENCE_END.finditer(self.text, start, stop)) or list(_SPACE.finditer(self.text, start, stop))
+            if stop < end and ends:
+                stop = ends[-1].end()
+            if ends or stop - start < _LONGEST_STRETCH:
+                pieces = self.splitter.sentences.chunk_indices(self.text[start:stop])
+                places = [start + offset for offset, _ in pieces if offset]
+            else:  # an unbroken run
+                inside = slice(
+                    bisect_right(self.token_starts, start), bisect_left(self.token_starts, stop), self.splitter.piece
+                )
+                places = sorted(set(self.token_starts[inside]))
+            yield from (
+                _Border(place, like.opening, like.closing) for place in [*places, *([stop] if stop < end else [])]
+            )
+            start = stop

@@ -11,6 +11,7 @@ from boostqa.gates.expectations import Validated, unexpected
 from boostqa.gates.power_gates import PowerFinding
 from boostqa.gates.verdict import Finding, severity_of
 from boostqa.stages import quarantine
+from boostqa.stages.seed import owes_attribution
 from boostqa.vocabulary import GateName, MatchKind, QuarantineEvent, Severity
 
 EXAMPLES = 20  # rows shown of a gate that fails
@@ -52,7 +53,7 @@ def row_gates(gate: Gate, seed: Seed) -> list[RowGate]:
     """The gates over `with_matches`."""
     licence, lang = F.col("licence"), F.col("lang")
     not_allowed = F.exists(F.split(licence, " AND "), lambda name: ~name.isin(seed.licences))
-    owed = licence.rlike("(^| AND )CC-BY") & (F.trim(F.coalesce("attribution", F.lit(""))) == "")
+    owed = owes_attribution(licence, F.col("attribution"))
     in_words = F.concat(F.lit("text of a benchmark: "), F.col("verbatim"))
     resembles = F.concat(F.lit("like a benchmark item: "), F.col("similar"))
     refused = F.when(not_allowed, F.concat(F.lit("licence "), licence))

@@ -20,6 +20,7 @@ from boostqa.errors import ConfigError
 from boostqa.languages import LANGUAGES, language_of
 from boostqa.schemas.table import STRINGS
 from boostqa.sources.answers import with_answers, with_options
+from boostqa.sources.compressed import check_compressed
 from boostqa.sources.fields import (
     check_json_fields,
     check_mapping,
@@ -28,8 +29,14 @@ from boostqa.sources.fields import (
     field_names,
     field_text,
     field_tree,
+    field_value,
     json_record,
+    nested_in_json,
+    nested_in_schema,
     no_object,
+    no_text,
+    not_utf8,
+    readable_line,
 )  # fmt: skip
 from boostqa.sources.line_numbers import file_name, numbered
 from boostqa.sources.record import RECORD
@@ -53,7 +60,8 @@ _SHOWN = 300  # characters of a bad line or a foreign error message that are kep
 def read_records(spark: SparkSession, source: Source) -> DataFrame:
     """The records of a seed source, with exactly the columns of RECORD.
 
-    A column that `source.fields` does not map is null; lang, licence and attribution fall back to the source's own.
+    A column that `source.fields` does not map is null; lang, licence and attribution fall back to the source's own where
+    they are missing or blank. What is no UTF-8, or has a list or an object in place of a text, is malformed.
     With `source.limit` the records with the lowest xxhash64 of doc_id (else line) are taken; malformed lines all stay.
     Raises ConfigError when the path cannot be read or is empty, or when no record has a mapped field.
     """
@@ -64,7 +72,8 @@ def read_records(spark: SparkSession, source: Source) -> DataFrame:
         rows = _mapped(spark, source, _RECORD_FIELDS, "text" if source.kind == Kind.DOCUMENT else "question", where)
 
     def default(column: str, value: str | None) -> Column:
-        return F.when(F.col("raw").isNull(), F.coalesce(column, F.lit(value))).alias(column)
+        own = F.when(F.col(column).rlike(r"\S"), F.col(column))
+        return F.when(F.col("raw").isNull(), F.coalesce(own, F.lit(value))).alias(column)
 
     return _limited(rows, "doc_id", source.limit).select(
         F.lit(source.name).alias("source"),
@@ -146,6 +155,8 @@ def _load(spark: SparkSession, source: Source, where: str) -> list[DataFrame]:
         else:
             parts = [spark.read.format(kind).options(**options).load(source.path)]
         filled = [df.where(F.col("value").rlike(r"\S")) if source.format == "jsonl" else df for df in parts]
+        if source.format == "jsonl":
+            check_compressed(parts[0], where)
         if all(df.isEmpty() for df in filled):
             raise ConfigError(f"{where}.path: {source.path} has no records in format {source.format}")
     return parts
@@ -155,18 +166,19 @@ def _texts(spark: SparkSession, source: Source, where: str) -> DataFrame:
     """One row per .md or .txt file; `title` is its first Markdown heading."""
     if source.fields or source.kind != Kind.DOCUMENT:
         raise ConfigError(f"{where}: a text file is one document without fields; remove `fields` and `kind`")
-    heading = F.regexp_extract("value", r"(?m)^#{1,6}[ \t]+(.+?)[ \t]*#*[ \t\r]*$", 1)
+    heading = F.regexp_extract("value", r"(?m)^#{1,6}[ \t]+(.{1,500}?)[ \t]*#*[ \t\r]*$", 1)
     known = {
         "doc_id": file_name(F.col("_metadata.file_name")),
         "title": F.nullif(heading, F.lit("")),
         "text": F.col("value"),
     }
     [df] = _load(spark, source, where)
+    raw = not_utf8(F.col("value"), _SHOWN)
     return df.select(
         file_name(F.col("_metadata.file_path")).alias("file"),
         F.lit(1).cast("long").alias("line"),
-        F.lit(None).cast("string").alias("raw"),
-        *(known.get(c, _nothing(c)).alias(c) for c in [*_RECORD_FIELDS, _UNREAD]),
+        raw.alias("raw"),
+        *(F.when(raw.isNull(), known.get(c, _nothing(c))).alias(c) for c in [*_RECORD_FIELDS, _UNREAD]),
     )
 
 
@@ -188,12 +200,15 @@ def _mapped(spark: SparkSession, source: Source, columns: list[str], required: s
 def _json_rows(parts: list[DataFrame], source: Source, where: str) -> DataFrame:
     """file, line, raw and the mapped columns as text, options and lists as JSON."""
     [df] = parts
-    check_json_fields(df, source, where)
+    check_json_fields(df.select(readable_line(F.col("value")).alias("value")), source, where)
     lines = numbered(df, {"value": F.col("value")}).where(F.col("value").rlike(r"\S"))
-    read = lines.withColumn("record", json_record(source, exact_line()))
+    lines = lines.withColumn("exact", exact_line(readable_line(F.col("value"))))
+    read = lines.withColumn("record", json_record(source, F.col("exact")))
     fields = {c: F.col("record." + ".".join(f"`{n}`" for n in f.split("."))) for c, f in source.fields.items()}
     malformed = F.when(F.col("record").isNull(), F.left("value", F.lit(_SHOWN)))
-    return read.select("file", "line", malformed.alias("raw"), *(v.alias(c) for c, v in fields.items()))
+    nested = F.left(no_text(fields, nested_in_json(source, F.col("exact"), fields)), F.lit(_SHOWN))
+    raw = F.coalesce(not_utf8(F.col("value"), _SHOWN), malformed, nested)
+    return read.select("file", "line", raw.alias("raw"), *(v.alias(c) for c, v in fields.items()))
 
 
 def _typed_rows(parts: list[DataFrame], source: Source, where: str) -> DataFrame:
@@ -202,6 +217,10 @@ def _typed_rows(parts: list[DataFrame], source: Source, where: str) -> DataFrame
 
     def rows(df: DataFrame) -> DataFrame:
         values = {c: field_text(df.schema, field) for c, field in source.fields.items()}
-        return numbered(df, {"raw": F.left(no_object(df.schema, source), F.lit(_SHOWN)), **values})
+        as_stored = (field_value(df.schema, field).cast("string") for field in source.fields.values())
+        faults = (no_object(df.schema, source), no_text(values, nested_in_schema(df.schema, source)))
+        shown = (F.left(fault, F.lit(_SHOWN)) for fault in faults)
+        raw = F.coalesce(*(not_utf8(value, _SHOWN) for value in as_stored), *shown)
+        return numbered(df, {"raw": raw, **values})
 
     return reduce(DataFrame.unionByName, map(rows, parts))

@@ -20,6 +20,8 @@ def parquet_parts(spark: SparkSession, path: str) -> list[DataFrame]:
 
     Where Spark cannot merge the schemas (text in one file, numbers in another) there is a DataFrame for each schema.
     """
+    # pandas writes timestamps in nanoseconds, which Spark cannot hold: as numbers they do no harm in a column beside ours.
+    spark.conf.set("spark.sql.legacy.parquet.nanosAsLong", "true")
     try:
         return [spark.read.option("mergeSchema", True).parquet(path)]
     except (PySparkException, Py4JError) as error:

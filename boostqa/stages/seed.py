@@ -30,8 +30,10 @@ MISSING_FIELD = Rule("missing_field", None)
 UNREAD_ANSWER = Rule("unread_answer", None)
 LICENCE_MISSING = Rule("licence_missing", None)
 LICENCE_NOT_ALLOWED = Rule("licence_not_allowed", None)
+ATTRIBUTION_MISSING = Rule("attribution_missing", None)
 FIGURE_ONLY = Rule("figure_only", None)
 TOO_SHORT = Rule("too_short", None)
+TOO_LONG = Rule("too_long", None)
 SYMBOL_RATIO = Rule("symbol_ratio", None)
 REPETITION = Rule("repetition", None)
 LANGUAGE = Rule("language", None)
@@ -40,20 +42,21 @@ DUPLICATE = Rule("duplicate", None)
 CONTAMINATED = Rule("contaminated", None)
 SIMILAR_TO_BENCHMARK = Rule("similar_to_benchmark", None)
 RULES = (
-    *(MALFORMED, MISSING_FIELD, UNREAD_ANSWER, LICENCE_MISSING, LICENCE_NOT_ALLOWED, FIGURE_ONLY, TOO_SHORT),
-    *(SYMBOL_RATIO, REPETITION, LANGUAGE, PROBE_ITEM, DUPLICATE, CONTAMINATED, SIMILAR_TO_BENCHMARK),
+    *(MALFORMED, TOO_LONG, MISSING_FIELD, UNREAD_ANSWER, LICENCE_MISSING, LICENCE_NOT_ALLOWED, ATTRIBUTION_MISSING),
+    *(FIGURE_ONLY, TOO_SHORT, SYMBOL_RATIO, REPETITION, LANGUAGE, PROBE_ITEM, DUPLICATE, CONTAMINATED),
+    SIMILAR_TO_BENCHMARK,
 )
 
 _DRAWING = "(?:figures?|diagrams?|graphs?|pictures?|images?|photo(?:graph)?s?|illustrations?|sketch(?:es)?|drawings?)"
 _POINTED = r"(?:accompanying|accompanied|following|preceding|previous|given)(?: [\w-]+){0,2}?"
 _SHOWN = "(?:shown|seen|see|pictured|depicted|illustrated|represented)"
 _PLACE = "(?:below|above|here|to the (?:left|right)|in part)"
-_NO_TABLE_OR_FORMULA_FOLLOWS = r"(?![\s\S]*(?:\$\$|\|\s*---))"
+_NO_TABLE_OR_FORMULA_FOLLOWS = r"(?![\s\S]{0,2000}(?:\$\$|\|\s*---))"
 # A question that needs a drawing: a placeholder, a numbered figure, words that point at a drawing, or sub-questions
 # that were drawings and are now empty.
 _FIGURE = "(?i)" + "|".join(
     (
-        r"\[(?:figure|fig\.|image|picture|图)[^\]]*\]|!\[[^\]]*\]\(|<img\b",
+        r"\[(?:figure|fig\.|image|picture|图)[^\]]{0,500}\]|!\[[^\]]{0,500}\]\(|<img\b",
         r"\b(?:figures?|fig\.)\s*\d",
         rf"\b(?:in|from|see|consider) (?:the|this|these|each)(?! same)(?: \w+)?? {_DRAWING}\b(?! of\b| for\b)",
         rf"\b(?:in|from|see|the|this|these) {_POINTED} {_DRAWING}\b",
@@ -66,6 +69,8 @@ _FIGURE = "(?i)" + "|".join(
 _CAPTION = (
     r"(?i)^\s*(?:\[(?:figure|fig\.|image|图)[^\]]*\]|!\[.*\]\(.*\)|<img\b.*>|(?:figure|fig\.|图)\s*[\d.]+\s*[:：].*)$"
 )
+_LONGEST_CAPTION = 2000
+_LONGEST_ITEM = 20_000  # characters of question, options and answer: an item is read as a whole, again and again
 _EVIDENCE_CHARACTERS = 200
 _UNREAD_ANSWER = (
     "answer `%s` is letter, index or text of none of the %s options; correct it or declare the source's `answers`"
@@ -99,8 +104,26 @@ def judged(records: DataFrame, held_out: DataFrame, conf: Seed, tokenizer_json: 
     return _with_chunk_verdict(_chunks(ruled, conf.max_tokens, tokenizer_json), conf.min_characters)
 
 
+def owes_attribution(licence: Column, attribution: Column) -> Column:
+    """Whether licences (joined by " AND ") ask for the name of an author, and there is none."""
+    return licence.rlike("(^| AND )CC-BY") & ~F.coalesce(attribution.rlike(r"\S"), F.lit(False))
+
+
 def _is(kind: Kind) -> Column:
     return F.col("kind") == kind
+
+
+def _bounded(records: DataFrame) -> DataFrame:
+    """records with `too_long`: the characters of a QA item that has too many, of which the beginning is left; else null."""
+    size = F.length(F.concat_ws("", "question", "answer", "choices"))
+    too_long = F.when(_is(Kind.QA) & (size > _LONGEST_ITEM), size)
+    beginning = {
+        "question": F.left("question", F.lit(_EVIDENCE_CHARACTERS)),
+        "choices": F.lit(None),
+        "answer": F.lit(None),
+    }
+    cut = {c: F.when(too_long.isNull(), F.col(c)).otherwise(short) for c, short in beginning.items()}
+    return records.withColumns(cut | {"too_long": too_long})
 
 
 def _normalised(records: DataFrame, conf: Seed) -> DataFrame:
@@ -116,10 +139,11 @@ def _normalised(records: DataFrame, conf: Seed) -> DataFrame:
         return licences.licences_used(licence, tuple(conf.licences))
 
     text = F.when(_is(Kind.DOCUMENT), F.col("text")).when(_is(Kind.QA), F.col("question"))
-    return records.select(
-        *("source", "file", "line", "raw", "kind", "licence", "attribution", "unread_answer"),
+    return _bounded(records).select(
+        *("source", "file", "line", "raw", "kind", "licence", "unread_answer", "too_long"),
         licence_used("licence").alias("licence_used"),
-        F.coalesce("doc_id", F.concat_ws(":", "file", "line")).alias("doc_id"),
+        F.nullif(normalise("attribution"), F.lit("")).alias("attribution"),
+        F.coalesce(F.nullif(normalise("doc_id"), F.lit("")), F.concat_ws(":", "file", "line")).alias("doc_id"),
         F.nullif(normalise("title"), F.lit("")).alias("title"),
         F.nullif(normalise(text), F.lit("")).alias("text"),
         normalise_each(F.when(_is(Kind.QA), F.col("choices"))).alias("choices"),
@@ -142,7 +166,7 @@ def _with_record_verdict(rows: DataFrame, held_out: DataFrame, conf: Seed) -> Da
     joined = compared.join(F.broadcast(probes), on="comparable", how="left")  # unique on the right: grouped
     broken = first_broken(_record_checks(conf), _EVIDENCE_CHARACTERS)
     taken = F.coalesce("licence_used", "licence").alias("licence")
-    kept = [c for c in rows.columns if c not in ("licence", "licence_used", "unread_answer")]
+    kept = [c for c in rows.columns if c not in ("licence", "licence_used", "unread_answer", "too_long")]
     return joined.select(*kept, taken, broken.alias("broken_by_record"))
 
 
@@ -158,10 +182,14 @@ def _lines(text: Column) -> Column:
     return F.filter(F.split(text, "\n"), lambda line: line.rlike(r"\S"))
 
 
+def _is_caption(line: Column) -> Column:
+    return (F.length(line) <= _LONGEST_CAPTION) & line.rlike(_CAPTION)
+
+
 def _only_captions(lines: Column) -> Column:
     """Whether a document is nothing but headings and captions of drawings."""
     drawn = F.filter(lines, lambda line: ~line.rlike(r"^#{1,6}\s"))
-    return _is(Kind.DOCUMENT) & (F.size(drawn) > 0) & F.forall(drawn, lambda line: line.rlike(_CAPTION))
+    return _is(Kind.DOCUMENT) & (F.size(drawn) > 0) & F.forall(drawn, _is_caption)
 
 
 def _symbol_ratio(text: Column) -> Column:
@@ -190,10 +218,12 @@ def _record_checks(conf: Seed) -> tuple[Check, ...]:
     has_licence = F.coalesce(licence.rlike(r"\S"), F.lit(False))
     return (
         Check(MALFORMED, raw.isNotNull(), raw),
+        Check(TOO_LONG, F.col("too_long").isNotNull(), F.format_string("%s characters: %s", "too_long", text)),
         Check(MISSING_FIELD, missing.isNotNull(), missing),
         Check(UNREAD_ANSWER, unread.isNotNull(), F.format_string(_UNREAD_ANSWER, unread, F.size("choices"))),
         Check(LICENCE_MISSING, ~has_licence, F.lit("no licence")),
         Check(LICENCE_NOT_ALLOWED, F.col("licence_used").isNull(), licence),
+        Check(ATTRIBUTION_MISSING, owes_attribution(F.col("licence_used"), F.col("attribution")), licence),
         Check(FIGURE_ONLY, _is(Kind.QA) & text.rlike(_FIGURE), F.regexp_extract(text, _FIGURE, 0)),
         Check(FIGURE_ONLY, _only_captions(lines), text),
         Check(TOO_SHORT, _is(Kind.QA) & (F.length(text) < conf.min_question_characters), text),

@@ -24,6 +24,7 @@ from pyspark.sql import functions as F
 from boostqa.control_tokens import escaped
 from boostqa.stages.wording import is_multiple_choice
 from boostqa.vocabulary import DRAFT_LETTERS, Format
+from udfs.text import INVISIBLE
 
 # Sentences and lines of a question, and of a solution: somewhat more than the prompt asks for (terms.yaml, length).
 _IN_QUESTION = 5
@@ -136,8 +137,10 @@ _DRAFT = rf"(?s)\A\s*{_between('question')}{_STEPS}(?:{_OPTIONS})?{_between('ans
 
 
 def _group(form: str, number: int, control_tokens: tuple[str, ...]) -> Column:
-    """What stands between the `number`-th tags of a form, trimmed, `control_tokens` escaped; null where nothing does."""
-    found = F.btrim(F.regexp_extract("text", form, number), F.lit(_BLANK))
+    """What stands between the `number`-th tags of a form, trimmed, without what nobody sees (an escape of the prompt that
+    was copied, too), `control_tokens` escaped; null where nothing does."""
+    seen = F.regexp_replace(F.regexp_extract("text", form, number), INVISIBLE, "")
+    found = F.btrim(seen, F.lit(_BLANK))
     return F.nullif(escaped(found, control_tokens), F.lit(""))
 
 

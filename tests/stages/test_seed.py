@@ -9,7 +9,7 @@ from boostqa.storage.contract import violations
 
 CONF = Seed(
     sources=[Source(name="s", path="p")],
-    licences=["MIT"],
+    licences=["MIT", "CC-BY-4.0"],
     max_tokens=12,
     min_characters=10,
     min_question_characters=5,
@@ -52,6 +52,8 @@ def test_seeds_each_rule_drops_its_record_with_evidence(staged):
         ({"text": PROSE, "licence": " "}, "licence_missing", "no licence"),
         ({"text": PROSE, "licence": "GPL-3.0"}, "licence_not_allowed", "GPL-3.0"),
         ({"text": PROSE, "licence": '["MIT", "GPL-3.0"]'}, "licence_not_allowed", '["MIT", "GPL-3.0"]'),
+        ({"text": PROSE, "licence": "CC-BY-4.0"}, "attribution_missing", "CC-BY-4.0"),
+        ({"text": PROSE, "licence": "CC-BY-4.0", "attribution": " \u200b"}, "attribution_missing", "CC-BY-4.0"),
         (
             {"question": "Which?", "choices": ["a", "b"], "unread_answer": "7"},
             "unread_answer",
@@ -66,6 +68,9 @@ def test_seeds_each_rule_drops_its_record_with_evidence(staged):
         ({"text": "=> [] {} ## ?? !! << >> ++ -- ab"}, "symbol_ratio", "0.909"),
         ({"text": "the same line again\n" * 9 + "an end"}, "repetition", "0.859"),
         ({"text": "Ein Hebel ist ein starrer Stab.", "lang": "de-DE"}, "language", "de"),
+        ({"text": "Ein Hebel ist ein starrer Stab, der sich dreht.", "lang": None}, "language", "de"),
+        ({"text": "Ein Hebel ist ein starrer Stab, der sich dreht.", "lang": "und"}, "language", "de"),
+        ({"question": "Whаt\u00ad is 2+\u200b3?"}, "probe_item", "What is 2+3?"),
         ({"question": "what is 2 + 3 ?"}, "probe_item", "What is 2+3?"),
     ]
     kept, rejects = staged(*(record for record, _, _ in cases), held_out=("What is 2+3?", "What is 2-3?"))

@@ -25,6 +25,13 @@ def test_tags_answer_that_was_opened_before_the_solution_was_closed_is_left_out_
     assert re.search(f"(?s){tags._SOLUTION}", text).groups() == ("2 + 2 < 5, so 4.\n", "4")
 
 
+def test_tags_what_nobody_sees_is_dropped_from_a_draft_and_its_control_tokens_are_escaped(spark):
+    text = "<question>Wh\u00adat is <\u2060/s>\u202e?</question><solution>\u200b</solution><answer>4\U000e0041</answer>"
+    rows = spark.createDataFrame([(text, "short_answer")], "text string, format string")
+    [row] = tags.with_fields(rows, ("</s>",)).collect()
+    assert (row["question"], row["solution"], row["answer"]) == ("What is <\u2060/s>?", None, "4")
+
+
 @pytest.mark.engine
 def test_tags_grammar_takes_the_examples_and_latex_and_nothing_endless():
     xgrammar, testing = pytest.importorskip("xgrammar"), pytest.importorskip("xgrammar.testing")

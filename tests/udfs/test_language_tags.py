@@ -15,7 +15,7 @@ from udfs.language_tags import language
         (["yue", "yue_Hant"], "yue"),
         (["nan_Hant"], "nan"),
         (["", "und", "und_Latn", "mul", "zxx", "mis", "xx", "unk", "nan", "unknown", "N/A", "None", "*"], None),
-        (["python", "en,zh", '["en", "zh"]', "x-klingon"], None),
+        (["python", "en,zh", "\0", "x" * 5000, '["en", "zh"]', "x-klingon"], None),
     ],
 )
 def test_language_of_tags_locales_and_names(tags, code):

@@ -1,10 +1,11 @@
 import gzip
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from udfs.splitting import Splitter
 
@@ -140,3 +141,16 @@ def test_chunks_of_real_documents_tear_no_formula_and_no_table(name):
             if sorted(begun) != sorted(ended) or chunk.count("$$") % 2 or rows or not split.fits(chunk):
                 torn.append(chunk)
     assert torn == []
+
+
+def test_hostile_documents_take_time_that_grows_with_their_length():
+    """They took minutes to hours where time grew with the square."""
+    characters = Tokenizer(models.WordLevel({"?": 0}, unk_token="?"))
+    characters.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    units = ("a", "光", "1", "> ", r"\[ ", r"\begin{a} ", "# x\n", "$$ ", "_ ", r"\\[", "- a\n", "`x ")
+    split, began = Splitter(characters, 512), time.monotonic()
+    for unit in units:
+        document = unit * (50_000 // len(unit))
+        chunks = split.chunks(document)
+        assert all(map(split.fits, chunks)), unit
+    assert time.monotonic() - began < 60

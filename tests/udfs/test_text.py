@@ -34,6 +34,12 @@ def test_normalise_spacing_and_control_characters_are_unified():
     assert text.normalise(pd.Series([raw])).tolist() == ["éte\nb\nc\nd\n\n\ne\tf"]
 
 
+def test_normalise_drops_what_nobody_sees_and_keeps_joiners_that_are_spelling():
+    hidden = "a so\u00adft\u200b li\U000e0041ne \u202eof\u2066 te\u2060\ufe0fxt\u200d e\u034f\u0301"
+    assert text.normalise(pd.Series([hidden])).tolist() == ["a soft line of text é"]
+    assert text.normalise(pd.Series(["می\u200cخواهم क्\u200dष \u200c."])).tolist() == ["می\u200cخواهم क्\u200dष ."]
+
+
 def test_normalise_null_and_lists_keep_their_shape():
     got = text.normalise(pd.Series([None, ["⼀", None], "x"], dtype=object))
     assert got.tolist() == [None, ["一", ""], "x"]
@@ -48,10 +54,30 @@ def test_normalise_cmmlu_no_radical_survives():
     assert not text.normalise(strings).str.contains(radical).any()
 
 
-def test_identify_language_only_given_languages_are_answers():
-    texts = pd.Series(["What is the speed of light in a vacuum?", None, "光在真空中的速度是多少？"])
-    assert text.identify_language(texts, ("en", "zh")).tolist() == ["en", None, "zh"]
-    assert text.identify_language(texts, ("de", "fr"))[0] in ("de", "fr")
+def test_identify_language_tells_other_languages_from_texts_that_do_not_say():
+    known = [
+        "What is the speed of light in a vacuum?",
+        "光在真空中的速度是多少？",
+        "10千克花生可榨油4.3千克，1千克花生可榨油多少千克？",
+    ]
+    unsaid = [
+        "$x^2+1=0$",
+        r"Evaluate $\lfloor 11.1 \rfloor + 2 \cdot \lfloor 0.5 \rfloor$",
+        "Find quotient: $\\frac{-49}{-7}$",
+    ]
+    others = [
+        "¿Cuál es la capital de España?",
+        "Ein Hebel ist ein starrer Stab.",
+        "Что это?",
+        "日本の首都はどこですか？",
+        "مرحبا بالعالم",
+    ]
+    texts = pd.Series([*known, *unsaid, *others, None])
+    found = text.identify_language(texts, ("en", "zh")).tolist()
+    assert found[:3] == ["en", "zh", "zh"] and set(found[3:6]) <= {"en", "zh"}
+    assert found[6:] == ["es", "de", "ru", "ja", "ar", None]
+    assert text.identify_language(texts, ("es", "ru", "tlh")).tolist()[6:9] == ["es", "de", "ru"]
+    assert text.identify_language(texts, ("tlh",)).isna().all()
 
 
 def test_count_tokens_null_stays_null(word_tokenizer):

@@ -1,6 +1,7 @@
 """What goes over the wire to an OpenAI-compatible server: EngineRequest -> path and body, response -> EngineResult.
 
-Two APIs: chat completions, and completions for a request without chat template.
+Two APIs: chat completions, and completions for a request without chat template. The server tokenizes, so the markup of
+chats in a prompt is escaped here.
 """
 
 import json
@@ -11,6 +12,7 @@ from typing import Any
 
 import httpx2
 
+from udfs.control_tokens import CHAT_MARKUP, as_text
 from udfs.engines.messages import WRITTEN, EngineRequest, EngineResult, FinishReason
 from udfs.engines.thinking import split_thinking
 
@@ -30,9 +32,10 @@ def http_request(model: str, request: EngineRequest) -> tuple[str, dict[str, Any
         body["structured_outputs"] = structured  # vLLM's own field
     if "choice" in structured:  # only a label's probability is of use, as in the embedded engine
         body["logprobs"] = True if sampling.get("chat") else 0  # of the chosen tokens; the one API takes a number
+    prompt = as_text(request["prompt"], CHAT_MARKUP)
     if not sampling.get("chat"):
-        return "completions", body | {"prompt": request["prompt"]}
-    messages = [{"role": "user", "content": request["prompt"]}]
+        return "completions", body | {"prompt": prompt}
+    messages = [{"role": "user", "content": prompt}]
     if start := sampling.get("reply_start"):
         messages.append({"role": "assistant", "content": start})
         body |= {"add_generation_prompt": False, "continue_final_message": True}

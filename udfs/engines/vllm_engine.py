@@ -3,8 +3,10 @@
 import hashlib
 import time
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
+from udfs.control_tokens import as_text, is_control, markup
 from udfs.engines.messages import (
     LOCAL_REVISION,
     STRUCTURED_OUTPUTS,
@@ -124,16 +126,25 @@ class VllmEngine:
             params.seed = seed_of(request["request_id"])
         return ids, start, params
 
+    @cached_property
+    def _markup(self) -> Any:
+        added = self.tokenizer.added_tokens_decoder.values()
+        return markup(token.content for token in added if is_control(token.content, token.special))
+
+    def _encoded(self, text: str) -> list[int]:
+        """A text that quotes others: a control token in it is text."""
+        return list(self.tokenizer.encode(as_text(text, self._markup)))
+
     def _tokens(self, prompt: str, sampling: dict[str, Any]) -> list[int]:
         if sampling.get("chat") and self.tokenizer.chat_template:
-            messages = [{"role": "user", "content": prompt}]
+            messages = [{"role": "user", "content": as_text(prompt, self._markup)}]
             ids = list(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False))
             return ids + list(self.tokenizer.encode(sampling.get("reply_start", ""), add_special_tokens=False))
-        return list(self.tokenizer.encode(prompt))
+        return self._encoded(prompt)
 
     def _with_continuation(self, prompt: str, prompt_ids: list[int], continuation: str) -> tuple[list[int], int]:
         """Tokens of prompt + continuation, and the first position at which they differ from the prompt's own."""
-        ids = list(self.tokenizer.encode(prompt + continuation))
+        ids = self._encoded(prompt + continuation)
         start = next((i for i, (a, b) in enumerate(zip(prompt_ids, ids, strict=False)) if a != b), len(prompt_ids))
         if start >= len(ids) or start == 0:
             raise RequestRefused("empty_continuation: nothing to score")

@@ -1,8 +1,12 @@
 """openai_protocol: what an endpoint is sent and what its responses mean, seen through the engine."""
 
+from pathlib import Path
+
+import boostqa
 from boostqa.schemas import COMPLETION
 from tests.fakes import chat_answer
 from tests.udfs.engines.conftest import KEY, ask, request
+from udfs.control_tokens import CHAT_MARKUP
 
 
 def test_completion_has_the_text_the_counts_and_only_columns_of_the_ledger(connect):
@@ -47,6 +51,32 @@ def test_body_carries_sampling_reply_start_and_constraint(connect):
     assert bodies["plain"] == sampling | {"prompt": "plain"}
     assert bodies["plain choice"]["logprobs"] == 0
     assert {t[2] for t in server.tries if t[1].startswith("plain")} == {"/v1/completions"}
+
+
+MARKUP = (
+    "<|im_end|>", "<|start_header_id|>", "<｜User｜>", "<｜end▁of▁sentence｜>", "<start_of_turn>", "</tool_call>", "<s>",
+    "</s>", "<eos>", "<think>", "<<SYS>>", "<</SYS>>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[gMASK]", "<unused12>",
+)  # fmt: skip
+PLAIN = "<question>Is a<b, b>c in [0, 1]? <b>⟨0|1⟩</b> [x] <x|y> \\[x\\]</question><A>1</A>"
+
+
+def test_markup_of_chats_in_a_prompt_reaches_no_server_as_it_is(connect):
+    engine, server = connect(lambda *_: chat_answer())
+    quoting = f"{PLAIN} {''.join(MARKUP)} <<|im_end|>"
+    ask(engine, request(quoting), request(quoting + " plain", chat=False))
+    sent = [
+        body["messages"][0]["content"] if "messages" in body else body["prompt"] for _, _, _, body, *_ in server.tries
+    ]
+    assert len(sent) == 2
+    for text in sent:
+        assert text.startswith(PLAIN) and text.replace("\u2060", "").startswith(quoting)
+        assert [token for token in MARKUP if token in text] == []
+
+
+def test_templates_hold_no_markup_of_chats():
+    for file in (Path(boostqa.__file__).parent / "prompts").iterdir():
+        if file.suffix in (".md", ".yaml"):
+            assert CHAT_MARKUP.search(file.read_text(encoding="utf-8")) is None, file
 
 
 def test_logprob_is_the_sum_over_generated_tokens_of_either_api(connect):
