@@ -100,7 +100,7 @@ def test_what_happened_to_tables_files_and_requests_makes_a_stage_run_again(monk
 
 def test_conf_hash_ignores_how_and_where_it_runs_and_sees_thresholds_and_models():
     base = basis.conf_hash(conf())
-    execution = ("warehouse=elsewhere", "generation.engines=7", "engine.max_model_len=77", "spark.master=local[7]")
+    execution = ("warehouse=elsewhere", "generation.engines=7", "engine.max_model_len=4000", "spark.master=local[7]")
     assert basis.conf_hash(conf(*execution)) == base
     changes = (
         "clean.ngram_words=12",

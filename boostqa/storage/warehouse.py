@@ -199,10 +199,9 @@ class Warehouse:
         return told + [{}] * (newer - len(known))
 
     def _version_of(self, name: str, commit: str) -> int:
-        """The version that a write made, which need not be the latest."""
+        """The version that a write made, which need not be the latest; no rows in place of none make no version."""
         found = self._delta(name).history(LATEST).where(F.contains("userMetadata", F.lit(commit))).first()
-        assert found is not None
-        return int(found["version"])
+        return int(found["version"]) if found else self.version(name)
 
     def measure(self, name: str, where: str | None = None, version: int | None = None) -> tuple[Written, int]:
         """(version, rows and content hash of a table, or of its rows matching `where`; number of distinct keys), in one

@@ -60,6 +60,10 @@ def test_write_tells_of_its_own_version_though_another_writer_came_after_it(spar
     assert (written.version, written.rows) == (warehouse.version("reject") - 1, 1)
 
 
+def test_write_of_nothing_in_place_of_nothing_is_the_version_there_is(spark, warehouse):
+    assert (warehouse.write("reject", rejects(spark)).rows, warehouse.version("reject")) == (0, 0)
+
+
 def test_write_null_in_required_column_is_refused_and_nothing_is_written(spark, warehouse):
     nullable = spark.createDataFrame(
         [("seed", "k", None, "e", None, "run")],
