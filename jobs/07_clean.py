@@ -39,9 +39,8 @@ def main(stage: StageRun) -> None:
     benchmarks = stage.store(reduce(DataFrame.unionByName, (read_items(stage.spark, s) for s in sources)))
     index = stage.store(similarity.index(benchmarks))
     unfit = unfit_items(stage, items, seeds)
-    # A draft that resembles a control is none of its duplicates: what is measured changes nothing.
     duplicates = clean.rejects_with_duplicates(items, unfit, seeds, conf)
-    rejected = stage.store(controls.without(duplicates, known, "evidence"))
+    rejected = stage.store(controls.without_lookalikes(duplicates, known))
     matches = stage.store(clean.contaminate(items, rejected, seeds, benchmarks, index, conf))
     stage.write("contamination", controls.without(matches, known))
     rows, contaminated = clean.clean(items, rejected, matches, seeds)

@@ -190,6 +190,17 @@ def without(rows: DataFrame, controls: DataFrame, column: str = "draft_id") -> D
     return rows.join(F.broadcast(ids), on=column, how="left_anti").select(*rows.columns)
 
 
+def without_lookalikes(rejects: DataFrame, controls: DataFrame) -> DataFrame:
+    """Rejects (key: draft_id; evidence of a duplicate: its keeper's) without those for a control's sake: a draft that
+    resembles a control is none of its duplicates. A control that resembles another one stays a reject where that is one,
+    too: what stopped the other would have stopped it."""
+    others = without(rejects, controls, "evidence")
+    stopped = others.select(F.col("key").alias("evidence"))
+    copies = rejects.join(controls.select(F.col("draft_id").alias("key")), "key", "left_semi")
+    alike = copies.join(stopped, "evidence", "left_semi")
+    return others.unionByName(alike.select(*others.columns))  # an alike one is not among the others
+
+
 def refined(controls: DataFrame, kept: DataFrame, rejects: DataFrame) -> DataFrame:
     """Controls that went into refine, the REFINED rows of those it kept and its rejects (each unique by draft_id) -> CONTROL
     rows of stage refine, with what refine made of them and what it cost.

@@ -155,3 +155,11 @@ def test_what_the_judge_was_asked_about_a_control_is_among_its_costs(spark):
     asked = spark.createDataFrame([("a", "j"), ("a", "r")], "draft_id string, request_id string")
     costs = {r["draft_id"]: r["request_ids"] for r in controls.charged(known, asked).collect()}
     assert costs == {"a": ["r", "j"], "b": ["q"]}
+
+
+def test_duplicate_of_a_control_counts_for_a_control_only_where_that_is_stopped_itself(spark):
+    known = frame(spark, CONTROL, *({"draft_id": x} for x in ("c1", "c2", "c3", "c4")))
+    rejects = [("c1", "seed"), ("c2", "c1"), ("c4", "c3"), ("draft", "c1"), ("other", "draft"), ("unfit", None)]
+    rows = spark.createDataFrame(rejects, "key string, evidence string")
+    found = {r["key"] for r in controls.without_lookalikes(rows, known).collect()}
+    assert found == {"c1", "c2", "other", "unfit"}
