@@ -297,7 +297,9 @@ def test_token_usage_is_written_after_the_stages_and_never_hides_why_they_stoppe
         return {}
 
     written = []
-    fresh = SimpleNamespace(refuse_gaps=lambda _: None, why_not=lambda _: "it never ran here", conf_hash="")
+    fresh = SimpleNamespace(refuse_gaps=lambda _: None, why_not=lambda _: "it never ran here", conf_hash="", last={})
+    monkeypatch.setattr(pipeline.status, "collect", lambda _: {})
+    monkeypatch.setattr(pipeline.status, "show", lambda *_: None)
     monkeypatch.setattr(pipeline, "Freshness", lambda *_: fresh)
     monkeypatch.setattr(pipeline, "preflight", lambda config: None)
     monkeypatch.setattr(pipeline, "spark_session", lambda *_: spark)
