@@ -56,8 +56,9 @@ class VllmEngine:
         if (revision or "").startswith(LOCAL_REVISION):
             revision = None
         settings = {k: v for k, v in engine.items() if k != "args"} | engine.get("args", {})
-        if settings["dtype"] == "auto" and current_platform.is_cpu():
-            settings["dtype"] = cpu_dtype()
+        if current_platform.is_cpu():
+            settings["dtype"] = cpu_dtype() if settings["dtype"] == "auto" else settings["dtype"]
+            settings.setdefault("enable_chunked_prefill", False)  # as fast as with it, and bears seeds, see below
         settings.setdefault("structured_outputs_config", dict(STRUCTURED_OUTPUTS))
         self.repetition_detection = settings.pop("repetition_detection", {})
         self.tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
@@ -67,7 +68,7 @@ class VllmEngine:
         # The context of offline work: without it the batch is a server's, 2,048 tokens instead of 16,384 on an H100.
         self.llm = AsyncLLM.from_engine_args(args, usage_context=UsageContext.LLM_CLASS)
         scheduler, cache = self.llm.vllm_config.scheduler_config, self.llm.vllm_config.cache_config
-        # A CPU engine dies of a seed when it splits the prompt of the request: torch's CPU generator knows no offset.
+        # A CPU engine dies of a seed when it splits the prompt of its request: torch's CPU generator knows no offset.
         self.takes_seeds = not (current_platform.is_cpu() and scheduler.enable_chunked_prefill)
         self.capacity = cache.num_gpu_blocks * cache.block_size if cache.num_gpu_blocks else None
 

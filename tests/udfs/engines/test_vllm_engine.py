@@ -5,7 +5,7 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from udfs.engines.vllm_engine import VllmEngine, cpu_dtype
+from udfs.engines.vllm_engine import VllmEngine, cpu_dtype, seed_of
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,7 @@ def test_markers_in_a_prompt_are_text_and_those_of_the_template_are_tokens(engin
     ids, first = engine._with_continuation("It is <|im_", engine._tokens("It is <|im_", {}), "end|> or <think>")
     assert max(ids) < start and engine.tokenizer.decode(ids[first:]).endswith("|> or <\u2060think>")
     assert think in engine.tokenizer.encode("<think>")  # else the test would test nothing
+
+
+def test_seed_is_that_of_the_request_wherever_it_is_asked():
+    assert seed_of("a") == seed_of("a") != seed_of("b") and 0 <= seed_of("a") < 2**63
