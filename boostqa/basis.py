@@ -6,18 +6,18 @@ nothing, and no one has to remember to raise a number.
 """
 
 import hashlib
-import operator
 from collections.abc import Iterable
 from functools import cache, reduce
 from pathlib import Path
 from typing import Any
 
 from pyspark.errors import PySparkException
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from boostqa.calls.models import canonical_json, model_of_role, model_spec, target_tokenizer
-from boostqa.config import Config, Model, Source
+from boostqa import ROOT
+from boostqa.calls.models import canonical_json, model_spec, target_tokenizer
+from boostqa.config import Config, Model
 from boostqa.vocabulary import STAGES
 
 # Sections and keys of the conf that a stage reads; tests/test_pipeline.py watches what stages really read.
@@ -59,6 +59,11 @@ _CODE = (
 _MORE_CODE = {"gate": ("boostqa/gates", "boostqa/reasons.py"), "mix": ("boostqa/export", "udfs/writers")}
 
 
+def job_file(stage: str) -> Path:
+    """The file of a stage in jobs/."""
+    return ROOT / "jobs" / f"{STAGES.index(stage) + 1:02d}_{stage}.py"
+
+
 def digest(value: Any) -> str:
     """16 hex digits that tell values apart."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
@@ -82,13 +87,11 @@ def _model(config: Config, model: Model) -> str:
 def _models(config: Config, stage: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for role in _ROLES.get(stage, ()):
-        if role != "fluency":
-            found[f"model {role}"] = _model(config, model_of_role(config, role).model)
-        elif config.model.fluency:
-            found["model fluency"] = _model(config, config.model.fluency)
+        model = config.model.fluency if role == "fluency" else config.role(role)
+        if model:
+            found[f"model {role}"] = _model(config, model)
     if stage == "probe":
-        checkpoints = [Model(id=c) for c in config.probe.checkpoints] or [config.model.generator]
-        found["conf probe.checkpoints"] = digest([_model(config, model) for model in checkpoints])
+        found["conf probe.checkpoints"] = digest([_model(config, model) for model in config.checkpoints()])
     if stage in _TOKENIZER:
         found["tokenizer"] = digest(target_tokenizer(config))
     return found
@@ -96,9 +99,10 @@ def _models(config: Config, stage: str) -> dict[str, str]:
 
 def conf_hash(config: Config) -> str:
     """sha256 of all of the conf that changes rows, models and tokenizer by what they are."""
-    parts = (_conf(config, (section.partition(".")[0] for section in _CONF[s])) | _models(config, s) for s in STAGES)
-    text = canonical_json(reduce(operator.or_, parts))
-    return hashlib.sha256(text.encode()).hexdigest()
+    found = _conf(config, {key.partition(".")[0] for keys in _CONF.values() for key in keys})
+    for stage in STAGES:
+        found |= _models(config, stage)
+    return hashlib.sha256(canonical_json(found).encode()).hexdigest()
 
 
 @cache
@@ -116,12 +120,8 @@ def _files(folders: tuple[str, ...], suffixes: tuple[str, ...]) -> str:
 def source_files(spark: SparkSession, config: Config) -> dict[str, str]:
     """Section of the conf and source name -> digest of the path, size and time of its files; one job, nothing is read.
     What cannot be listed has no digest: the stage that reads it says why."""
-    sections: dict[str, list[Source]] = {
-        "seed.sources": config.seed.sources, "controls.sources": config.controls.sources,
-        "clean.benchmarks": config.clean.benchmarks, "probe.items": config.probe.items,
-    }  # fmt: skip
     listed = []
-    for section, sources in sections.items():
+    for section, sources in config.sources().items():
         for source in sources:
             reader = spark.read.format("binaryFile").option("recursiveFileLookup", "true")
             try:
@@ -131,11 +131,8 @@ def source_files(spark: SparkSession, config: Config) -> dict[str, str]:
             listed.append(files.withColumn("source", F.lit(f"{section} {source.name}")))
     if not listed:
         return {}
-    union = listed[0]
-    for more in listed[1:]:
-        union = union.unionByName(more)
     seen = F.sum(F.xxhash64("path", "length", "modificationTime").cast("decimal(38,0)")).alias("seen")
-    rows = union.groupBy("source").agg(F.count("*").alias("files"), seen).collect()
+    rows = reduce(DataFrame.unionByName, listed).groupBy("source").agg(F.count("*").alias("files"), seen).collect()
     return {r["source"]: digest([r["files"], int(r["seen"])]) for r in rows}
 
 
@@ -146,7 +143,6 @@ def basis(config: Config, stage: str, files: dict[str, str]) -> dict[str, str]:
         about |= {f"files of {source}": seen for source, seen in files.items() if source.startswith(f"{section} ")}
     if stage in _ROLES and stage != "gate":
         about["prompts"] = _files(("boostqa/prompts",), (".md", ".yaml", ".py"))
-    number_and_name = next((_PACKAGES / "jobs").glob(f"*_{stage}.py"), None)
-    job = [str(number_and_name.relative_to(_PACKAGES))] if number_and_name else []
-    about["code"] = _files((*_CODE, *_MORE_CODE.get(stage, ()), *job), (".py", ".json", ".yaml", ".tsv", ".txt"))
+    job = str(job_file(stage).relative_to(_PACKAGES))
+    about["code"] = _files((*_CODE, *_MORE_CODE.get(stage, ()), job), (".py", ".json", ".yaml", ".tsv", ".txt"))
     return about

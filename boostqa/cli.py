@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from boostqa import __version__, pipeline
+from boostqa import ROOT, __version__, pipeline
 from boostqa import config as conf
 from boostqa import preview as trial
 from boostqa.calls import ledger as ledger_calls
@@ -21,7 +21,6 @@ from boostqa.report import quarantine as quarantine_report
 from boostqa.report import side_by_side
 from boostqa.report import status as status_report
 from boostqa.report.explain import explain as explain_item
-from boostqa.session import ROOT
 from boostqa.vocabulary import STAGES, MatchKind, QuarantineEvent
 
 app = typer.Typer(

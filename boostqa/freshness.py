@@ -9,22 +9,22 @@ from runpy import run_path
 from typing import Any
 
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
-from boostqa.basis import basis, conf_hash, digest, source_files
+from boostqa.basis import basis, conf_hash, digest, job_file, source_files
 from boostqa.calls.ledger import last_release
 from boostqa.config import Config
 from boostqa.errors import ConfigError
 from boostqa.export import manifest
+from boostqa.export.shards import mix_folder
 from boostqa.schemas import TABLES
-from boostqa.session import ROOT
 from boostqa.storage.warehouse import Warehouse
+from boostqa.tracking.stage_run import last_runs
 from boostqa.vocabulary import STAGES
 
 
 def declared(stage: str) -> dict[str, Any]:
     """What a stage's file in jobs/ defines: main, READS, WRITES."""
-    return run_path(str(ROOT / "jobs" / f"{STAGES.index(stage) + 1:02d}_{stage}.py"))
+    return run_path(str(job_file(stage)))
 
 
 class Freshness:
@@ -36,11 +36,7 @@ class Freshness:
         jobs = {stage: declared(stage) for stage in STAGES}
         self.reads = {stage: [t for t in job["READS"] if t in TABLES] for stage, job in jobs.items()}
         self.writes = {stage: [t for t in job["WRITES"] if t in TABLES] for stage, job in jobs.items()}
-        self.last: dict[str, dict[str, Any]] = {}
-        if tables.exists("run"):
-            runs = tables.read("run")
-            last = runs.groupBy("stage").agg(F.max_by(F.struct(*runs.columns), "finished_at").alias("last"))
-            self.last = {r["stage"]: r["last"].asDict(recursive=True) for r in last.collect()}
+        self.last = last_runs(tables)
 
     def basis(self, stage: str) -> dict[str, str]:
         """What decides the rows of a stage, the tables that earlier stages wrote for it included: name -> digest."""
@@ -68,7 +64,7 @@ class Freshness:
             return "refused requests were released"
         if foreign := [t for t, version in row["outputs"].items() if self._written_since(stage, t, version)]:
             return f"written since, or only in part: table {', '.join(sorted(foreign))}"
-        if stage == STAGES[-1] and manifest.basis_of(f"{self.config.output.rstrip('/')}/mix") != digest(was):
+        if stage == STAGES[-1] and manifest.basis_of(mix_folder(self.config.output)) != digest(was):
             return f"no export of it in {self.config.output}"
         return None
 

@@ -6,6 +6,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Collection, Sequence
+from itertools import takewhile
 
 from pyspark.sql import SparkSession
 
@@ -52,13 +53,16 @@ def _run(
     tables = Warehouse(spark, config.warehouse, config.generation.ledger)
     fresh = Freshness(spark, config, tables)
     fresh.refuse_gaps(stages)
-    if not force and all(fresh.why_not(stage) is None for stage in stages):
+    current = list(takewhile(lambda stage: stage not in force and fresh.why_not(stage) is None, stages))
+    if len(current) == len(stages):
         CONSOLE.print(f"nothing to do: {', '.join(stages)} are what the conf asks for (boostqa status; --force STAGE)")
         return
+    for name in current:
+        _announce(name, None)
     try:
         with pipeline_mlflow_run(config, run_id, code_revision(), fresh.conf_hash) as tracking:
             try:
-                _run_stages(spark, fresh, stages, run_id, connect, force)
+                _run_stages(spark, fresh, stages[len(current) :], run_id, connect, force)
             except BoostQAError:
                 _try("write the token usage", lambda: log_token_usage(write_token_usage(tables, run_id)))
                 raise
@@ -80,6 +84,10 @@ def _try(what: str, action: Callable[[], object]) -> None:
         CONSOLE.print(f"could not {what}: {first_line(error)}", style="yellow", markup=False)
 
 
+def _announce(stage: str, why: str | None) -> None:
+    CONSOLE.print(f"[bold]{STAGES.index(stage) + 1}/{len(STAGES)} {stage}[/]: {why or 'current'}", highlight=False)
+
+
 def _run_stages(
     spark: SparkSession,
     fresh: Freshness,
@@ -90,7 +98,7 @@ def _run_stages(
 ) -> None:
     for name in stages:
         began, why = time.monotonic(), "--force" if name in force else fresh.why_not(name)
-        CONSOLE.print(f"[bold]{STAGES.index(name) + 1}/{len(STAGES)} {name}[/]: {why or 'current'}", highlight=False)
+        _announce(name, why)
         if why is None:
             continue
         with stage_run(spark, fresh.config, name, run_id, fresh.basis(name), fresh.conf_hash, connect) as stage:

@@ -43,18 +43,15 @@ def _missing_models(config: Config) -> Iterator[tuple[Key, str]]:
 def _missing_sources(config: Config) -> Iterator[tuple[Key, str]]:
     if any(name in os.environ for name in ELSEWHERE) or "spark.hadoop.fs.defaultFS" in config.spark.conf:
         return
-    sources = {
-        ("seed", "sources"): config.seed.sources,
-        ("controls", "sources"): config.controls.sources,
-        ("probe", "items"): config.probe.items,
-        ("clean", "benchmarks"): config.clean.benchmarks,
-    }
-    for section, listed in sources.items():
+    for section, listed in config.sources().items():
         for number, source in enumerate(listed):
             is_uri = re.match(r"[A-Za-z][\w+.-]*:", source.path)
             # Of Spark's patterns Python's do not know {a,b}, [^a] and \: these are left to Spark.
             if not is_uri and not re.search(r"[{\\]|\[\^", source.path) and not glob.glob(source.path):
-                yield (*section, number, "path"), f"{source.path} does not exist or matches nothing: correct it"
+                yield (
+                    (*section.split("."), number, "path"),
+                    f"{source.path} does not exist or matches nothing: correct it",
+                )
 
 
 def _unusable_warehouse(config: Config) -> Iterator[tuple[Key, str]]:

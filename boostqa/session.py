@@ -9,12 +9,9 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from boostqa import CACHE
+from boostqa import CACHE, ROOT
 from boostqa.errors import ConfigError
 
-# In a checkout jobs/ and conf/ stand beside the package, in an installed wheel inside it.
-_PACKAGE = Path(__file__).parent
-ROOT = _PACKAGE if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent
 _SHUFFLE_PARTITIONS, _SNAPSHOT_PARTITIONS = "spark.sql.shuffle.partitions", "spark.databricks.delta.snapshotPartitions"
 
 
@@ -44,6 +41,11 @@ def _own_jvm(conf: dict[str, str], master: str) -> dict[str, str]:
     quiet = f"-Dlog4j2.configurationFile={(ROOT / 'conf' / 'log4j2.properties').as_uri()}"
     properties["spark.driver.extraJavaOptions"] = f"{conf.get('spark.driver.extraJavaOptions', '')} {quiet}".strip()
     return properties
+
+
+def _no_trace_of_py4j(record: logging.LogRecord) -> bool:
+    """py4j logs a trace of what it raises as well."""
+    return "while sending command" not in str(record.msg)
 
 
 def set_local_defaults(session: SparkSession) -> None:
@@ -84,8 +86,7 @@ def spark_session(name: str, master: str | None = None, conf: dict[str, str] | N
         if threading.current_thread() is threading.main_thread():
             # Spark's own handler calls the JVM from inside a call to it, which breaks the connection and prints traces.
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            # py4j logs a trace of what it raises as well.
-            logging.getLogger().addFilter(lambda record: "while sending command" not in str(record.msg))
+            logging.getLogger().addFilter(_no_trace_of_py4j)
         session.sparkContext.setLogLevel(
             "FATAL"
         )  # what fails is raised here; the JVM's copy would be printed before it

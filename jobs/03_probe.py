@@ -7,7 +7,6 @@ from pyspark.sql import functions as F
 
 from boostqa.calls.generation import complete
 from boostqa.calls.models import ModelSpec, model_of_role, model_spec
-from boostqa.config import Model
 from boostqa.errors import ConfigError
 from boostqa.pipeline import submit
 from boostqa.schemas import ANNOTATION
@@ -62,13 +61,12 @@ def picks(stage: StageRun, items: DataFrame, checkpoint: ModelSpec) -> list[Data
 
 def main(stage: StageRun) -> None:
     """Read, call the stage, write, check the row balance."""
-    conf = stage.config.probe
     items = probe_items(stage)
     choice_items, unusable = probe.usable(items)
     labels, unlabelled = labelled(stage, choice_items)
     labels = labels.persist()
     stage.write("annotation", labels.select(*ANNOTATION.schema.names), f"item_table = '{ItemTable.PROBE_ITEM}'")
-    checkpoints = [Model(id=c) for c in conf.checkpoints] or [stage.config.model.generator]
+    checkpoints = stage.config.checkpoints()
     parts = [part for model in checkpoints for part in picks(stage, labels, model_spec(stage.config, model))]
     scored = reduce(DataFrame.unionByName, parts).persist()
     stage.write("probe", probe.scores(labels, scored))

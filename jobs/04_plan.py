@@ -19,8 +19,7 @@ def main(stage: StageRun) -> None:
     texts = stage.read("seed").select("seed_id", "lang", "tokens", "text")
     seeds = labels.join(texts, "seed_id", "inner")  # both unique by seed_id
     borne = plan.bearing(seeds, conf).persist()
-    last = (stage.config.probe.checkpoints or [stage.config.model.generator.id])[-1]
-    probe = stage.read("probe").where(F.col("checkpoint") == last)
+    probe = stage.read("probe").where(F.col("checkpoint") == stage.config.checkpoints()[-1].id)
     stage.write("budget", plan.budget(seeds, borne, probe, conf))
     budget = stage.read_back("budget")
     planned = stage.write("plan", plan.plan(budget, borne, conf))

@@ -6,7 +6,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from boostqa.errors import GateFailed
-from boostqa.export.shards import withdraw
+from boostqa.export.shards import mix_folder, withdraw
 from boostqa.gates.judge import judge
 from boostqa.pipeline import submit
 from boostqa.reasons import by_weight
@@ -26,7 +26,7 @@ WRITES = ("verdict", "quarantine")
 def main(stage: StageRun) -> None:
     """Read, judge, hold rows back, write, check the row balance."""
     conf, folder = stage.config, quality_folder(stage.config.output)
-    withdraw(f"{conf.output.rstrip('/')}/mix")  # an earlier export is none of what is judged now
+    withdraw(mix_folder(conf.output))  # an earlier export is none of what is judged now
     for name in ("control", "power", "quarantine"):  # a table without a row says: no control, nothing held back
         stage.warehouse.create(name)
     frames = {name: stage.read(name, required=False) for name in READS}

@@ -30,7 +30,7 @@ def main(stage: StageRun) -> None:
     rows, over = mix.choose(rendered, budget, conf)
     kept = stage.write("mix", rows)
     stage.check_row_balance(clean.count(), kept, stage.reject(held.unionByName(over)))
-    exported, folder = stage.read_back("mix"), f"{stage.config.output.rstrip('/')}/mix"
+    exported, folder = stage.read_back("mix"), shards.mix_folder(stage.config.output)
     files = shards.export(exported, folder, list(conf.formats), conf.shards)
     digest = hashlib.sha256(tokenizer.encode()).hexdigest()
     versions = judged | {"quarantine": stage.inputs["quarantine"]}

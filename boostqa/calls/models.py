@@ -131,10 +131,15 @@ def model_of_role(config: Config, role: str) -> ModelSpec:
 
 def target_tokenizer(config: Config) -> str:
     """The target model's tokenizer as the JSON of a `tokenizer.json`, from a file, a model folder or Hugging Face."""
-    path = Path(config.tokenizer).expanduser()
+    return _tokenizer_json(config.tokenizer)
+
+
+@cache
+def _tokenizer_json(name: str) -> str:
+    path = Path(name).expanduser()
     file = path / "tokenizer.json" if path.is_dir() else path
     if file.exists():
         return file.read_text(encoding="utf-8")
     from tokenizers import Tokenizer
 
-    return str(Tokenizer.from_pretrained(config.tokenizer).to_str())
+    return str(Tokenizer.from_pretrained(name).to_str())

@@ -1,6 +1,7 @@
 """The whole conf, and how it is read: every mistake at once, with its line.
 
-What changes rows is apart from execution (machines, paths, batch sizes): boostqa/basis.py knows the first. Required fields have no default. Relative paths are taken from the working directory.
+What changes rows is apart from execution (machines, paths, batch sizes): boostqa/basis.py knows the first. Required
+fields have no default. Relative paths are taken from the working directory.
 """
 
 from pathlib import Path
@@ -15,7 +16,7 @@ from boostqa.config.contradictions import contradictions
 from boostqa.config.execution import Generation, Mlflow, Spark
 from boostqa.config.models import EngineSettings, Model, Models
 from boostqa.config.places import Key, Places
-from boostqa.config.sections import Annotate, Clean, Controls, Gate, Mix, Plan, Probe, Refine, Seed, Synthesize
+from boostqa.config.sections import Annotate, Clean, Controls, Gate, Mix, Plan, Probe, Refine, Seed, Source, Synthesize
 from boostqa.errors import ConfigError
 
 
@@ -46,6 +47,17 @@ class Config(Section):
     def place(self, *key: int | str) -> str:
         """`file:line: key`, as messages begin that speak of a value of the conf."""
         return self._places.of(key)
+
+    def sources(self) -> dict[str, list[Source]]:
+        """All sources, by the key of their list."""
+        return {
+            "seed.sources": self.seed.sources, "controls.sources": self.controls.sources, "probe.items": self.probe.items,
+            "clean.benchmarks": self.clean.benchmarks,
+        }  # fmt: skip
+
+    def checkpoints(self) -> list[Model]:
+        """Who is probed, in order of training: the generator where the conf names none."""
+        return [Model(id=c) for c in self.probe.checkpoints] or [self.model.generator]
 
     def role(self, role: str) -> Model:
         """The model that plays `role` (generator | annotator | refiner)."""

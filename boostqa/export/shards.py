@@ -11,6 +11,11 @@ from udfs.writers.shard import RESULT, shard_writer
 MANIFEST = "manifest.json"
 
 
+def mix_folder(output: str) -> str:
+    """Where the export lies in `output`, a folder or URI."""
+    return f"{output.rstrip('/')}/mix"
+
+
 def withdraw(folder: str) -> None:
     """Remove the manifest of an export: what is left is none."""
     target, path = file_system(folder)

@@ -16,22 +16,21 @@ from boostqa.report.token_usage import COST
 from boostqa.schemas import TABLES
 from boostqa.stages.quarantine import states
 from boostqa.storage.warehouse import Warehouse
+from boostqa.tracking.stage_run import last_runs
 from boostqa.vocabulary import STAGES, Cause, Outcome
 
 
 def collect(warehouse: Warehouse) -> dict[str, Any]:
     """{"stages": last execution of each stage in order, "tables": version, rows and content hash (null where no stage
-    recorded it), "gates":
-    verdicts, what changes the export first, "quarantine": items by gate and state, "power": what the checks are worth, "kept_tokens": tokens of the mix under
-    the target tokenizer, "token_usage": where the tokens went, if written}.
+    recorded it), "gates": verdicts, what changes the export first, "quarantine": items by gate and state, "power": what
+    the checks are worth, "kept_tokens": tokens of the mix under the target tokenizer, "token_usage": where the tokens
+    went, if written}.
 
     Raises ConfigError when nothing was run into this warehouse.
     """
-    if not warehouse.exists("run"):
+    stages = list(last_runs(warehouse).values())
+    if not stages:
         raise ConfigError(f"no run in warehouse {warehouse.location}: start one with `boostqa run --config ...`")
-    runs = warehouse.read("run")
-    last = runs.groupBy("stage").agg(F.max_by(F.struct(*runs.columns), "finished_at").alias("last")).select("last.*")
-    stages = sorted((r.asDict(recursive=True) for r in last.collect()), key=lambda r: STAGES.index(r["stage"]))
     for row in stages:
         row["finished_at"] = row["finished_at"].isoformat()
         row["tokens_per_second"] = (

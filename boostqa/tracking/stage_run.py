@@ -21,6 +21,7 @@ from boostqa.schemas import ENGINE_TASK, RUN
 from boostqa.storage.warehouse import Warehouse, Written, is_catalog
 from boostqa.tracking.mlflow_runs import log_stage, stage_mlflow_run
 from boostqa.tracking.model_usage import ModelUsage
+from boostqa.vocabulary import STAGES
 from udfs.files import file_system
 from udfs.generate import Connect
 
@@ -172,6 +173,16 @@ class StageRun:
             "conf_hash": self.conf_hash,
             "mlflow_run_id": mlflow_run_id,
         }
+
+
+def last_runs(warehouse: Warehouse) -> dict[str, dict[str, Any]]:
+    """Stage -> RUN row of its last execution, in the order of stages; empty where nothing ran."""
+    if not warehouse.exists("run"):
+        return {}
+    runs = warehouse.read("run")
+    last = runs.groupBy("stage").agg(F.max_by(F.struct(*runs.columns), "finished_at").alias("last"))
+    rows = {r["stage"]: r["last"].asDict(recursive=True) for r in last.collect()}
+    return {stage: rows[stage] for stage in STAGES if stage in rows}
 
 
 def _clear(stage: StageRun) -> None:
