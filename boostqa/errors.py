@@ -76,6 +76,11 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), "")[:500]
 
 
+def told(error: BaseException) -> str:
+    """What a reader can act on: the cause where it is known, else the first line."""
+    return cause(error) or first_line(error)
+
+
 def cause(error: BaseException) -> str | None:
     """What happened outside and what mends it, with the first line that says so and the place it names; None for what is
     not known."""

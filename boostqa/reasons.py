@@ -18,7 +18,13 @@ def by_weight(verdicts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(verdicts, key=weight)
 
 
+def sentence(verdict: dict[str, Any]) -> str:
+    """What a gate saw, as a sentence."""
+    seen = verdict["observed"]
+    return f"{seen[0].upper()}{seen[1:]}."
+
+
 def why_nothing(verdicts: list[dict[str, Any]]) -> str:
     """Why a mix holds no row, in a sentence or two."""
-    said = [f"{v['observed']}." for v in by_weight(verdicts) if v["outcome"] != Outcome.HOLDS][:SENTENCES]
-    return " ".join(s[0].upper() + s[1:] for s in said) or "All items were dropped: see the table reject."
+    said = [sentence(v) for v in by_weight(verdicts) if v["outcome"] != Outcome.HOLDS]
+    return " ".join(said[:SENTENCES]) or "All items were dropped: see the table reject."

@@ -5,7 +5,7 @@ from typing import Any
 
 from jinja2 import Environment
 
-from boostqa.reasons import by_weight
+from boostqa.reasons import by_weight, sentence
 from boostqa.stages.power import JUDGE, LINE, VOTER
 from boostqa.vocabulary import Defect, GateName, Outcome
 
@@ -90,7 +90,7 @@ def page(
     ranked = by_weight(verdicts)
     for verdict in ranked:
         tables.setdefault(verdict["table"], []).append(verdict)
-    left = [f"{v['observed'][0].upper()}{v['observed'][1:]}." for v in ranked if v["gate"] == GateName.MIN_ROWS]
+    left = " ".join(sentence(v) for v in ranked if v["gate"] == GateName.MIN_ROWS)
     whole = {LINE: 0, VOTER: 1, JUDGE: 2}
     of_line = sorted(
         (p for p in power if p["check"] in whole), key=lambda p: (whole[p["check"]], p["defect"] != Defect.NONE)
@@ -103,6 +103,7 @@ def page(
         ("Controls: what each check made of them", [p for p in power if p["check"] not in whole]),
     ]
     return PAGE.render(
-        tables=tables, total=len(verdicts), verdict=ranked[0]["outcome"], left=" ".join(left), counts=Counter(v["outcome"] for v in verdicts), outcomes=list(Outcome),
+        tables=tables, total=len(verdicts), verdict=ranked[0]["outcome"], left=left,
+        counts=Counter(v["outcome"] for v in verdicts), outcomes=list(Outcome),
         blocks=Outcome.BLOCKS, failing=[v for v in ranked if not v["success"]], examples=examples, power=controls,
     )  # fmt: skip

@@ -115,10 +115,8 @@ def _with_fields(requests: DataFrame, completions: DataFrame, control_tokens: It
     rows = requests.select(*PLAN.schema.names, *shown)
     drafts = with_fields(rows.join(answers, "request_id", "inner"), tuple(control_tokens))
     texts, key = F.array("question", "solution"), F.col("request_id")
-    drawn = reordered(F.col("choices"), F.col("answer"), texts, key)
-    return drafts.withColumns(
-        {name: F.when(is_multiple_choice(), drawn[name]).otherwise(F.col(name)) for name in ("choices", "answer")}
-    )
+    drawn = drafts.withColumn("drawn", reordered(F.col("choices"), F.col("answer"), texts, key))
+    return drawn.withColumns({name: F.col("drawn")[name] for name in ("choices", "answer")}).drop("drawn")
 
 
 def _copied_share(question: Column, shown: Column) -> Column:

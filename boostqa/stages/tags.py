@@ -9,8 +9,8 @@ is read.
 Text between tags leaves LaTeX as it is; in JSON a small model takes the escapes of LaTeX for the end of a field. A tag
 that was opened asks to be closed; under headings a model that has finished its solution, and may not end before the
 answer, goes on about anything. The options follow the solution: a model that writes them first has to guess which of them
-will be right, and bends its solution to one. The grammar is deterministic (no text can be read in two ways), so that an engine finds the
-allowed tokens in microseconds; and it ends what would not end: a question at its first question mark or after so many
+will be right, and bends its solution to one. The grammar is deterministic (no text can be read in two ways), so that an
+engine finds the allowed tokens in microseconds; and it ends what would not end: a question at its first question mark or after so many
 sentences, a solution after so many sentences and lines. Text that asks nothing is left to the rule `no_task`: a model that wrote
 "Calculate the force." and may not end there goes on about anything.
 """

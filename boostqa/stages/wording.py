@@ -82,26 +82,22 @@ def question_with_options(question: Column, choices: Column) -> Column:
 
 def reordered(choices: Column, answer: Column, texts: Column, key: Column) -> Column:
     """struct(choices, answer): options and the letter of the right one, in an order drawn by `key`; as they are where
-    `texts` (array) or an option name one of them by its letter, or the letter names none.
+    there are none, `texts` (array) or an option name one of them by its letter, or the letter names none.
 
     Models write the right option first, or last, far more often than by chance.
     """
     named = F.exists(F.array_compact(F.concat(texts, choices)), lambda text: text.rlike(_NAMES_OPTION))
     place = F.ascii(answer) - ord("A")  # -65 of an empty answer
-    drawn = F.array_sort(
-        F.transform(
-            choices,
-            lambda option, i: F.struct(
-                F.sha2(F.concat(key, option), 256).alias("drawn"), i.alias("i"), option.alias("option")
-            ),
-        )
-    )
+
+    def lot(option: Column, i: Column) -> Column:
+        return F.struct(F.sha2(F.concat(key, option), 256).alias("lot"), i.alias("i"), option.alias("option"))
+
+    drawn = F.array_sort(F.transform(choices, lot))
     places, options = F.transform(drawn, lambda one: one["i"]), F.transform(drawn, lambda one: one["option"])
     letter = F.char(F.lit(ord("A") - 1) + F.array_position(places, place))
     usable = (F.length(answer) == 1) & F.array_contains(places, place) & ~named
-    return F.when(usable, F.struct(options.alias("choices"), letter.alias("answer"))).otherwise(
-        F.struct(choices.alias("choices"), answer.alias("answer"))
-    )
+    redrawn = F.struct(options.alias("choices"), letter.alias("answer"))
+    return F.when(usable, redrawn).otherwise(F.struct(choices.alias("choices"), answer.alias("answer")))
 
 
 def is_multiple_choice() -> Column:

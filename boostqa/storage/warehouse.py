@@ -23,7 +23,7 @@ from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from boostqa.errors import ConfigError, ContractError
+from boostqa.errors import ConfigError, ContractError, told
 from boostqa.schemas import TABLES, Table
 from boostqa.storage.contract import check, lacking, violations
 from udfs.files import file_system
@@ -234,7 +234,7 @@ class Warehouse:
         try:
             builder.addColumns(T.StructType(fields)).execute()
         except (PySparkException, Py4JJavaError) as error:
-            raise ConfigError(f"cannot create table {table.name} in {self.location}: {_reason(error)}") from error
+            raise ConfigError(f"cannot create table {table.name} in {self.location}: {told(error)}") from error
 
     def _clear_half_made(self, name: str) -> None:
         """Remove a folder without a byte, as a full disk leaves it: Delta neither reads nor makes a table there."""
@@ -265,7 +265,7 @@ class Warehouse:
                     f"table {table.name}: required column {found[1]} is null in a row to write"
                 ) from error
             if "No space left" in text or "Permission denied" in text or "Read-only file system" in text:
-                raise ConfigError(f"cannot write table {table.name} to {self.location}: {_reason(error)}") from error
+                raise ConfigError(f"cannot write table {table.name} to {self.location}: {told(error)}") from error
             raise
 
 
@@ -278,12 +278,3 @@ def _until_alone(change: Callable[[], None]) -> None:
             if attempt == MERGE_ATTEMPTS - 1:
                 raise
             time.sleep(random.uniform(0, 2**attempt))
-
-
-def _reason(error: Exception) -> str:
-    """The line of a Spark error that a reader can act on."""
-    text = str(error)
-    for clue in ("No space left on device", "Permission denied", "Read-only file system"):
-        if clue in text:
-            return clue + "; free space, change the rights, or set `warehouse:` to another place"
-    return next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)[:300]

@@ -33,9 +33,8 @@ _NO_CAUSE = re.compile(
     r"(?i)see (?:the )?root cause|see (?:the )?(?:stack )?trace|engine core initialization failed|EngineDeadError"
 )
 _MEMORY = re.compile(r"(?i)out ?of ?memory|free memory|available memory|kv ?cache|cannot allocate")
-_TAKEN = re.compile(
-    r"(?i)out ?of ?memory|free memory|cannot allocate"
-)  # by others; a KV cache that is too small stays so
+# Taken by others, who may give it back; a KV cache that is too small stays so.
+_TAKEN = re.compile(r"(?i)out ?of ?memory|free memory|cannot allocate")
 _LESS_MEMORY = (
     "give it less: engine.args.gpu_memory_utilization or engine.max_model_len, on a CPU "
     "generation.env.VLLM_CPU_KVCACHE_SPACE"

@@ -50,6 +50,7 @@ class VllmEngine:
         from transformers import AutoTokenizer
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.platforms import current_platform
+        from vllm.sampling_params import RepetitionDetectionParams
         from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.async_llm import AsyncLLM
 
@@ -57,10 +58,12 @@ class VllmEngine:
             revision = None
         settings = {k: v for k, v in engine.items() if k != "args"} | engine.get("args", {})
         if current_platform.is_cpu():
-            settings["dtype"] = cpu_dtype() if settings["dtype"] == "auto" else settings["dtype"]
+            if settings["dtype"] == "auto":
+                settings["dtype"] = cpu_dtype()
             settings.setdefault("enable_chunked_prefill", False)  # as fast as with it, and bears seeds, see below
         settings.setdefault("structured_outputs_config", dict(STRUCTURED_OUTPUTS))
-        self.repetition_detection = settings.pop("repetition_detection", {})
+        repetition = settings.pop("repetition_detection", {})
+        self.repetition_detection = RepetitionDetectionParams(**repetition) if repetition else None
         self.tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
         self.version = f"vllm {vllm.__version__}"
         self.max_model_len = int(engine["max_model_len"])
@@ -161,7 +164,7 @@ class VllmEngine:
 
     def _params(self, sampling: dict[str, Any], structured: dict[str, Any], score: bool) -> Any:
         from vllm import SamplingParams
-        from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind, StructuredOutputsParams
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
         one = {"temperature": 0, "max_tokens": 1, "detokenize": False, "output_kind": RequestOutputKind.FINAL_ONLY}
         if score:
@@ -174,9 +177,7 @@ class VllmEngine:
             **{k: v for k, v in sampling.items() if k not in ("chat", "reply_start")},
             logprobs=0 if label else None,
             structured_outputs=StructuredOutputsParams(**structured) if structured else None,
-            repetition_detection=RepetitionDetectionParams(**repetition)
-            if (repetition := self.repetition_detection)
-            else None,
+            repetition_detection=self.repetition_detection,
             detokenize=False,  # token by token is the larger part of the host's work; the whole text once is not
             output_kind=RequestOutputKind.FINAL_ONLY if label else RequestOutputKind.DELTA,
             stream_interval=STREAM_INTERVAL,
