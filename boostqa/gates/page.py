@@ -1,4 +1,4 @@
-"""Verdicts as one HTML page that needs nothing but itself: Data Docs load their styles from the network."""
+"""Verdicts as one HTML page that needs nothing but itself: Data Docs load scripts and styles from the network."""
 
 from collections import Counter
 from typing import Any

@@ -209,7 +209,7 @@ def where_to_look(output: str, tracking: str) -> list[str]:
         "verdicts": (quality / "verdicts.html", "open {} in a browser (needs no network)"),
         "Data Docs": (
             quality / "gx/uncommitted/data_docs/local_site/index.html",
-            "open {} (GX's pages; styles from the network)",
+            "open {} (GX's pages, empty without the network: scripts and styles come from it)",
         ),
     }
     lines = [
