@@ -16,6 +16,7 @@ from boostqa.calls import ledger as ledger_calls
 from boostqa.errors import ConfigError
 from boostqa.freshness import Freshness
 from boostqa.gates import decisions
+from boostqa.preflight import missing
 from boostqa.report import contamination as contamination_report
 from boostqa.report import quarantine as quarantine_report
 from boostqa.report import side_by_side
@@ -102,7 +103,7 @@ def run(
         stages = _stages(first, last)
         if wrong := sorted(set(force) - set(stages)):
             raise ConfigError(f"--force {wrong[0]}: not among the stages of this run: {', '.join(stages)}")
-        pipeline.run(conf.load(config, settings), stages, force=force)
+        pipeline.run(conf.load(config, settings, missing), stages, force=force)
 
     sys.exit(pipeline.report_errors(action))
 
@@ -117,7 +118,7 @@ def preview(
     """Take a few requests through the whole line and show each from seed to text; only the ledger is written."""
 
     def action() -> None:
-        facts = trial.preview(conf.load(config, settings), count)
+        facts = trial.preview(conf.load(config, settings, missing), count)
         if as_json:
             typer.echo(json.dumps(facts, indent=2, ensure_ascii=False, default=str))
         else:

@@ -4,10 +4,12 @@ import glob
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from boostqa.config import Config
+from boostqa.config import SOURCES, Config
+from boostqa.config.contradictions import Found
 from boostqa.config.places import Key
 from boostqa.errors import ConfigError
 from boostqa.storage.warehouse import is_local
@@ -22,16 +24,25 @@ def preflight(config: Config) -> None:
 
     Raises ConfigError that lists all that is wrong.
     """
-    found = [*_missing_models(config), *_missing_sources(config), *_unusable_warehouse(config)]
-    if found:
+    if found := list(missing(dict(config))):
         wrong = "\n".join(f"  {config.place(*key)}: {what}" for key, what in found)
         raise ConfigError(f"the conf names what is not there:\n{wrong}")
 
 
-def _missing_models(config: Config) -> Iterator[tuple[Key, str]]:
-    models: dict[Key, str] = {("model", r): m.id for r, m in config.model if m is not None and m.endpoint is None}
-    models |= {("probe", "checkpoints", i): c for i, c in enumerate(config.probe.checkpoints)}
-    for key, name in {**models, ("tokenizer",): config.tokenizer}.items():
+def missing(sections: Mapping[str, Any]) -> Found:
+    """(key, what is wrong) for all that `sections` of a conf, those that are sound, name and that is not there."""
+    for check in (_missing_models, _missing_sources, _unusable_warehouse):
+        yield from check(sections)
+
+
+def _missing_models(sections: Mapping[str, Any]) -> Found:
+    models: dict[Key, str] = {
+        ("model", r): m.id for r, m in sections.get("model", ()) if m is not None and m.endpoint is None
+    }
+    checkpoints = sections["probe"].checkpoints if "probe" in sections else []
+    models |= {("probe", "checkpoints", i): c for i, c in enumerate(checkpoints)}
+    models |= {(key,): sections[key] for key in ("tokenizer",) if key in sections}
+    for key, name in models.items():
         # A Hugging Face id is `name` or `owner/name`; anything else is a folder and must be there.
         folder = Path(name).expanduser()
         if (name.startswith((".", "/", "~")) or name.count("/") > 1) and not folder.exists():
@@ -40,24 +51,23 @@ def _missing_models(config: Config) -> Iterator[tuple[Key, str]]:
             yield key, f"no tokenizer.json in {name}: give a folder that has one, or a Hugging Face id"
 
 
-def _missing_sources(config: Config) -> Iterator[tuple[Key, str]]:
-    if any(name in os.environ for name in ELSEWHERE) or "spark.hadoop.fs.defaultFS" in config.spark.conf:
+def _missing_sources(sections: Mapping[str, Any]) -> Found:
+    file_system = "spark" in sections and sections["spark"].conf.get("spark.hadoop.fs.defaultFS")
+    if file_system or any(name in os.environ for name in ELSEWHERE):
         return
-    for section, listed in config.sources().items():
-        for number, source in enumerate(listed):
+    for key in SOURCES:
+        section, name = key.split(".")
+        for number, source in enumerate(getattr(sections[section], name) if section in sections else []):
             is_uri = re.match(r"[A-Za-z][\w+.-]*:", source.path)
             # Of Spark's patterns Python's do not know {a,b}, [^a] and \: these are left to Spark.
             if not is_uri and not re.search(r"[{\\]|\[\^", source.path) and not glob.glob(source.path):
-                yield (
-                    (*section.split("."), number, "path"),
-                    f"{source.path} does not exist or matches nothing: correct it",
-                )
+                yield (section, name, number, "path"), f"{source.path} does not exist or matches nothing: correct it"
 
 
-def _unusable_warehouse(config: Config) -> Iterator[tuple[Key, str]]:
-    if not is_local(config.warehouse):
+def _unusable_warehouse(sections: Mapping[str, Any]) -> Found:
+    if "warehouse" not in sections or not is_local(sections["warehouse"]):
         return
-    folder = Path(config.warehouse).resolve()
+    folder = Path(sections["warehouse"]).resolve()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".writable").touch()

@@ -6,7 +6,7 @@ import pytest
 
 from boostqa import config
 from boostqa.errors import ConfigError
-from boostqa.preflight import ELSEWHERE, preflight
+from boostqa.preflight import ELSEWHERE, missing, preflight
 from tests.processes import DEMO, ROOT
 
 
@@ -85,3 +85,12 @@ def test_folder_without_a_tokenizer_is_named(tmp_path):
 def test_full_disk_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 1024))
     assert "warehouse: 0 MiB free" in checked(tmp_path)
+
+
+def test_what_is_missing_is_told_together_with_other_mistakes_but_for_that_of_an_unsound_section(tmp_path):
+    wrong = ["tokenizer=/also/nowhere", "mix.tokens=many", "probe.items=[{name: p, path: gone.jsonl, kind: odd}]"]
+    with pytest.raises(ConfigError) as error:
+        config.load(DEMO, [*wrong, "clean.benchmarks=[{name: b, path: gone.jsonl}]", f"warehouse={tmp_path}"], missing)
+    told = {line.split(": ")[1] for line in str(error.value).splitlines()[1:]}
+    assert {"tokenizer", "mix.tokens", "probe.items.0.kind", "clean.benchmarks.0.path"} <= told
+    assert "probe.items.0.path" not in told

@@ -2,7 +2,7 @@
 
 from boostqa.config.base import redacted
 from boostqa.config.execution import Executors, Generation, Mlflow, Spark
-from boostqa.config.load import Config, load
+from boostqa.config.load import SOURCES, Config, load
 from boostqa.config.models import Endpoint, EngineSettings, Model, Models
 from boostqa.config.sections import (
     Annotate,
@@ -21,6 +21,29 @@ from boostqa.config.sections import (
 )  # fmt: skip
 
 __all__ = [
-    "Annotate", "Clean", "Config", "Controls", "Endpoint", "EngineSettings", "Executors", "Gate", "Generation", "MinHash", "Mix",
-    "Mlflow", "Model", "Models", "Plan", "Probe", "Refine", "Sampling", "Seed", "Source", "Spark", "Synthesize", "load", "redacted",
+    "SOURCES",
+    "Annotate",
+    "Clean",
+    "Config",
+    "Controls",
+    "Endpoint",
+    "EngineSettings",
+    "Executors",
+    "Gate",
+    "Generation",
+    "MinHash",
+    "Mix",
+    "Mlflow",
+    "Model",
+    "Models",
+    "Plan",
+    "Probe",
+    "Refine",
+    "Sampling",
+    "Seed",
+    "Source",
+    "Spark",
+    "Synthesize",
+    "load",
+    "redacted",
 ]  # fmt: skip

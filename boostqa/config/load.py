@@ -4,6 +4,8 @@ What changes rows is apart from execution (machines, paths, batch sizes): boostq
 fields have no default. Relative paths are taken from the working directory.
 """
 
+from collections.abc import Callable, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,18 @@ from pydantic import PrivateAttr, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from boostqa.config.base import Section, WarehousePlace, is_secret, redacted
-from boostqa.config.contradictions import contradictions
+from boostqa.config.contradictions import Found, contradictions
 from boostqa.config.execution import Generation, Mlflow, Spark
 from boostqa.config.models import EngineSettings, Model, Models
 from boostqa.config.places import Key, Places
 from boostqa.config.sections import Annotate, Clean, Controls, Gate, Mix, Plan, Probe, Refine, Seed, Source, Synthesize
 from boostqa.errors import ConfigError
+
+SOURCES = ("seed.sources", "controls.sources", "probe.items", "clean.benchmarks")  # the keys that list sources
+
+
+def _nothing_more(sections: Mapping[str, Any]) -> Found:
+    yield from ()
 
 
 class Config(Section):
@@ -50,10 +58,7 @@ class Config(Section):
 
     def sources(self) -> dict[str, list[Source]]:
         """All sources, by the key of their list."""
-        return {
-            "seed.sources": self.seed.sources, "controls.sources": self.controls.sources, "probe.items": self.probe.items,
-            "clean.benchmarks": self.clean.benchmarks,
-        }  # fmt: skip
+        return {key: attrgetter(key)(self) for key in SOURCES}
 
     def checkpoints(self) -> list[Model]:
         """Who is probed, in order of training: the generator where the conf names none."""
@@ -105,11 +110,13 @@ def _mistake(error: ErrorDetails) -> str:
     return f"{error['msg']}, got {got!r:.80}"
 
 
-def load(path: str, settings: list[str] | None = None) -> Config:
+def load(
+    path: str, settings: list[str] | None = None, more: Callable[[Mapping[str, Any]], Found] = _nothing_more
+) -> Config:
     """Read a YAML conf and apply `key=value` settings on top.
 
     Raises ConfigError that lists every mistake with file, line, key, what was got and what was expected: wrong values,
-    keys said twice, and sections that contradict each other.
+    keys said twice, sections that contradict each other, and what `more` finds in the sections that are sound.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -131,7 +138,7 @@ def load(path: str, settings: list[str] | None = None) -> Config:
         sections = _sound(values, {key[0] for key, _ in found})
     else:
         sections = dict(config)
-    found += contradictions(sections)
+    found += [*contradictions(sections), *more(sections)]
     if found:
         mistakes = "\n".join(f"  {places.of(key)}: {what}" for key, what in found)
         raise ConfigError(f"{len(found)} mistake(s) in the conf:\n{mistakes}")
