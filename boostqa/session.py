@@ -43,9 +43,14 @@ def _own_jvm(conf: dict[str, str], master: str) -> dict[str, str]:
     return properties
 
 
-def _no_trace_of_py4j(record: logging.LogRecord) -> bool:
-    """py4j logs a trace of what it raises as well."""
-    return "while sending command" not in str(record.msg)
+def _not_by_py4j(record: logging.LogRecord) -> bool:
+    return "py4j" not in Path(record.pathname).parts
+
+
+def _silence_py4j() -> None:
+    """What it raises it also logs with a trace, by its own loggers and by the root's."""
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    logging.getLogger().addFilter(_not_by_py4j)
 
 
 def set_local_defaults(session: SparkSession) -> None:
@@ -86,7 +91,7 @@ def spark_session(name: str, master: str | None = None, conf: dict[str, str] | N
         if threading.current_thread() is threading.main_thread():
             # Spark's own handler calls the JVM from inside a call to it, which breaks the connection and prints traces.
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            logging.getLogger().addFilter(_no_trace_of_py4j)
+            _silence_py4j()
         session.sparkContext.setLogLevel(
             "FATAL"
         )  # what fails is raised here; the JVM's copy would be printed before it
