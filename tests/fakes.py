@@ -8,6 +8,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from udfs.engines.messages import EngineDied
+from udfs.engines.openai_protocol import HARMLESS
 
 SUM_EN, SUM_ZH = r"What is (\d+) plus (\d+)", r"计算(\d+)加(\d+)的和"
 
@@ -166,11 +167,13 @@ class _Listener(ThreadingHTTPServer):
 class ScriptedServer:
     """An OpenAI-compatible server on loopback.
 
-    Answers the n-th try of a prompt with what `script(prompt, n)` returns: (status, headers, body[, seconds]).
+    Answers the n-th try of a prompt with what `script(prompt, n)` returns: (status, headers, body[, seconds]). The harmless
+    request of an engine is answered, or as `probe(n)` says; it is not among the tries.
     """
 
-    def __init__(self, script):
+    def __init__(self, script, probe=None):
         self.script, self.tries, self.at_once, self.most = script, [], 0, 0  # tries: (time, prompt, path, body, key)
+        self.probe, self.probes = probe or (lambda n: chat_answer("2")), []
         self.lock = threading.Lock()
         server = self
 
@@ -191,11 +194,12 @@ class ScriptedServer:
         body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
         prompt = body["prompt"] if "prompt" in body else body["messages"][0]["content"]
         with self.lock:
-            number = sum(t[1] == prompt for t in self.tries) + 1
-            self.tries.append((time.monotonic(), prompt, handler.path, body, handler.headers["Authorization"]))
+            seen = self.probes if prompt == HARMLESS else self.tries
+            seen.append((time.monotonic(), prompt, handler.path, body, handler.headers["Authorization"]))
+            number = sum(t[1] == prompt for t in seen)
             self.at_once += 1
             self.most = max(self.most, self.at_once)
-        status, headers, content, *seconds = self.script(prompt, number)
+        status, headers, content, *seconds = self.probe(number) if seen is self.probes else self.script(prompt, number)
         time.sleep(sum(seconds))
         with self.lock:
             self.at_once -= 1

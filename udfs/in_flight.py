@@ -8,7 +8,7 @@ last death met again, or lack what the last engine has not yet given back.
 
 import json
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
@@ -82,6 +82,7 @@ class InFlight:
         self.progress, self.progressed = 0, time.monotonic()
         self.lived, self.stillborn = False, 0  # of the present engine; engines in a row without a sign of life
         self.counts = dict.fromkeys(TASK_COUNTS, 0)
+        self.server_reasons: Counter[str] = Counter()  # ends by other names, see EngineResult
         self.idle_seconds = 0.0
 
     def add(self, row: dict[str, Any]) -> None:
@@ -215,6 +216,8 @@ class InFlight:
         # A served model may send half a surrogate pair, which no table holds.
         completion["text"] = completion["text"].encode("utf-8", "replace").decode("utf-8")
         self.staging.add(completion)
+        if reason := completion["server_reason"]:
+            self.server_reasons[reason] += 1
         self.finished += 1
         self.finished_tokens += completion["generated_tokens"]
         self.finished_max_tokens += request.max_tokens

@@ -1,7 +1,9 @@
 """One model call: requests minus ledger -> udfs.generate -> ledger."""
 
+import json
 import re
 import time
+from collections import Counter
 
 from pyspark import StorageLevel
 from pyspark.errors import PySparkException
@@ -12,9 +14,10 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from boostqa.calls.balance import balance_partitions
 from boostqa.calls.ledger import look_up, merge_staged_parts, staging_folder
 from boostqa.calls.models import ModelSpec, local_folder
-from boostqa.calls.placement import profile
+from boostqa.calls.placement import profile, refuse_speculation
 from boostqa.calls.progress import progress_lines
 from boostqa.calls.requests import REQUEST_COLUMNS
+from boostqa.console import CONSOLE
 from boostqa.errors import ConfigError, ContractError
 from boostqa.schemas import COMPLETION
 from boostqa.tracking.stage_run import StageRun
@@ -60,6 +63,7 @@ def _call_settings(stage: StageRun, spec: ModelSpec, folder: str) -> CallSetting
         "revision": model.revision,
         "engine": spec.engine.model_dump(),
         "endpoint": model.endpoint.model_dump() if model.endpoint else None,
+        "tasks": conf.engines,
         "env": conf.env,
         "resident_engines": conf.resident_engines,
         "idle_seconds": conf.idle_seconds,
@@ -78,6 +82,8 @@ def _call_settings(stage: StageRun, spec: ModelSpec, folder: str) -> CallSetting
 def _generate(stage: StageRun, pending: DataFrame, spec: ModelSpec, folder: str, total: int) -> None:
     conf, model, connect = stage.config.generation, spec.model, stage.connect
     settings = _call_settings(stage, spec, folder)
+    if not connect:
+        refuse_speculation(stage.spark)
     placement = None if model.endpoint or connect else profile(stage.spark, conf, spec.engine)
     balanced = balance_partitions(pending, stage.warehouse.read("completion"), conf.engines)
     began = time.monotonic()
@@ -87,13 +93,22 @@ def _generate(stage: StageRun, pending: DataFrame, spec: ModelSpec, folder: str,
                 lambda b: generate(b, settings, connect), TASK_SCHEMA, profile=placement
             ).collect()
     except PySparkException as error:
-        cause = re.search(r"Engine(?:Died|Unusable): (.*)", str(error))
+        cause = re.search(r"EngineDied: (.*)", str(error))
         if cause is None:
             raise
-        raise ConfigError(
-            f"stage {stage.name}: no engine for model {model.id}: {cause[1]}\n"
-            "  check model.* and engine.* in the conf; what was finished before is kept and will not be asked again"
-        ) from error
+        raise _no_engine(stage, model.id, cause[1]) from error
     finally:
         stage.usage.generation_seconds += time.monotonic() - began
     stage.usage.add_call(model.id, [task.asDict() for task in tasks])
+    if reasons := sum((Counter(json.loads(task["server_reasons"])) for task in tasks), Counter()):
+        named = ", ".join(f"{name} {n}" for name, n in reasons.most_common())
+        CONSOLE.print(
+            f"  {stage.name}: whole answers whose end the server calls by other names: {named}", highlight=False
+        )
+    if unusable := sorted({task["unusable"] for task in tasks if task["unusable"]}):
+        raise _no_engine(stage, model.id, unusable[0])
+
+
+def _no_engine(stage: StageRun, model: str, why: str) -> ConfigError:
+    kept = "check model.* and engine.* in the conf; what was finished before is kept and will not be asked again"
+    return ConfigError(f"stage {stage.name}: no engine for model {model}: {why}\n  {kept}")

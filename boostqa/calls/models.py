@@ -46,7 +46,8 @@ class ModelSpec:
         """What changes output beside model and sampling, canonical JSON: engine arguments, vLLM's version, how it
         constrains, its environment; of an endpoint, whose settings are its own and not known here, the address."""
         if self.model.endpoint:
-            return canonical_json({"endpoint": self.model.endpoint.url.rstrip("/")})
+            about = {"endpoint": self.model.endpoint.url.rstrip("/")}
+            return canonical_json(about if self.model.endpoint.vllm else about | {"vllm": False})
         given = {"structured_outputs_config": STRUCTURED_OUTPUTS} | self.engine.model_dump(exclude={"args"})
         settings = {k: v for k, v in (given | self.engine.args).items() if k not in _EXECUTION_ARGS}
         env = {k: v for k, v in self.env if k.startswith("VLLM_") and not _EXECUTION_ENV.fullmatch(k)}

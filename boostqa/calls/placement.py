@@ -17,10 +17,18 @@ from udfs.engines.client import gpus_needed
 _TASK, _EXECUTOR = "spark.task.resource.gpu.amount", "spark.executor.resource.gpu.amount"
 
 
+def refuse_speculation(spark: SparkSession) -> None:
+    """Raises ConfigError where Spark may run a second copy of a slow task: of a served model, too."""
+    if spark.conf.get("spark.speculation", "false") == "true":
+        raise ConfigError(
+            "spark.speculation is true: a second copy of a generation task pays for its tokens twice; unset it"
+        )
+
+
 def profile(spark: SparkSession, generation: Generation, engine: EngineSettings) -> ResourceProfile | None:
     """The profile of a generation stage; None where the session's conf decides or tasks have no GPUs.
 
-    Raises ConfigError for a fraction of a GPU, for more GPUs than an executor has, and for speculation.
+    Raises ConfigError for a fraction of a GPU and for more GPUs than an executor has.
     """
 
     def get(key: str, default: str = "") -> str:
@@ -28,10 +36,6 @@ def profile(spark: SparkSession, generation: Generation, engine: EngineSettings)
 
     wanted = gpus_needed(engine.model_dump())
     task, executor = float(get(_TASK, "0")), int(get(_EXECUTOR, "0"))
-    if get("spark.speculation") == "true":
-        raise ConfigError(
-            "spark.speculation is true: a second copy of a generation task pays for its tokens twice; unset it"
-        )
     if task != int(task):
         raise ConfigError(
             f"{_TASK}={task:g}: several engines would share a GPU, and each takes a fixed part of its memory at start and "

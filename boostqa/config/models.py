@@ -6,10 +6,11 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from boostqa.config.base import NotNegative, Positive, PositiveSeconds, Section, is_secret
+from boostqa.config.base import Flag, NotNegative, Positive, PositiveSeconds, Section, is_secret
 
 _SET_HERE = {"model", "revision", "disable_log_stats"}  # engine arguments that have one value, whatever the conf says
 
@@ -84,9 +85,23 @@ class Endpoint(Section):
 
     url: str  # up to and including /v1
     key_env: str | None = None  # name of the environment variable that holds the key
-    max_concurrency: Positive = 256  # requests in flight of one task; adapts below this to what the server bears
-    max_retries: NotNegative = 6
-    timeout_seconds: PositiveSeconds = 600.0
+    vllm: Flag = (
+        True  # takes constraints and the beginning of a reply; of another server the prompt alone asks for a form
+    )
+    max_concurrency: Positive = (
+        256  # requests in flight, of all tasks together; adapts below this to what the server bears
+    )
+    max_retries: NotNegative = 6  # of a request; one more where no other was answered meanwhile
+    timeout_seconds: PositiveSeconds = 600.0  # of one try
+    patience_seconds: PositiveSeconds = 600.0  # without any answer before the call ends; a minute before the first one
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("wants http://HOST:PORT/v1 or https://HOST/v1")
+        return url
 
     @field_validator("key_env")
     @classmethod

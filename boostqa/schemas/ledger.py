@@ -37,6 +37,7 @@ COMPLETION = Table(
         column("text", STRING, "generated text without thinking; empty when scoring"),
         column("finish_reason", STRING, " | ".join(FINISH_REASONS) + "; error says why for refused and failed"),
         column("error", STRING, "why there is no usable text", null=True),
+        column("server_reason", STRING, "what a server called the end of a whole text, where not stop", null=True),
         column("logprob", DOUBLE, "sum of log-probabilities (nats) of the generated or scored tokens", True, True),
         column(
             "choice_logprobs",

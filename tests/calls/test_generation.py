@@ -98,13 +98,15 @@ def test_served_model_is_asked_with_the_key_of_the_environment_which_is_shown_no
             chat_answer(prompt.upper(), usage={"completion_tokens": 2}) if right else failure(401, server.tries[-1][4])
         )
 
-    server = ScriptedServer(script)
+    server = ScriptedServer(
+        script, probe=lambda _: chat_answer() if server.probes[-1][4] == f"Bearer {KEY}" else failure(401)
+    )
     try:
         endpoint = Endpoint(url=server.url, key_env="TEACHER_KEY", max_retries=0)
         spec = ModelSpec(Model(id="teacher", endpoint=endpoint), EngineSettings())
         wrong = "a-wrong-key-that-must-not-be-shown"
         refused = replace(stage, connect=partial(_connect_with_key, key=wrong))
-        with pytest.raises(ConfigError, match="TEACHER_KEY: HTTP 401") as error:
+        with pytest.raises(ConfigError, match=r"HTTP 401.*TEACHER_KEY") as error:
             complete(refused, requests("a"), spec)
         assert wrong not in str(error.value) and wrong not in str(error.value.__cause__)
         stage.connect = partial(_connect_with_key, key=KEY)

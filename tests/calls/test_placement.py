@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from boostqa.calls.placement import profile
+from boostqa.calls.placement import profile, refuse_speculation
 from boostqa.config import EngineSettings, Executors, Generation
 from boostqa.errors import ConfigError
 
@@ -35,7 +35,6 @@ def test_conf_that_gives_every_task_its_gpus_decides():
         ({TASK: "0.5"}, 1, "spark.task.resource.gpu.amount=0.5: several engines would share a GPU"),
         ({EXECUTOR: "2"}, 4, "an engine needs 4 GPUs .* an executor has 2: the stage would wait forever"),
         ({EXECUTOR: "4", TASK: "1"}, 2, "spark.task.resource.gpu.amount=1, but an engine needs 2"),
-        ({"spark.speculation": "true"}, 1, "pays for its tokens twice"),
     ],
 )
 def test_placement_that_cannot_work_is_refused_with_an_explanation(settings, tensor_parallel_size, says):
@@ -54,3 +53,9 @@ def test_profile_asks_for_the_engines_gpus_and_for_own_executors(spark):
     own = gpus(session(**{"spark.dynamicAllocation.enabled": "true"}), executors=Executors(gpus=8, cores=6))
     assert own.taskResources["gpu"].amount == 1
     assert own.executorResources["gpu"].amount == 8 and own.executorResources["cores"].amount == 6
+
+
+def test_speculation_is_refused_with_an_engine_or_without():
+    refuse_speculation(session())
+    with pytest.raises(ConfigError, match="pays for its tokens twice"):
+        refuse_speculation(session(**{"spark.speculation": "true"}))

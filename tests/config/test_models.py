@@ -34,6 +34,8 @@ def vllm_takes(monkeypatch):
         ),
         ("engine.repetition_detection={min_size: 1}", r"min_size\.\[key\]: Input should be 'min_pattern_size'"),
         ("engine.repetition_detection={min_pattern_size: 9}", "min_pattern_size 9 is above max_pattern_size 0"),
+        ("model.refiner={id: m, endpoint: {url: 'teacher:8000/v1'}}", "model.refiner.endpoint.url: wants http://HOST"),
+        ("model.refiner={id: m, endpoint: {url: 'http:///v1'}}", "model.refiner.endpoint.url: wants http://HOST"),
         ("model.refiner={id: m, engine: {dtype: fp8}}", "model.refiner.engine.dtype: .* got 'fp8'"),
         ("model.refiner={id: m, engine: {args: {x: 1}}}", "model.refiner.engine.args: x is no engine argument"),
         ("model.refiner={id: m, engine: {max_len: 1}}", "model.refiner.engine.max_len: is not a known key"),

@@ -54,6 +54,9 @@ class EngineResult(TypedDict):
     finish_reason: str  # a FinishReason
     text: NotRequired[str]  # without thinking
     error: NotRequired[str | None]  # why there is no usable text
+    server_reason: NotRequired[
+        str | None
+    ]  # what a server called the end of a whole text, where it has another name for it
     logprob: NotRequired[float | None]  # nats, summed over generated or scored tokens
     choice_logprobs: NotRequired[dict[str, float] | None]  # nats, by listed first token
     prompt_tokens: NotRequired[int]
@@ -64,7 +67,7 @@ class EngineResult(TypedDict):
 
 
 EMPTY_RESULT: dict[str, Any] = {
-    "text": "", "error": None, "logprob": None, "choice_logprobs": None, "prompt_tokens": 0, "cached_tokens": 0,
+    "text": "", "error": None, "server_reason": None, "logprob": None, "choice_logprobs": None, "prompt_tokens": 0, "cached_tokens": 0,
     "generated_tokens": 0, "thinking_tokens": 0, "engine_seconds": 0.0,
 }  # fmt: skip
 
@@ -101,6 +104,7 @@ class CallSettings(TypedDict):
     revision: str | None
     engine: dict[str, Any]  # config.EngineSettings
     endpoint: dict[str, Any] | None  # config.Endpoint; None: an engine host of the executor
+    tasks: int  # of the call, which share an endpoint
     env: dict[str, str]  # of the engine host
     resident_engines: int
     idle_seconds: float

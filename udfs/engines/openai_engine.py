@@ -2,7 +2,7 @@
 node.
 
 Messages are those of messages.py, except that nothing is scored here (`continuation`, `letters`).
-`reply_start`, `choice` and sampling parameters beyond OpenAI's need a vLLM server. It answers as the embedded engine
+`reply_start`, constraints and sampling parameters beyond OpenAI's need a vLLM server. It answers as the embedded engine
 does when started with `--generation-config vllm` (else the model's own top_k and the like fill in what a request does
 not say), `--structured-outputs-config '{"backend": "xgrammar", "disable_any_whitespace": true}'` and, for
 cached_tokens, `--enable-prompt-tokens-details`.
@@ -17,10 +17,12 @@ import random
 import threading
 import time
 from collections import deque
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
 
+from udfs.engines.endpoint_health import EndpointHealth
 from udfs.engines.messages import (
     CallSettings,
     EngineDied,
@@ -29,25 +31,26 @@ from udfs.engines.messages import (
     EngineUnusable,
     FinishReason,
 )  # fmt: skip
-from udfs.engines.openai_protocol import engine_result, http_request, retry_after, server_message
+from udfs.engines.openai_protocol import harmless, http_request
+from udfs.engines.replies import Reply, ReplyKind, reply
 
-START_LIMIT = 16  # requests at once, before the server has told what it bears
 BACKOFF_SECONDS, BACKOFF_CAP = 0.5, 60.0
-LONGEST_WAIT = 3600.0  # who asks for more is out of service: a used-up daily quota
-BACK_PRESSURE = {408, 429, 503, 504}  # too many at once: fewer from now on
+_REDIRECTS = 4
+_QUOTA = ("HTTP 402", "HTTP 429")  # of who asks, whatever is asked
 LONG_KEY = 16  # a model does not write a key of this length by chance; "EMPTY" it may
 
 
 class OpenAIEngine:
     """Requests in flight at one endpoint; a thread of its own does the waiting.
 
-    As many are at the server as it bears: one more after each `limit` successes, half after a push-back (429, 503,
-    time-out, no connection), at most once a round trip (AIMD: Chiu and Jain 1989). A request that rests before its next
-    try keeps its place, so that an endpoint in trouble does not use up the tries of all that wait behind.
+    What a response means is decided in replies.py, how many are at the server in endpoint_health.py. Before the first
+    request a harmless one of a few tokens proves URL, key, model and parameters; it is sent again where a request used up its
+    tries or was refused as if nobody might ask, and no other was answered meanwhile: it tells a request's fault from the
+    endpoint's. A request that rests before its next try keeps its place.
 
-    `settings`: model (its name at the server) and endpoint {url, key_env, max_concurrency, max_retries, timeout_seconds
-    (of one try)}. The key comes from the environment and is struck out of whatever the server says. Raises EngineDied
-    when the environment does not hold it.
+    `settings`: model (its name at the server), tasks (that share the endpoint) and endpoint (config.Endpoint). The key comes
+    from the environment and is struck out of whatever the server says. Raises EngineDied when the environment does not
+    hold it.
     """
 
     started = False  # it starts nothing
@@ -58,10 +61,12 @@ class OpenAIEngine:
         assert endpoint is not None
         self.model, self.host = settings["model"], urlsplit(endpoint["url"]).hostname
         self.key_env, self._key = endpoint["key_env"], _key(endpoint["key_env"])
-        self.max_concurrency, self.tries = int(endpoint["max_concurrency"]), int(endpoint["max_retries"]) + 1
-        self.timeout = float(endpoint["timeout_seconds"])
-        self.limit = min(START_LIMIT, self.max_concurrency)
-        self.successes, self.halved = 0, 0.0
+        self.tries, self.timeout = int(endpoint["max_retries"]) + 1, float(endpoint["timeout_seconds"])
+        self.url, self.is_vllm = endpoint["url"].rstrip("/") + "/", endpoint["vllm"]
+        most, tasks = int(endpoint["max_concurrency"]), settings["tasks"]
+        self.health = EndpointHealth(most, tasks, float(endpoint["patience_seconds"]))
+        self.probed = self.probe_wait = 0.0  # when the last probe ended, and the seconds it was told to wait
+        self.probes = 0  # that met passing trouble, in a row
         self.fresh: deque[EngineRequest] = deque()
         self.due: deque[tuple[EngineRequest, int]] = deque()  # rested; with the number of the next try
         self.active = self.resting = 0
@@ -72,12 +77,12 @@ class OpenAIEngine:
         for name in ("httpx2", "httpcore2"):  # they log URLs and headers
             logging.getLogger(name).setLevel(logging.WARNING)
         self.client = httpx2.AsyncClient(
-            base_url=endpoint["url"].rstrip("/") + "/",
             headers={"Authorization": f"Bearer {self._key or 'none'}", "Content-Type": "application/json"},
             timeout=httpx2.Timeout(None, connect=min(30.0, self.timeout)),
             # Servers drop an idle connection after 5 s (uvicorn): sending on one just then would fail.
-            limits=httpx2.Limits(max_keepalive_connections=self.max_concurrency, keepalive_expiry=2.0),
+            limits=httpx2.Limits(max_keepalive_connections=self.health.most, keepalive_expiry=2.0),
         )
+        self.proving = asyncio.Lock()
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, name="endpoint", daemon=True)
         self.thread.start()
@@ -135,10 +140,10 @@ class OpenAIEngine:
 
     def _fill(self) -> None:
         """Send what the limit allows: first what rested, then what is new."""
-        while not self.died and self.active < self.limit:
+        while not self.died and self.active < self.health.limit:
             if self.due:
                 request, number = self.due.popleft()
-            elif self.fresh and self.active + self.resting < self.limit:
+            elif self.fresh and self.active + self.resting < self.health.limit:
                 request, number = self.fresh.popleft(), 1
             else:
                 return
@@ -151,10 +156,8 @@ class OpenAIEngine:
         try:
             result = await self._try(request, number)
         except Exception as error:  # noqa: BLE001  one row, never a request that is not answered
-            result = {
-                "finish_reason": FinishReason.FAILED,
-                "error": self._scrub(f"endpoint: {type(error).__name__}: {error}"),
-            }
+            error_said = self._scrub(f"endpoint: {type(error).__name__}: {error}")
+            result = {"finish_reason": FinishReason.FAILED, "error": error_said}
         finally:
             self.active -= 1
         if result is not None:
@@ -162,61 +165,110 @@ class OpenAIEngine:
         self._fill()
 
     async def _try(self, request: EngineRequest, number: int) -> EngineResult | None:
-        """One HTTP request: its result, or None when it is tried again or the key was refused."""
+        """One try: its result, or None where it is tried again or the endpoint is given up."""
         try:
-            path, body = http_request(self.model, request)
-            content = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+            message = self._message(request)
         except ValueError as error:  # not supported, or not to be written as UTF-8 JSON
             return {"finish_reason": FinishReason.REFUSED, "error": self._scrub(str(error))}
+        if not await self._is_usable(request):
+            return self._rest(request, number, self.probe_wait, self.probes)
         began = time.monotonic()
+        got = await self._ask(message, request, began)
+        if got.kind == ReplyKind.ANSWER and got.result is not None:
+            self.health.succeeded()
+            if self.health.ignores_form(got.conforms):
+                have = f"of its first {self.health.answers} answers {self.health.in_form} have it"
+                self._give_up(f"ignores the form that is asked for: {have}; the last one is: {got.result['text']}")
+            return self._clean(got.result)
+        if got.kind == ReplyKind.PASSING and number < self.tries:
+            return self._rest(request, number + 1, got.wait, number)
+        # A last try, or a refusal of who asks: the request's fault only where another is answered meanwhile.
+        answered_meanwhile = self.health.proved >= began
+        if got.kind != ReplyKind.REFUSED and not await self._is_usable(request, began):
+            return self._rest(request, number, max(got.wait, self.probe_wait), self.probes)
+        if got.kind == ReplyKind.PASSING and number == self.tries and not answered_meanwhile:
+            return self._rest(request, number + 1, got.wait, number)  # what it met may just be over
+        said = got.cause + (f" after {number} tries" if got.kind == ReplyKind.PASSING else "")
+        refused = got.kind != ReplyKind.PASSING and got.cause not in _QUOTA
+        result: EngineResult = got.result or {"finish_reason": ""}
+        result["finish_reason"] = FinishReason.REFUSED if refused else FinishReason.FAILED
+        result["error"] = self._scrub(": ".join(filter(None, ("endpoint", said, got.message))))
+        return result
+
+    async def _is_usable(self, request: EngineRequest, began: float = 0.0) -> bool:
+        """Whether the endpoint has answered a try that began then or later; where none has, a harmless request with the same
+        parameters decides, and an endpoint that refuses that one is given up."""
+        if self.health.proved and self.health.proved >= began:
+            return not self.died
+        waiting_since = time.monotonic()
+        async with self.proving:
+            if self.health.proved and self.health.proved >= began:
+                return not self.died
+            if self.died or (self.probes and self.probed >= waiting_since):  # somebody else has just tried
+                return False
+            probe = harmless(request)
+            got = await self._ask(self._message(probe), probe, time.monotonic())
+            self.probed, self.probe_wait = time.monotonic(), got.wait
+            self.probes = self.probes + 1 if got.kind == ReplyKind.PASSING else 0
+            if got.kind in (ReplyKind.REFUSED, ReplyKind.UNUSABLE) and got.result is None:
+                advice = self._advice(got.cause)
+                self._give_up(f"refuses even a harmless request: {got.cause}: {got.message}{advice}")
+            return got.kind != ReplyKind.PASSING and not self.died
+
+    def _message(self, request: EngineRequest) -> tuple[str, bytes]:
+        """Path and body. Raises ValueError for what cannot be sent."""
+        path, body = http_request(self.model, request, self.is_vllm)
+        return path, json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+
+    async def _ask(self, message: tuple[str, bytes], request: EngineRequest, began: float) -> Reply:
+        """What the server says to one HTTP request; keeps account of its health."""
         try:
             async with asyncio.timeout(self.timeout):
-                response = await self.client.post(path, content=content)
+                got = await self._post(*message, request.get("structured"))
         except (TimeoutError, httpx2.TimeoutException):
-            self._halve(began)
-            return self._rest(request, number, f"no answer within {self.timeout:g} s")
+            got = Reply(ReplyKind.PASSING, None, f"no answer within {self.timeout:g} s", pushes_back=True)
         except httpx2.RequestError as error:
-            self._halve(began)
-            return self._rest(request, number, type(error).__name__, str(error))
-        status = response.status_code
-        if status == 200:
-            result = engine_result(response.json(), time.monotonic() - began)
-            self.successes += 1
-            if self.successes >= self.limit:
-                self.successes, self.limit = 0, min(self.limit + 1, self.max_concurrency)
-            if len(self._key) >= LONG_KEY:
-                result["text"] = result["text"].replace(self._key, "***")
-            return result
-        if status in (401, 403):
-            # The server's message is left out: some show a part of the key.
-            problem = f"does not accept the key in {self.key_env}" if self.key_env else "wants a key (endpoint.key_env)"
-            self.died = f"endpoint {self.host} {problem}: HTTP {status}; set it in the executors' environment"
-            self.done.put(None)
-            return None
-        if status == 404:
-            message = self._scrub(server_message(response))
-            self.died = f"endpoint {self.host} has no model {self.model}, or its url is wrong: HTTP 404: {message}"
-            self.done.put(None)
-            return None
-        if status in BACK_PRESSURE:
-            self._halve(began)
-        if status in (408, 409, 429) or status >= 500:
-            return self._rest(
-                request, number, f"HTTP {status}", server_message(response), retry_after(response.headers)
-            )
-        kind = FinishReason.REFUSED if 400 <= status < 500 else FinishReason.FAILED
-        return {"finish_reason": kind, "error": self._scrub(f"endpoint: HTTP {status}: {server_message(response)}")}
+            got = Reply(ReplyKind.PASSING, None, type(error).__name__, str(error), pushes_back=True)
+        if got.result is not None:
+            self.health.answered(began)
+        elif got.pushes_back:
+            self.health.pushed_back(began)
+        if got.kind == ReplyKind.PASSING and (silent := self.health.gave_no_answer()):
+            self._give_up(f"has not answered for {silent:.0f} s: {got.cause}: {got.message}")
+        return got
 
-    def _rest(
-        self, request: EngineRequest, number: int, cause: str, message: str = "", least: float = 0.0
-    ) -> EngineResult | None:
-        """Try again after `least` seconds and a back-off with full jitter; the result when this was the last try."""
-        if number >= self.tries or least > LONGEST_WAIT:
-            error = f"endpoint: {cause} after {number} tries" + (f": {message}" if message else "")
-            return {"finish_reason": FinishReason.FAILED, "error": self._scrub(error)}
-        wait = least + random.uniform(0.0, min(BACKOFF_CAP, BACKOFF_SECONDS * 2.0 ** (number - 1)))
-        self.resting += 1
-        self.loop.call_later(wait, self._rested, request, number + 1)
+    async def _post(self, path: str, content: bytes, structured: dict[str, Any] | None) -> Reply:
+        began, url = time.monotonic(), httpx2.URL(self.url + path)
+        for _ in range(_REDIRECTS):
+            response = await self.client.post(url, content=content)
+            target = url.join(response.headers.get("Location", ""))
+            if not response.is_redirect or target.host != url.host or (url.scheme, target.scheme) == ("https", "http"):
+                break
+            url = target
+        got = reply(response.status_code, response.headers, response.content, time.monotonic() - began, structured)
+        return got._replace(message=f"it redirects to {target}") if response.is_redirect else got
+
+    def _advice(self, cause: str) -> str:
+        key = f"set the key in {self.key_env} in the executors' environment" if self.key_env else "set endpoint.key_env"
+        return {
+            "HTTP 401": f"; {key}",
+            "HTTP 403": f"; {key}, or ask for the right to use {self.model}",
+            "HTTP 404": f"; it has no model {self.model}, or endpoint.url is wrong (up to and including /v1)",
+        }.get(cause, "")
+
+    def _give_up(self, why: str) -> None:
+        if not self.died:
+            self.died = f"endpoint {self.host} {self._scrub(why)}"
+            self.done.put(None)
+
+    def _rest(self, request: EngineRequest, number: int, least: float, failed: int) -> EngineResult | None:
+        """None: another try comes, after `least` seconds and a back-off with full jitter that grows with what `failed`."""
+        if not self.died:
+            wait = least + random.uniform(
+                0.0, min(BACKOFF_CAP, self.health.patience / 10, BACKOFF_SECONDS * 2.0 ** (max(failed, 1) - 1))
+            )
+            self.resting += 1
+            self.loop.call_later(wait, self._rested, request, number)
         return None
 
     def _rested(self, request: EngineRequest, number: int) -> None:
@@ -224,14 +276,17 @@ class OpenAIEngine:
         self.due.append((request, number))
         self._fill()
 
-    def _halve(self, began: float) -> None:
-        """Half the limit, unless the try began under a limit that was halved since."""
-        if began >= self.halved:
-            self.successes, self.limit, self.halved = 0, max(self.limit // 2, 1), time.monotonic()
+    def _clean(self, result: EngineResult) -> EngineResult:
+        if len(self._key) >= LONG_KEY:
+            result["text"] = result["text"].replace(self._key, "***")
+        return result
 
     def _scrub(self, text: str) -> str:
-        """One short line without the key: struck out before it is cut, lest a part of it stays."""
-        return " ".join((text.replace(self._key, "***") if self._key else text).split())[:400]
+        """One short line without the key: struck out before it is cut, lest a part of it stays; some servers show its
+        ends."""
+        words = (text.replace(self._key, "***") if self._key else text).split()
+        ends = (self._key[:6], self._key[-4:]) if len(self._key) >= LONG_KEY else ()
+        return " ".join("***" if any(end in word for end in ends) else word for word in words)[:400]
 
 
 def _key(name: str | None) -> str:

@@ -16,8 +16,9 @@ from udfs.engines.messages import (
     FinishReason,
     RequestRefused,
 )
-from udfs.engines.thinking import split_thinking
+from udfs.engines.thinking import THINK_START, split_thinking
 
+_TEMPLATE_END = 8  # tokens at the end of a prompt in which a template may open the thinking
 STREAM_INTERVAL = 32  # tokens between two reports of an unfinished request; each costs a wake-up in the host
 
 
@@ -42,6 +43,16 @@ def _not_taken(error: Exception) -> EngineResult:
     return {"finish_reason": FinishReason.FAILED, "error": f"not_taken: {type(error).__name__}: {error}"[:500]}
 
 
+def tokenizer_of(model: str, revision: str | None, settings: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of AutoTokenizer.from_pretrained for the tokenizer that vLLM takes under these engine arguments."""
+    own = settings.get("tokenizer")
+    return {
+        "pretrained_model_name_or_path": own or model,
+        "revision": settings.get("tokenizer_revision") or (None if own else revision),
+        "trust_remote_code": bool(settings.get("trust_remote_code")),
+    }
+
+
 class VllmEngine:
     """AsyncLLM with the model's own tokenizer and chat template."""
 
@@ -64,7 +75,7 @@ class VllmEngine:
         settings.setdefault("structured_outputs_config", dict(STRUCTURED_OUTPUTS))
         repetition = settings.pop("repetition_detection", {})
         self.repetition_detection = RepetitionDetectionParams(**repetition) if repetition else None
-        self.tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
+        self.tokenizer = AutoTokenizer.from_pretrained(**tokenizer_of(model, revision, settings))
         self.version = f"vllm {vllm.__version__}"
         self.max_model_len = int(engine["max_model_len"])
         args = AsyncEngineArgs(model=model, revision=revision, disable_log_stats=True, **settings)
@@ -106,7 +117,8 @@ class VllmEngine:
         elif "letters" in structured:
             result = self._letter_scores(final, structured)
         else:
-            result = self._text(final.outputs[0], tokens)
+            opened = self.tokenizer.decode(ids[-_TEMPLATE_END:]).rstrip().endswith(THINK_START)
+            result = self._text(final.outputs[0], tokens, opened)
         result["prompt_tokens"], result["cached_tokens"] = len(ids), final.num_cached_tokens or 0
         result["engine_seconds"] = time.monotonic() - began
         return result
@@ -193,9 +205,10 @@ class VllmEngine:
         scores = {letter.strip(): row[token].logprob for letter, token in letters.items()}
         return {"text": "", "finish_reason": FinishReason.SCORED, "choice_logprobs": scores, "generated_tokens": 0}
 
-    def _text(self, output: Any, tokens: list[int]) -> EngineResult:
+    def _text(self, output: Any, tokens: list[int], opened: bool) -> EngineResult:
+        """Text and counts; `opened`: the prompt opened a section of thinking."""
         whole = self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        thinking, text = split_thinking(whole)
+        thinking, text = split_thinking(whole, opened)
         ended = output.finish_reason in WRITTEN  # else the engine gave the request up
         return {
             "text": text.strip() if thinking else text,

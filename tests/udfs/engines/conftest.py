@@ -21,8 +21,8 @@ def connect(monkeypatch):
     monkeypatch.setattr(openai_engine, "BACKOFF_SECONDS", 0.02)
     made = []
 
-    def make(script, **endpoint):
-        server = ScriptedServer(script)
+    def make(script, probe=None, tasks=1, **endpoint):
+        server = ScriptedServer(script, probe)
         made.append(server.end)
         usual = {
             "url": server.url,
@@ -30,8 +30,10 @@ def connect(monkeypatch):
             "max_concurrency": 64,
             "max_retries": 3,
             "timeout_seconds": 30.0,
+            "patience_seconds": 600.0,
+            "vllm": True,
         }
-        engine = OpenAIEngine({"model": "teacher", "endpoint": usual | endpoint})
+        engine = OpenAIEngine({"model": "teacher", "endpoint": usual | endpoint, "tasks": tasks})
         made.append(engine.close)
         return engine, server
 

@@ -1,4 +1,4 @@
-"""openai_protocol: what an endpoint is sent and what its responses mean, seen through the engine."""
+"""openai_protocol: what an endpoint is sent, seen through the engine."""
 
 from pathlib import Path
 
@@ -94,49 +94,6 @@ def test_logprob_is_the_sum_over_generated_tokens_of_either_api(connect):
     assert results["chat"]["generated_tokens"] == 0
 
 
-def test_finish_reasons_other_than_stop_and_length_are_no_completion(connect):
-    def script(prompt, _):
-        return (
-            chat_answer("I cannot", refusal="no")
-            if prompt == "refusal"
-            else chat_answer("half an", finish_reason=prompt)
-        )
-
-    reasons = ("stop", "length", "content_filter", "abort", "refusal")
-    results = ask(connect(script)[0], *(request(r) for r in reasons))
-    found = {r: (results[r]["finish_reason"], results[r]["error"], results[r]["text"]) for r in reasons}
-    assert found == {
-        "stop": ("stop", None, "half an"),
-        "length": ("length", None, "half an"),
-        "content_filter": ("refused", "content_filter", ""),
-        "abort": ("failed", "abort", ""),
-        "refusal": ("refused", "refusal", ""),
-    }
-
-
-def test_thinking_is_kept_apart_from_the_answer_and_counted_or_estimated(connect):
-    counted = {"completion_tokens_details": {"reasoning_tokens": 6}}
-    script = {
-        "tags": chat_answer("<think>" + "a" * 23 + "</think>\n\n" + "b" * 10),  # 30 of 40 characters
-        "cut off": chat_answer("<think>and so", finish_reason="length"),
-        "set apart": chat_answer("\nb", reasoning="a" * 9),
-        "older name": chat_answer("b", reasoning_content="a" * 4),
-        "counted": chat_answer("b", usage=counted, reasoning="a"),
-        "counted tags": chat_answer("a</think>b", usage=counted),
-        "null": chat_answer(None, reasoning="a", finish_reason="length"),
-    }
-    results = ask(connect(lambda prompt, _: script[prompt])[0], *(request(p) for p in script))
-    assert {p: (r["text"], r["thinking_tokens"]) for p, r in results.items()} == {
-        "tags": ("b" * 10, 8),  # round(7.5)
-        "cut off": ("", 10),
-        "set apart": ("b", 9),
-        "older name": ("b", 8),
-        "counted": ("b", 6),
-        "counted tags": ("b", 6),
-        "null": ("", 10),
-    }
-
-
 def test_scoring_and_text_that_is_no_unicode_are_refused_without_asking(connect):
     engine, server = connect(lambda *_: chat_answer())
     score = request("score") | {"continuation": " Paris"}
@@ -145,3 +102,11 @@ def test_scoring_and_text_that_is_no_unicode_are_refused_without_asking(connect)
     assert results["score"]["error"].startswith("not_supported_by_endpoint")
     assert results["letters"]["error"].startswith("not_supported_by_endpoint")
     assert server.tries == []
+
+
+def test_server_that_is_no_vllm_is_sent_openais_fields_alone(connect):
+    engine, server = connect(lambda *_: chat_answer("The answer is **B**."), vllm=False)
+    asked = request("label", reply_start="It is ", structured={"choice": ["A", "B"]})
+    assert ask(engine, asked)["label"]["text"] == "B"
+    [body] = [t[3] for t in server.tries]
+    assert set(body) == {"model", "temperature", "top_p", "max_tokens", "messages"} and len(body["messages"]) == 1

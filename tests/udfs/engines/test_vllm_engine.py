@@ -5,7 +5,7 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from udfs.engines.vllm_engine import VllmEngine, cpu_dtype, seed_of
+from udfs.engines.vllm_engine import VllmEngine, cpu_dtype, seed_of, tokenizer_of
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,13 @@ def test_markers_in_a_prompt_are_text_and_those_of_the_template_are_tokens(engin
 
 def test_seed_is_that_of_the_request_wherever_it_is_asked():
     assert seed_of("a") == seed_of("a") != seed_of("b") and 0 <= seed_of("a") < 2**63
+
+
+def test_arguments_of_the_tokenizer_reach_it():
+    assert tokenizer_of("m", "r", {"trust_remote_code": True}) == {
+        "pretrained_model_name_or_path": "m", "revision": "r", "trust_remote_code": True
+    }  # fmt: skip
+    assert tokenizer_of("m", "r", {"tokenizer": "t", "tokenizer_revision": "v"}) == {
+        "pretrained_model_name_or_path": "t", "revision": "v", "trust_remote_code": False
+    }  # fmt: skip
+    assert tokenizer_of("m", "r", {"tokenizer": "t"})["revision"] is None

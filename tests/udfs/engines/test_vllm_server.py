@@ -58,8 +58,10 @@ def test_vllm_server_answers_every_kind_of_request(vllm_server, monkeypatch):
         "max_concurrency": 64,
         "max_retries": 3,
         "timeout_seconds": HANG,
+        "patience_seconds": HANG,
+        "vllm": True,
     }
-    engine = OpenAIEngine({"model": "demo", "endpoint": endpoint})
+    engine = OpenAIEngine({"model": "demo", "endpoint": endpoint, "tasks": 1})
     labels = ["easy", "medium", "hard"]
     schema = {
         "type": "object",
@@ -96,8 +98,8 @@ def test_vllm_server_answers_every_kind_of_request(vllm_server, monkeypatch):
             assert set(json.loads(result["text"])) == {"answer"}
     monkeypatch.setenv(KEY_ENV, "sk-wrong-key-of-some-length")
     engine.close()
-    stranger = OpenAIEngine({"model": "demo", "endpoint": endpoint})
+    stranger = OpenAIEngine({"model": "demo", "endpoint": endpoint, "tasks": 1})
     stranger.submit(request())
-    with pytest.raises(EngineDied, match=f"{KEY_ENV}.*HTTP 401"):
+    with pytest.raises(EngineDied, match=f"HTTP 401.*{KEY_ENV}"):
         collect(stranger, 1)
     stranger.close()
