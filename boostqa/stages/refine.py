@@ -1,13 +1,15 @@
 """draft -> refined, rejects. Grain: one draft whose answer was confirmed or corrected. Key: draft_id.
 
-A second model answers the question blind (no passage, no draft answer) k times. A draft that more than half of the
-attempts confirm is `agreed`; when more than half agree on another answer, with a margin and by a voter that answers known
-questions, it is `corrected` and says so; else it is rejected as `disputed`. The solution is then rewritten; a rewrite that
-changes the final answer is not used, and a solution that only repeats the answer is a reject.
+A second model answers the question blind (no passage, no draft answer) k times, each time with the options turned by one
+more place. A draft that more than half of the attempts confirm is `agreed`; when more than half agree on another answer,
+with a margin and by a voter that answers known questions, it is `corrected` and says so; else it is rejected as `disputed`.
+Of a letter, which can be guessed, it takes as many as a guesser would hardly give. The solution is then rewritten; a
+rewrite that changes the final answer is not used, and a solution that only repeats the answer is a reject.
 """
 
 import json
 from collections.abc import Iterable
+from math import comb
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -21,7 +23,14 @@ from boostqa.schemas import DRAFT, REFINED
 from boostqa.schemas.table import STRINGS
 from boostqa.stages import tags
 from boostqa.stages.rejects import Rule, breaks_rule, reject_rows
-from boostqa.stages.wording import answer_shape, is_multiple_choice, question_with_options
+from boostqa.stages.wording import (
+    answer_shape,
+    is_multiple_choice,
+    letter_before_turn,
+    names_option,
+    question_with_options,
+    turned,
+)
 from boostqa.vocabulary import AnswerStatus, Cause, FinishReason, Rewrite
 from udfs import answers
 
@@ -34,6 +43,10 @@ JUDGE = Sampling(temperature=0.0, top_p=1.0, max_tokens=8)
 # A correction replaces what a writer worked out: two attempts of two, or two of three against one, are no more than chance
 # for a voter that is right half of the time.
 _FEWEST_ATTEMPTS, _MARGIN = 3, 2
+# How likely a guesser may confirm a letter: as two right guesses of two among four options. Of 26 drafts that a weak voter
+# (1.5B) confirmed by majority, 5 of 6 open ones were right, and 3 of the 13 lettered ones on which it was not unanimous.
+_GUESSED = 1 / 16
+_MOST_OPTIONS, _MOST_ATTEMPTS = 10, 32  # beyond, more than half are enough
 # What a solution says beside its answer: letters and digits (a Chinese character counts twice), or one operation.
 _FEWEST_LETTERS = 20
 _SHOWN = 300  # characters of a solution in a reject
@@ -43,6 +56,24 @@ _OPERATION = r"[\p{N})}\]]\s*(?:[-+*/×÷·^]|\\(?:times|cdot|div)\b)\s*[\p{L}\p
 
 def _question() -> Column:
     return question_with_options(F.col("question"), F.col("choices"))
+
+
+def _turn(attempt: Column) -> Column:
+    """By how many places the options of a row are turned in an attempt: a voter who likes one letter confirms nothing. They
+    are not where an option speaks of another by its letter."""
+    by = F.pmod(F.xxhash64("draft_id") + attempt, F.size("choices")).cast("int")
+    return F.when(is_multiple_choice() & ~names_option(F.col("choices")), by).otherwise(0)
+
+
+def votes_needed(attempts: int, options: int) -> int:
+    """Of so many attempts at one of `options` letters the votes that make a majority and that a guesser gives with a
+    probability of at most _GUESSED; all, where that takes more attempts."""
+    chance = 1 / options
+
+    def guessed(least: int) -> float:
+        return sum(comb(attempts, n) * chance**n * (1 - chance) ** (attempts - n) for n in range(least, attempts + 1))
+
+    return next((n for n in range(attempts // 2 + 1, attempts + 1) if guessed(n) <= _GUESSED), attempts)
 
 
 def _with_reply(rows: DataFrame, control_tokens: Iterable[str]) -> DataFrame:
@@ -68,7 +99,8 @@ def blind_requests(
     nothing else of the draft; adds `attempt`."""
     lang, template = F.col("lang"), prompts.load("blind")
     form = prompts.wording("answer_form", answer_shape(), lang)
-    prompt = template.render(lang, question=_question(), answer_form=form)
+    seen = turned(F.col("choices"), _turn(F.col("attempt")))
+    prompt = template.render(lang, question=question_with_options(F.col("question"), seen), answer_form=form)
     numbers = F.array(*map(F.lit, attempts or range(conf.blind_attempts)))
     requests = with_request(
         drafts.select("draft_id", "lang", "format", "question", "choices", F.explode(numbers).alias("attempt")),
@@ -95,8 +127,13 @@ def votes(
         .groupBy("draft_id")
         .agg(F.array_sort(F.collect_list(attempt)).alias("attempts"), F.max("model").alias("refiner"))
     )
-    answered = F.filter("attempts", lambda a: a["answer"].isNotNull())
-    rows = drafts.join(per_draft, "draft_id", "inner").withColumn("blind", answered)
+
+    def unturned(attempt: Column) -> Column:
+        letter = letter_before_turn(attempt["answer"], F.col("choices"), _turn(attempt["attempt"]))
+        return attempt.withField("answer", F.when(is_multiple_choice(), letter).otherwise(attempt["answer"]))
+
+    rows = drafts.join(per_draft, "draft_id", "inner").withColumn("attempts", F.transform("attempts", unturned))
+    rows = rows.withColumn("blind", F.filter("attempts", lambda a: a["answer"].isNotNull()))
     return rows.join(_compare(rows, F.col("blind.answer")), "draft_id", "inner")  # both unique by draft_id
 
 
@@ -163,9 +200,13 @@ def _with_counts(rows: DataFrame) -> DataFrame:
 def _status(voter_is_trusted: bool) -> Column:
     """agreed, corrected, or null where there is no majority that may be used."""
     attempts = F.size("attempts")
-    other_wins = (F.col("winner_votes") * 2 > attempts) & (attempts >= _FEWEST_ATTEMPTS) & F.col("winner_differs")
+    table = [[votes_needed(n, m) for n in range(1, _MOST_ATTEMPTS + 1)] for m in range(2, _MOST_OPTIONS + 1)]
+    of_letters = F.get(F.get(F.lit(table), F.size("choices") - 2), attempts - 1)
+    majority = F.floor(attempts / 2) + 1
+    enough = F.when(is_multiple_choice(), F.greatest(of_letters, majority)).otherwise(majority)
+    other_wins = (F.col("winner_votes") >= enough) & (attempts >= _FEWEST_ATTEMPTS) & F.col("winner_differs")
     margin = F.col("winner_votes") - F.greatest("agreeing", "most_others") >= _MARGIN
-    confirmed = F.when(F.col("agreeing") * 2 > attempts, AnswerStatus.AGREED)
+    confirmed = F.when(F.col("agreeing") >= enough, AnswerStatus.AGREED)
     return confirmed.when(other_wins & margin & F.lit(voter_is_trusted), AnswerStatus.CORRECTED)
 
 
@@ -174,7 +215,7 @@ def decide(
 ) -> tuple[DataFrame, DataFrame]:
     """Votes and judgements -> (decided rows, rejects `no_blind_answer` or `disputed` with key draft_id).
 
-    A majority is one of attempts, not of answers. A correction needs at least 3 attempts, 2 votes more than any other
+    A majority is one of attempts, not of answers; of letters it takes votes_needed. A correction needs at least 3 attempts, 2 votes more than any other
     answer has, one that is known to differ from the draft's, and a voter that is trusted (stages/power.py). Decided rows are
     DRAFT columns with the final answer and solution, and draft_answer, status, blind_answers, votes, refiner, request_ids.
     """
@@ -192,11 +233,13 @@ def decide(
     rows = rows.withColumn("status", _status(voter_is_trusted))
     rows = rows.withColumn("broken_rule", F.when(F.col("status").isNull(), no_majority))
     corrected = F.col("status") == AnswerStatus.CORRECTED
+    # A letter in the solution of an attempt is one of its own order.
+    solution = F.when(~(is_multiple_choice() & names_option(F.array("winner.solution"))), F.col("winner.solution"))
     decided = rows.where(F.col("status").isNotNull()).withColumns(
         {
             "draft_answer": F.col("answer"),
             "answer": F.when(corrected, F.col("winner.answer")).otherwise(F.col("answer")),
-            "solution": F.when(corrected, F.coalesce("winner.solution", F.lit(""))).otherwise(F.col("solution")),
+            "solution": F.when(corrected, F.coalesce(solution, F.lit(""))).otherwise(F.col("solution")),
             "votes": F.when(corrected, F.col("winner_votes")).otherwise(F.col("agreeing")),
             "blind_answers": F.col("blind.answer"),
         }

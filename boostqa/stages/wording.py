@@ -80,13 +80,30 @@ def question_with_options(question: Column, choices: Column) -> Column:
     return F.concat_ws("\n", question, lettered(choices))
 
 
+def names_option(texts: Column) -> Column:
+    """Whether one of `texts` (array, nulls left out) speaks of an option by its letter."""
+    return F.exists(F.array_compact(texts), lambda text: text.rlike(_NAMES_OPTION))
+
+
+def turned(choices: Column, by: Column) -> Column:
+    """The options, the first `by` of them moved behind the others."""
+    return F.concat(F.slice(choices, by + 1, F.size(choices)), F.slice(choices, F.lit(1), by))
+
+
+def letter_before_turn(letter: Column, choices: Column, by: Column) -> Column:
+    """The letter in `choices` of what `letter` names in `turned(choices, by)`; any other answer as it is."""
+    place = F.ascii(letter) - ord("A")
+    named = (F.length(letter) == 1) & (place >= 0) & (place < F.size(choices))
+    return F.when(named, F.char(ord("A") + F.pmod(place + by, F.size(choices)))).otherwise(letter)
+
+
 def reordered(choices: Column, answer: Column, texts: Column, key: Column) -> Column:
     """struct(choices, answer): options and the letter of the right one, in an order drawn by `key`; as they are where
     there are none, `texts` (array) or an option name one of them by its letter, or the letter names none.
 
     Models write the right option first, or last, far more often than by chance.
     """
-    named = F.exists(F.array_compact(F.concat(texts, choices)), lambda text: text.rlike(_NAMES_OPTION))
+    named = names_option(F.concat(texts, choices))
     place = F.ascii(answer) - ord("A")  # -65 of an empty answer
 
     def lot(option: Column, i: Column) -> Column:

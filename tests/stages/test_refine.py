@@ -49,11 +49,16 @@ CASES = {
     ),
     "letters": Case(
         "B",
-        ["B", "B", "A"],
+        ["B", "B", "B"],
         rewrite={"solution": "Counting on gives 4 items.", "answer": "B"},
         choices=["3", "4", "5", "6"],
     ),
+    "letters that may be guessed": Case("B", ["B", "B", "A"], choices=["3", "4", "5", "6"]),
+    "one letter whatever it names": Case("B", ["B", "B", "B"], choices=["3", "4", "5", "7"]),
+    "letters corrected": Case("B", ["C", "C", "C"], choices=["3", "5", "4", "6"]),
+    "options that name letters": Case("D", ["D", "D", "D"], choices=["3", "4", "5", "Both A and B"]),
 }
+SHOWN = {"one letter whatever it names"}  # cases whose blind letters are those of the options as they were shown
 
 
 def reply(solution, answer):
@@ -76,7 +81,10 @@ def refined(spark):
     blind = refine.blind_requests(drafts, SPEC, Refine(blind_attempts=3)).cache()
     replies = []
     for r in blind.collect():
-        answer = CASES[r["draft_id"]].blind[r["attempt"]]
+        case = CASES[r["draft_id"]]
+        answer = case.blind[r["attempt"]]
+        if case.choices and r["draft_id"] not in SHOWN:  # as the prompt has the options
+            answer = next(x for x in "ABCD" if f"{x}. {case.choices['ABCD'.index(answer)]}" in r["prompt"].splitlines())
         text = reply(f"way {r['attempt']} of adding the numbers up", answer) if answer else "<solution>Add"
         replies.append((r["request_id"], text, "stop" if answer else "length", None))
     votes = refine.votes(drafts, blind, ledger(spark, replies), ["</s>"]).cache()
@@ -170,6 +178,15 @@ def test_refine_dispute_that_a_judge_decided_costs_the_attempts_and_the_judgemen
 def test_refine_multiple_choice_compares_letters(refined):
     row = refined[0]["letters"]
     assert (row["status"], row["rewrite"]) == ("agreed", "rewritten")
+
+
+def test_refine_letters_that_a_guesser_would_give_confirm_nothing(refined):
+    kept, rejects = refined
+    assert rejects["letters that may be guessed"]["evidence"] == 'draft: B | blind: ["B","B","A"]'
+    assert rejects["one letter whatever it names"]["rule"] == "disputed"
+    assert kept["letters corrected"]["answer"] == "C" and kept["options that name letters"]["answer"] == "D"
+    assert [refine.votes_needed(n, 4) for n in range(1, 8)] == [1, 2, 3, 3, 4, 4, 5]
+    assert [refine.votes_needed(n, 2) for n in (3, 5, 7)] == [3, 5, 6]
 
 
 def test_refine_control_tokens_are_escaped_and_agree_with_an_escaped_draft(refined):
