@@ -173,6 +173,7 @@ class ScriptedServer:
 
     def __init__(self, script, probe=None):
         self.script, self.tries, self.at_once, self.most = script, [], 0, 0  # tries: (time, prompt, path, body, key)
+        self.files, self.batches, self.batch_ends = {}, {}, "completed"
         self.probe, self.probes = probe or (lambda n: chat_answer("2")), []
         self.lock = threading.Lock()
         server = self
@@ -181,7 +182,10 @@ class ScriptedServer:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self):
-                server.serve(self)
+                asks = re.match("/v1/(?:files|batches)", self.path)
+                server.serve_batches(self) if asks else server.serve(self)
+
+            do_GET = do_POST
 
             def log_message(self, *_):
                 pass
@@ -191,7 +195,10 @@ class ScriptedServer:
         threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def serve(self, handler):
-        body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
+        raw = handler.rfile.read(int(handler.headers["Content-Length"]))
+        if not handler.path.endswith("completions"):
+            return handler.send_error(404, "no such place")
+        body = json.loads(raw)
         prompt = body["prompt"] if "prompt" in body else body["messages"][0]["content"]
         with self.lock:
             seen = self.probes if prompt == HARMLESS else self.tries
@@ -212,6 +219,40 @@ class ScriptedServer:
             handler.wfile.write(raw)
         except OSError:
             handler.close_connection = True  # the client waits no longer
+
+    def serve_batches(self, handler):
+        """The batch interface: a batch ends as `batch_ends` says when it is looked at the second time."""
+        raw = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        kind, *rest = handler.path.removeprefix("/v1/").split("?")[0].split("/")
+        with self.lock:
+            if kind == "files" and not rest:
+                lines = re.findall(rb'^\{"custom_id".*$', raw, re.MULTILINE)
+                answer = {"id": f"in{len(self.files)}"}
+                self.files[answer["id"]] = [json.loads(line) for line in lines]
+            elif kind == "files":
+                answer = "\n".join(json.dumps(line) for line in self.files[rest[0]])
+            elif rest:
+                answer = self._batch(self.batches[rest[0]])
+            elif raw:
+                answer = json.loads(raw) | {"id": f"b{len(self.batches)}", "status": "in_progress", "looked": 0}
+                self.batches[answer["id"]] = answer
+            else:
+                answer = {"data": list(self.batches.values()), "has_more": False}
+        content = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    def _batch(self, batch):
+        batch["looked"] += 1
+        if batch["looked"] == 2:
+            batch |= {"status": self.batch_ends, "completed_at": 1_700_000_000, "output_file_id": f"out{batch['id']}"}
+            answers = self.files[batch["output_file_id"]] = []
+            for line in self.files[batch["input_file_id"]] if self.batch_ends == "completed" else ():
+                status, _, body = self.script(line["body"]["messages"][0]["content"], 1)
+                answers.append({"custom_id": line["custom_id"], "response": {"status_code": status, "body": body}})
+        return batch
 
     def times(self, prompt):
         return [t[0] for t in self.tries if t[1] == prompt]

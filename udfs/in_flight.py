@@ -62,6 +62,16 @@ def _in_flight_request(row: dict[str, Any]) -> InFlightRequest:
     return InFlightRequest(row, message, len(row["prompt"]) // CHARACTERS_PER_TOKEN, int(sampling["max_tokens"]))
 
 
+def completion(
+    row: dict[str, Any], result: EngineResult, attempts: int, run_id: str, at: datetime | None = None
+) -> dict[str, Any]:
+    """A REQUEST row and its result -> a COMPLETION row, which ended `at` that time, or now."""
+    attempt = {"attempts": attempts, "run_id": run_id, "finished_at": at or datetime.now(UTC)}
+    done = row | EMPTY_RESULT | cast(dict[str, Any], result) | attempt
+    # A served model may send half a surrogate pair, which no table holds.
+    return done | {"text": done["text"].encode("utf-8", "replace").decode("utf-8")}
+
+
 class InFlight:
     """Requests in flight on one engine at a time, bounded by predicted tokens: `tokens_in_flight`, or what it holds.
 
@@ -211,16 +221,13 @@ class InFlight:
         self.sent.discard(request_id)
         if not request.alone:
             self._weigh(request, -1)
-        attempt = {"attempts": request.attempts, "run_id": self.settings["run_id"], "finished_at": datetime.now(UTC)}
-        completion = request.row | EMPTY_RESULT | cast(dict[str, Any], result) | attempt
-        # A served model may send half a surrogate pair, which no table holds.
-        completion["text"] = completion["text"].encode("utf-8", "replace").decode("utf-8")
-        self.staging.add(completion)
-        if reason := completion["server_reason"]:
+        done = completion(request.row, result, request.attempts, self.settings["run_id"])
+        self.staging.add(done)
+        if reason := done["server_reason"]:
             self.server_reasons[reason] += 1
         self.finished += 1
-        self.finished_tokens += completion["generated_tokens"]
+        self.finished_tokens += done["generated_tokens"]
         self.finished_max_tokens += request.max_tokens
-        self.counts["failed" if completion["finish_reason"] in UNUSABLE else "completed"] += 1
+        self.counts["failed" if done["finish_reason"] in UNUSABLE else "completed"] += 1
         for name in ("prompt_tokens", "cached_tokens", "generated_tokens", "thinking_tokens"):
-            self.counts[name] += completion[name]
+            self.counts[name] += done[name]

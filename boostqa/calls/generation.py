@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from boostqa.calls.balance import balance_partitions
+from boostqa.calls.batches import generate_in_batches, take_in_batches
 from boostqa.calls.ledger import look_up, merge_staged_parts, staging_folder
 from boostqa.calls.models import ModelSpec, local_folder
 from boostqa.calls.placement import profile, refuse_speculation
@@ -35,6 +36,9 @@ def complete(stage: StageRun, requests: DataFrame, spec: ModelSpec) -> DataFrame
     folder, counts = staging_folder(stage), stage.usage.counts
     stage.warehouse.create("completion")
     merge_staged_parts(stage, folder)
+    in_batches = bool(spec.model.endpoint and spec.model.endpoint.batch)
+    if in_batches:
+        take_in_batches(stage, _call_settings(stage, spec, folder))
     unique = requests.select(*REQUEST_COLUMNS).dropDuplicates(["request_id"])  # rows of one id differ in nothing
     found = look_up(unique, stage.warehouse.read("completion")).persist(StorageLevel.DISK_ONLY)
     rows_by_held = {r["held"]: r["count"] for r in found.groupBy("held").count().collect()}
@@ -44,8 +48,12 @@ def complete(stage: StageRun, requests: DataFrame, spec: ModelSpec) -> DataFrame
     counts["reused"] += reused
     if pending:
         not_held = ~F.coalesce("held", F.lit(False))
-        _generate(stage, found.where(not_held).drop("held"), spec, folder, pending)
-        merge_staged_parts(stage, folder)
+        asked = found.where(not_held).drop("held")
+        if in_batches:
+            generate_in_batches(stage, asked, _call_settings(stage, spec, folder))
+        else:
+            _generate(stage, asked, spec, folder, pending)
+            merge_staged_parts(stage, folder)
         held = stage.warehouse.read("completion").select("request_id")
         if missing := found.join(held, "request_id", "left_anti").count():
             raise ContractError(

@@ -85,12 +85,9 @@ class Endpoint(Section):
 
     url: str  # up to and including /v1
     key_env: str | None = None  # name of the environment variable that holds the key
-    vllm: Flag = (
-        True  # takes constraints and the beginning of a reply; of another server the prompt alone asks for a form
-    )
-    max_concurrency: Positive = (
-        256  # requests in flight, of all tasks together; adapts below this to what the server bears
-    )
+    batch: Flag = False  # by files of the batch interface: half the price, up to a day
+    vllm: Flag = True  # takes constraints and a reply's beginning; elsewhere the prompt alone asks for a form
+    max_concurrency: Positive = 256  # requests in flight, of all tasks; adapts below this to what the server bears
     max_retries: NotNegative = 6  # of a request; one more where no other was answered meanwhile
     timeout_seconds: PositiveSeconds = 600.0  # of one try
     patience_seconds: PositiveSeconds = 600.0  # without any answer before the call ends; a minute before the first one

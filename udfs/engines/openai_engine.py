@@ -10,8 +10,6 @@ cached_tokens, `--enable-prompt-tokens-details`.
 
 import asyncio
 import json
-import logging
-import os
 import queue
 import random
 import threading
@@ -22,10 +20,10 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from udfs.engines.endpoint_client import LONG_KEY, api_client, key_of, without_key
 from udfs.engines.endpoint_health import EndpointHealth
 from udfs.engines.messages import (
     CallSettings,
-    EngineDied,
     EngineRequest,
     EngineResult,
     EngineUnusable,
@@ -37,7 +35,7 @@ from udfs.engines.replies import Reply, ReplyKind, reply
 BACKOFF_SECONDS, BACKOFF_CAP = 0.5, 60.0
 _REDIRECTS = 4
 _QUOTA = ("HTTP 402", "HTTP 429")  # of who asks, whatever is asked
-LONG_KEY = 16  # a model does not write a key of this length by chance; "EMPTY" it may
+_JSON = {"Content-Type": "application/json"}
 
 
 class OpenAIEngine:
@@ -60,7 +58,7 @@ class OpenAIEngine:
         endpoint = settings["endpoint"]
         assert endpoint is not None
         self.model, self.host = settings["model"], urlsplit(endpoint["url"]).hostname
-        self.key_env, self._key = endpoint["key_env"], _key(endpoint["key_env"])
+        self.key_env, self._key = endpoint["key_env"], key_of(endpoint["key_env"])
         self.tries, self.timeout = int(endpoint["max_retries"]) + 1, float(endpoint["timeout_seconds"])
         self.url, self.is_vllm = endpoint["url"].rstrip("/") + "/", endpoint["vllm"]
         most, tasks = int(endpoint["max_concurrency"]), settings["tasks"]
@@ -74,14 +72,9 @@ class OpenAIEngine:
         self.done: queue.SimpleQueue[EngineResult | None] = queue.SimpleQueue()  # None wakes poll
         self.died: str | None = None
         self.progress = self.in_flight_tokens = 0  # the latter is not known: an answer comes as a whole
-        for name in ("httpx2", "httpcore2"):  # they log URLs and headers
-            logging.getLogger(name).setLevel(logging.WARNING)
-        self.client = httpx2.AsyncClient(
-            headers={"Authorization": f"Bearer {self._key or 'none'}", "Content-Type": "application/json"},
-            timeout=httpx2.Timeout(None, connect=min(30.0, self.timeout)),
-            # Servers drop an idle connection after 5 s (uvicorn): sending on one just then would fail.
-            limits=httpx2.Limits(max_keepalive_connections=self.health.most, keepalive_expiry=2.0),
-        )
+        # Servers drop an idle connection after 5 s (uvicorn): sending on one just then would fail.
+        limits = httpx2.Limits(max_keepalive_connections=self.health.most, keepalive_expiry=2.0)
+        self.client = api_client(httpx2.AsyncClient, endpoint, limits=limits)
         self.proving = asyncio.Lock()
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, name="endpoint", daemon=True)
@@ -240,7 +233,7 @@ class OpenAIEngine:
     async def _post(self, path: str, content: bytes, structured: dict[str, Any] | None) -> Reply:
         began, url = time.monotonic(), httpx2.URL(self.url + path)
         for _ in range(_REDIRECTS):
-            response = await self.client.post(url, content=content)
+            response = await self.client.post(url, content=content, headers=_JSON)
             target = url.join(response.headers.get("Location", ""))
             if not response.is_redirect or target.host != url.host or (url.scheme, target.scheme) == ("https", "http"):
                 break
@@ -282,19 +275,4 @@ class OpenAIEngine:
         return result
 
     def _scrub(self, text: str) -> str:
-        """One short line without the key: struck out before it is cut, lest a part of it stays; some servers show its
-        ends."""
-        words = (text.replace(self._key, "***") if self._key else text).split()
-        ends = (self._key[:6], self._key[-4:]) if len(self._key) >= LONG_KEY else ()
-        return " ".join("***" if any(end in word for end in ends) else word for word in words)[:400]
-
-
-def _key(name: str | None) -> str:
-    """The key in environment variable `name`; empty where the endpoint wants none."""
-    if name is None:
-        return ""
-    key = os.environ.get(name, "").strip()
-    if not key.isascii() or not key.isprintable() or not key:  # no HTTP header could hold it
-        state = "holds no valid key" if key else "is not set"
-        raise EngineDied(f"endpoint: {name} {state}: the key must be in this variable of the executors' environment")
-    return key
+        return without_key(text, self.key_env)
