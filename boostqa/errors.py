@@ -31,7 +31,7 @@ class GateFailed(BoostQAError):
 # What an error of Spark, the JVM or the machine says -> what happened and what mends it; the first that fits.
 _CAUSES = (
     (
-        r"No space left on device",
+        r"No space left on device|database or disk is full",
         "the disk is full: free space there, or set `warehouse:`, `output:` or Spark's spark.local.dir to another disk",
     ),
     (

@@ -6,6 +6,7 @@ from boostqa.errors import cause
 
 CASES = [
     ("java.io.IOException: No space left on device", "the disk is full: free space"),
+    ("(sqlite3.OperationalError) database or disk is full", "the disk is full: free space"),
     ("x\njava.nio.file.AccessDeniedException: /data/w/seed: Permission denied", "/data/w/seed"),
     ("Job aborted: java.lang.OutOfMemoryError: Java heap space", "raise spark.driver.memory"),
     ("Python worker exited unexpectedly (crashed)", "most often by the system for memory"),
