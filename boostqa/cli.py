@@ -22,6 +22,7 @@ from boostqa.report import quarantine as quarantine_report
 from boostqa.report import side_by_side
 from boostqa.report import status as status_report
 from boostqa.report.explain import explain as explain_item
+from boostqa.tracking.outbox import PATIENT_SECONDS, Outbox
 from boostqa.vocabulary import STAGES, MatchKind, QuarantineEvent
 
 app = typer.Typer(
@@ -131,12 +132,15 @@ def preview(
 def status(
     config: ConfigOption,
     as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
+    sync: Annotated[bool, typer.Option("--sync", help="first send MLflow what it could not be told in a run")] = False,
     settings: SetOption = [],  # noqa: B006
 ) -> None:
     """Show the last run of each stage and every table, from the tables alone."""
 
     def action() -> None:
         loaded = conf.load(config, settings)
+        if sync:
+            Outbox(loaded).send_unsent(PATIENT_SECONDS)
         tables = pipeline.warehouse(loaded)
         facts = status_report.collect(tables) | {"not_current": Freshness(tables.spark, loaded, tables).stale()}
         if as_json:

@@ -4,6 +4,7 @@ What changes rows is apart from execution (machines, paths, batch sizes): boostq
 fields have no default. Relative paths are taken from the working directory.
 """
 
+import codecs
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from pathlib import Path
@@ -82,7 +83,7 @@ def _override(values: dict[str, Any], places: Places, setting: str) -> None:
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {setting}: not valid YAML: {' '.join(str(error).split())}") from None
     *parents, last = key.split(".")
-    places.override((*parents, last))
+    places.override((*parents, last), text)
     for part in parents:
         if not isinstance(values.setdefault(part, {}), dict):
             values[part] = {}
@@ -110,37 +111,53 @@ def _mistake(error: ErrorDetails) -> str:
     return f"{error['msg']}, got {got!r:.80}"
 
 
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_bytes().decode()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot read the conf ({error.strerror}); pass --config FILE") from None
+    except UnicodeDecodeError as error:
+        kind = "UTF-16 or UTF-32" if error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "no UTF-8"
+        raise ConfigError(
+            f"{path}: {kind}: byte {error.start} is {error.object[error.start]:#04x}; save it as UTF-8 text"
+        ) from None
+
+
 def load(
     path: str, settings: list[str] | None = None, more: Callable[[Mapping[str, Any]], Found] = _nothing_more
 ) -> Config:
     """Read a YAML conf and apply `key=value` settings on top.
 
     Raises ConfigError that lists every mistake with file, line, key, what was got and what was expected: wrong values,
-    keys said twice, sections that contradict each other, and what `more` finds in the sections that are sound.
+    keys said twice, odd numbers, sections that contradict each other, and what `more` finds in the sections that are sound.
     """
+    text = _text(path)
     try:
-        text = Path(path).read_text(encoding="utf-8")
         values = yaml.safe_load(text) or {}
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot read the conf ({error.strerror}); pass --config FILE") from None
+        places = Places.of_file(path, text)
+    except yaml.reader.ReaderError as error:
+        byte = len(text[: error.position].encode())
+        raise ConfigError(
+            f"{path}: byte {byte}: {error.reason} (U+{error.character:04X}): save it as UTF-8 text"
+        ) from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply, or an alias (*name) stands within what it names") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected sections (key: value), got {type(values).__name__}")
-    places = Places.of_file(path, text)
     for setting in settings or []:
         _override(values, places, setting)
-    found: list[tuple[Key, str]] = list(places.twice)
+    found: list[tuple[Key, str]] = []
     try:
-        config = Config(**values)
-    except ValidationError as error:
-        found += [(e["loc"], _mistake(e)) for e in error.errors()]
-        sections = _sound(values, {key[0] for key, _ in found})
-    else:
+        config = Config.model_validate(values)
         sections = dict(config)
+    except ValidationError as error:
+        found = [(e["loc"], _mistake(e)) for e in error.errors()]
+    if broken := {key[0] for key, _ in (*places.wrong, *found)}:
+        sections = _sound(values, broken)
     found += [*contradictions(sections), *more(sections)]
-    if found:
-        mistakes = "\n".join(f"  {places.of(key)}: {what}" for key, what in found)
-        raise ConfigError(f"{len(found)} mistake(s) in the conf:\n{mistakes}")
+    if mistakes := [line for _, line in places.wrong] + [f"{places.of(key)}: {what}" for key, what in found]:
+        raise ConfigError("\n  ".join((f"{len(mistakes)} mistake(s) in the conf:", *mistakes)))
     config._places = places
     return config

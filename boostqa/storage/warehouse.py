@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from delta.exceptions import ConcurrentAppendException, ConcurrentDeleteDeleteException, ConcurrentDeleteReadException
+from delta import exceptions as delta
 from delta.tables import DeltaTable
 from py4j.protocol import Py4JJavaError
 from pyarrow import fs
@@ -23,16 +23,16 @@ from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from boostqa.errors import ConfigError, ContractError, told
+from boostqa.errors import ConfigError, ContractError, first_line, told
 from boostqa.schemas import TABLES, Table
 from boostqa.storage.contract import check, lacking, violations
 from udfs.files import file_system
 
-CONCURRENT = (ConcurrentAppendException, ConcurrentDeleteReadException, ConcurrentDeleteDeleteException)
+CONCURRENT = tuple(getattr(delta, name) for name in delta.__all__)  # another writer's commit came in between
 # What changes a table without changing its rows.
 UPKEEP = ("OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "ADD COLUMNS", "UPGRADE PROTOCOL", "REORG")
 LATEST = 50  # commits among which a write looks for its own
-MERGE_ATTEMPTS = 6  # 30 s of waiting between them on average
+ATTEMPTS, LONGEST_WAIT = 10, 16.0  # of a change to a table; seconds between two: 47 on average, all together
 
 
 @dataclass(frozen=True)
@@ -125,14 +125,14 @@ class Warehouse:
         """
         table = TABLES[name]
         check(df, table, "write")
-        self._create(table)
+        self.create(name)
         before, commit = self.version(name), uuid.uuid4().hex
         writer = df.select(*table.schema.names).write.format("delta").mode("overwrite")
         writer = writer.option("userMetadata", json.dumps((metadata or {}) | {"commit": commit}))
         self._save(writer.option("replaceWhere", where) if where else writer, table)
         written, keys = self.measure(name, where, self._version_of(name, commit))
         if keys != written.rows:
-            self._delta(name).restoreToVersion(before)
+            self._put_back(table, where, before)
             raise ContractError(
                 f"table {name}: {written.rows - keys} rows repeat a key ({', '.join(table.key)}); "
                 f"version {before} was restored"
@@ -143,19 +143,18 @@ class Warehouse:
         """Append rows; the caller vouches for the key."""
         table = TABLES[name]
         check(df, table, "append")
-        self._create(table)
+        self.create(name)
         writer = df.select(*table.schema.names).write.format("delta").mode("append")
         self._save(writer.option("userMetadata", json.dumps(metadata or {})), table)
 
     def create(self, name: str) -> None:
         """Make the table if it does not exist."""
-        self._create(TABLES[name])
+        self._until_alone(name, lambda: self._create(TABLES[name]))
 
     def insert(self, name: str, df: DataFrame, metadata: dict | None = None, better: str | None = None) -> None:
         """Add the rows whose key the table does not hold; safe beside other writers that do the same.
 
-        Where `better`, a SQL condition on `new` and `known`, holds for a row with a known key, it takes the known one's
-        place. Delta refuses a merge when another one added rows that it should have seen; it is then tried again.
+        Where `better`, SQL on `new` and `known`, holds for a row with a known key, it takes the known one's place.
         """
         table = TABLES[name]
         check(df, table, "insert")
@@ -170,13 +169,13 @@ class Warehouse:
 
         self.spark.conf.set("spark.databricks.delta.commitInfo.userMetadata", json.dumps(metadata or {}))
         try:
-            _until_alone(merge)
+            self._until_alone(name, merge)
         finally:
             self.spark.conf.unset("spark.databricks.delta.commitInfo.userMetadata")
 
     def delete(self, name: str, where: str) -> None:
         """Delete the rows matching a SQL predicate; safe beside other writers."""
-        _until_alone(lambda: self._delta(name).delete(where))
+        self._until_alone(name, lambda: self._delta(name).delete(where))
 
     def properties(self, name: str) -> dict[str, str]:
         """The properties of a table."""
@@ -185,7 +184,8 @@ class Warehouse:
 
     def set_property(self, name: str, key: str, value: str) -> None:
         """Set one of the properties of a table."""
-        self.spark.sql(f"ALTER TABLE {self.identifier(name)} SET TBLPROPERTIES ('{key}' = '{value}')")
+        statement = f"ALTER TABLE {self.identifier(name)} SET TBLPROPERTIES ('{key}' = '{value}')"
+        self._until_alone(name, lambda: self.spark.sql(statement))
 
     def commits_since(self, name: str, version: int) -> list[dict[str, Any]]:
         """What writers said of themselves in each change of rows after a Delta version; {} of one that said nothing, and
@@ -233,6 +233,8 @@ class Warehouse:
         ]
         try:
             builder.addColumns(T.StructType(fields)).execute()
+        except CONCURRENT:
+            raise
         except (PySparkException, Py4JJavaError) as error:
             raise ConfigError(f"cannot create table {table.name} in {self.location}: {told(error)}") from error
 
@@ -244,6 +246,8 @@ class Warehouse:
         files, folder = file_system(path)
         found = files.get_file_info(fs.FileSelector(folder, allow_not_found=True, recursive=True))
         if any(info.size for info in found if info.is_file):
+            if self.exists(name):  # another writer has made it meanwhile
+                return
             raise ConfigError(f"cannot create table {name}: {path} holds no readable Delta table: move it away")
         if found:
             files.delete_dir(folder)
@@ -257,7 +261,8 @@ class Warehouse:
     def _save(self, writer: DataFrameWriter, table: Table) -> None:
         try:
             path = self.path(table.name)
-            writer.saveAsTable(path) if is_catalog(path) else writer.save(path)
+            save = writer.saveAsTable if is_catalog(path) else writer.save
+            self._until_alone(table.name, lambda: save(path))
         except (PySparkException, Py4JJavaError) as error:
             text = str(error)
             if found := re.search(r"NOT NULL constraint violated for column: (\w+)", text):
@@ -268,13 +273,28 @@ class Warehouse:
                 raise ConfigError(f"cannot write table {table.name} to {self.location}: {told(error)}") from error
             raise
 
+    def _put_back(self, table: Table, where: str | None, version: int) -> None:
+        """Make a table, or its rows matching `where`, what they were at a version; others' rows stay as they are now."""
+        if where is None:
+            return self._until_alone(table.name, lambda: self._delta(table.name).restoreToVersion(version))
+        rows = self.read(table.name, version).where(where).select(*table.schema.names)
+        self._save(rows.write.format("delta").mode("overwrite").option("replaceWhere", where), table)
 
-def _until_alone(change: Callable[[], None]) -> None:
-    """Make a change to a table, again where another writer's came in between."""
-    for attempt in range(MERGE_ATTEMPTS):
-        try:
-            return change()
-        except CONCURRENT:
-            if attempt == MERGE_ATTEMPTS - 1:
-                raise
-            time.sleep(random.uniform(0, 2**attempt))
+    def _until_alone(self, name: str, change: Callable[[], object]) -> None:
+        """Make a change to a table, again where another writer's came in between: every commit goes through here, and each
+        means the same after the other's as before it.
+
+        Raises ConfigError when others come in between ATTEMPTS times.
+        """
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                time.sleep(random.uniform(0, min(2 ** (attempt - 1), LONGEST_WAIT)))
+            try:
+                change()
+                return
+            except CONCURRENT as error:
+                last = error
+        raise ConfigError(
+            f"table {name} in {self.location}: other writers changed it during each of {ATTEMPTS} tries to write it; let "
+            f"them end, then run the same command again\n  {type(last).__name__}: {first_line(last)}"
+        ) from last

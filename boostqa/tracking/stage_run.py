@@ -153,7 +153,7 @@ class StageRun:
                 "this is a bug in the stage: its tables are written, the pipeline stops here"
             )
 
-    def run_row(self, seconds: float, mlflow_run_id: str) -> dict[str, Any]:
+    def run_row(self, seconds: float, mlflow_run_id: str | None) -> dict[str, Any]:
         """This execution as a RUN row."""
         return {
             "run_id": self.run_id,
@@ -208,7 +208,7 @@ def stage_run(
     stage = StageRun(spark, config, name, run_id, warehouse, connect, basis=basis, conf_hash=conf_hash)
     began = time.monotonic()
     failed_gate = None
-    with stage_mlflow_run(name) as mlflow_run_id:
+    with stage_mlflow_run(name) as tracked:
         try:
             yield stage
         except GateFailed as error:  # a verdict is a result: it is recorded like any other
@@ -222,7 +222,7 @@ def stage_run(
             raise failed_gate
         if not stage.rows:
             raise ContractError(f"stage {name} checked no balance of its rows; this is a bug in jobs/")
-        row = stage.run_row(time.monotonic() - began, mlflow_run_id)
+        row = stage.run_row(time.monotonic() - began, tracked.mlflow_run_id)
         warehouse.append("run", spark.createDataFrame([row], RUN.schema))
         stage.recorded = row
         log_stage(row, [task["tokens_per_second"] for task in stage.usage.engine_tasks])

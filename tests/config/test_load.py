@@ -25,7 +25,13 @@ def test_load_two_mistakes_reports_both_with_key_and_line(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "part"),
-    [("- a\n- b\n", "expected sections"), ("a: [1, 2\n", "not valid YAML"), ("warehouse: w\n", "seed: is required")],
+    [
+        ("- a\n- b\n", "expected sections"),
+        ("a: [1, 2\n", "not valid YAML"),
+        ("warehouse: w\n", "seed: is required"),
+        ("1: 2\n", "Keys should be strings, got 1"),
+        ("spark: &a {conf: *a}\n", "stands within what it names"),
+    ],
 )
 def test_load_unusable_file_says_why(tmp_path, text, part):
     file = tmp_path / "bad.yaml"
@@ -74,6 +80,11 @@ def test_key_said_twice_is_a_mistake_with_both_lines(tmp_path):
         config.load(str(file))
 
 
+def test_key_said_twice_in_a_list_or_a_setting_is_a_mistake():
+    with pytest.raises(ConfigError, match=r"\n  --set: seed.sources.0.path: is said twice, first at --set$"):
+        config.load(DEMO, ["seed.sources=[{name: a, path: b, path: c}]"])
+
+
 def test_section_said_twice_is_one_mistake_and_the_last_one_is_looked_into(tmp_path):
     text = Path(DEMO).read_text(encoding="utf-8") + "mix:\n  tokens: 20000\n  shards: 0\n"
     file, lines = tmp_path / "bad.yaml", text.count("\n")
@@ -99,6 +110,56 @@ def test_section_said_twice_is_one_mistake_and_the_last_one_is_looked_into(tmp_p
 def test_flag_is_no_number_and_a_number_no_flag(setting, key):
     with pytest.raises(ConfigError, match=rf"{key}: Input should be a valid (integer|number|boolean), got (True|1)$"):
         config.load(DEMO, [setting])
+
+
+@pytest.mark.parametrize(
+    "number", ["010", "-010", "1:30:00", "0x10", "0b11", "1_000", "1_000.5", "1:30.5", ".inf", "-.Inf", ".nan"]
+)
+@pytest.mark.parametrize(
+    "setting", ["plan.stem_boost={}", "engine.args={{max_num_seqs: {}}}", "generation.env={{A: {}}}"]
+)
+def test_number_that_yaml_reads_in_a_way_of_its_own_is_a_mistake(setting, number):
+    with pytest.raises(ConfigError, match=rf"--set: [\w.]+: {re.escape(number)} is no plain (finite )?number.* write "):
+        config.load(DEMO, [setting.format(number)])
+
+
+def test_odd_number_in_the_file_is_a_mistake_with_its_line(tmp_path):
+    text = Path(DEMO).read_text(encoding="utf-8").replace("  tokens: 5000\n", "  tokens: 010\n")
+    file, line = tmp_path / "bad.yaml", text.split("\n").index("  tokens: 010") + 1
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(
+        ConfigError, match=f"^1 mistake.*\n  {file}:{line}: plan.tokens: 010 is .* takes it for 8: write"
+    ):
+        config.load(str(file))
+
+
+def test_plain_numbers_and_odd_ones_in_quotes_are_read():
+    loaded = config.load(DEMO, ["plan.stem_boost=1.5e+1", "generation.flush_seconds=+0.5", "generation.env={A: '010'}"])
+    assert (loaded.plan.stem_boost, loaded.generation.flush_seconds, loaded.generation.env) == (15, 0.5, {"A": "010"})
+
+
+@pytest.mark.parametrize(
+    ("beginning", "encoding", "says"),
+    [
+        ("a: b\r\n# \xe9\n", "latin-1", "no UTF-8: byte 8 is 0xe9; save it as UTF-8"),
+        ("", "utf-16", "UTF-16 or UTF-32: byte 0 is 0xff"),
+        ("", "utf-32", "UTF-16 or UTF-32: byte 0 is 0xff"),
+        ("", "utf-16-be", r"byte 0: .*U\+0000.*: save it as UTF-8"),
+        ("\xe9: 1\r\n\a", "utf-8", r"byte 7: .*U\+0007"),
+        ("# \ud800\n", "utf-8", "no UTF-8: byte 2 is 0xed"),
+    ],
+)
+def test_file_that_is_no_utf8_text_says_which_byte(tmp_path, beginning, encoding, says):
+    file = tmp_path / "bad.yaml"
+    file.write_bytes((beginning + Path(DEMO).read_text(encoding="utf-8")).encode(encoding, "surrogatepass"))
+    with pytest.raises(ConfigError, match=f"{file}: {says}"):
+        config.load(str(file))
+
+
+def test_byte_order_mark_of_utf8_is_read_over(tmp_path):
+    file = tmp_path / "windows.yaml"
+    file.write_text(Path(DEMO).read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert config.load(str(file)).plan.tokens == 5000
 
 
 def test_engine_of_a_model_overrides_the_shared_section():

@@ -1,7 +1,10 @@
 """The warehouse: contracts both ways, content hashes, nothing half-written."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import delta
 import pytest
 
 from boostqa.errors import ConfigError, ContractError
@@ -58,6 +61,52 @@ def test_write_tells_of_its_own_version_though_another_writer_came_after_it(spar
     monkeypatch.setattr(Warehouse, "_save", saved)
     written = warehouse.write("reject", rejects(spark, ("seed", "a", "r", "e")))
     assert (written.version, written.rows) == (warehouse.version("reject") - 1, 1)
+
+
+def test_writers_of_one_table_that_is_not_yet_there_all_get_their_rows_in(spark, warehouse):
+    def write(stage):
+        for number in range(4):
+            warehouse.write("reject", rejects(spark, (stage, str(number), "r", "e")), f"stage = '{stage}'")
+
+    def append(stage):
+        for number in range(4):
+            warehouse.append("reject", rejects(spark, (stage, str(number), "r", "e")))
+
+    with ThreadPoolExecutor() as pool:
+        jobs = [pool.submit(write, "seed"), pool.submit(write, "clean"), pool.submit(append, "mix")]
+    assert [str(job.exception()) for job in jobs if job.exception()] == []
+    found = {(r["stage"], r["key"]) for r in warehouse.read("reject").collect()}
+    assert found == {("seed", "3"), ("clean", "3"), *(("mix", str(number)) for number in range(4))}
+
+
+@pytest.mark.parametrize("name", ["ConcurrentTransactionException", "MetadataChangedException"])
+def test_writer_that_is_never_alone_ends_with_what_to_do(spark, warehouse, monkeypatch, name):
+    waits = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+
+    def change():
+        raise getattr(delta.exceptions, name)("another commit")
+
+    with pytest.raises(
+        ConfigError, match=f"table reject in .* during each of 10 tries .*run the same command(?s:.*){name}: "
+    ):
+        warehouse._until_alone("reject", change)
+    assert len(waits) == 9 and max(waits) <= 16
+
+
+def test_repeated_key_puts_back_the_slice_and_leaves_what_others_wrote(spark, warehouse, monkeypatch):
+    warehouse.write("reject", rejects(spark, ("seed", "a", "r", "e")))
+    measure = Warehouse.measure
+
+    def measured(self, *of):
+        monkeypatch.setattr(Warehouse, "measure", measure)
+        warehouse.append("reject", rejects(spark, ("clean", "b", "r", "e")))
+        return measure(self, *of)
+
+    monkeypatch.setattr(Warehouse, "measure", measured)
+    with pytest.raises(ContractError, match="1 rows repeat a key"):
+        warehouse.write("reject", rejects(spark, ("seed", "x", "r", "1"), ("seed", "x", "r", "2")), "stage = 'seed'")
+    assert {r["key"] for r in warehouse.read("reject").collect()} == {"a", "b"}
 
 
 def test_write_of_nothing_in_place_of_nothing_is_the_version_there_is(spark, warehouse):
