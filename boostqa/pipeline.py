@@ -21,6 +21,7 @@ from boostqa.session import spark_session
 from boostqa.storage.lease import lease
 from boostqa.storage.warehouse import Warehouse
 from boostqa.tracking.mlflow_runs import log_token_usage, pipeline_mlflow_run
+from boostqa.tracking.outbox import Outbox
 from boostqa.tracking.stage_run import StageRun, code_revision, new_run_id, stage_run
 from boostqa.vocabulary import STAGES
 from udfs.generate import Connect
@@ -40,6 +41,7 @@ def run(config: conf.Config, stages: Sequence[str], connect: Connect | None = No
     all model calls (tests).
     """
     preflight(config)
+    Outbox(config).check_server()
     run_id = new_run_id()
     with lease(config.warehouse, run_id):
         _run(config, stages, run_id, connect, force)

@@ -47,7 +47,7 @@ class Record:
     conf: dict[str, Any] | None = None  # shown as an artifact
 
 
-def _within(seconds: float, action: Callable[[], None]) -> None:
+def _within(seconds: float, action: Callable[[], object]) -> None:
     """Do `action`; TimeoutError where it takes longer, and it goes on in a thread that holds nothing up."""
     done: Future[None] = Future()
 
@@ -84,12 +84,22 @@ class Outbox:
         self._down = False
         folder.mkdir(parents=True, exist_ok=True)
 
+    def check_server(self) -> None:
+        """Raises ConfigError when a server that is asked over HTTP does not answer: known before Spark starts."""
+        if (self.uri or "").startswith("http"):
+            from mlflow import MlflowClient
+
+            self._must(lambda: MlflowClient(self.uri).get_experiment_by_name(self.experiment))
+
     def open(self, record: Record) -> None:
-        """Make the first run of all; raises ConfigError where the server does not answer, before anything is paid for."""
+        """Make the first run of all; raises ConfigError where that fails, before anything is paid for."""
+        self._must(lambda: self._make(record))
+
+    def _must(self, action: Callable[[], object]) -> None:
         import mlflow  # noqa: F401  takes seconds, which are not the server's
 
         try:
-            _within(self._seconds, lambda: self._make(record))
+            _within(self._seconds, action)
         except Exception as error:
             raise ConfigError(
                 f"mlflow.tracking_uri: {redacted(self.uri)} cannot be used: {self._said(error)}\n"

@@ -113,13 +113,17 @@ def silent(conf):
         yield conf.model_copy(update={"mlflow": config.Mlflow(tracking_uri=uri)})
 
 
-def test_server_that_never_answers_is_an_error_at_the_start(silent):
+def test_server_that_never_answers_is_an_error_at_the_start(silent, monkeypatch):
+    monkeypatch.setattr(pipeline, "preflight", lambda config: None)
+    monkeypatch.delattr(pipeline, "spark_session")
     began = time.monotonic()
     with (
         pytest.raises(ConfigError, match=r"mlflow.tracking_uri: http://\*\*\*@127.* no answer within 1 s\n"),
         pipeline_mlflow_run(silent, "r1", "code", "hash"),
     ):
         pass
+    with pytest.raises(ConfigError, match="no answer"):  # before Spark starts
+        pipeline.run(silent, ["seed"])
     assert time.monotonic() - began < 5
 
 
