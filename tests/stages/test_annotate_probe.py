@@ -27,6 +27,7 @@ def completions(requests, **answers):
         "error": "null",
         "logprob": "0.0",
         "choice_logprobs": "null",
+        "server_reason": "null",
     } | answers
     numbers = {
         c: "0"
