@@ -2,7 +2,6 @@
 
 import json
 import sys
-from getpass import getuser
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +21,7 @@ from boostqa.report import quarantine as quarantine_report
 from boostqa.report import side_by_side
 from boostqa.report import status as status_report
 from boostqa.report.explain import explain as explain_item
+from boostqa.storage.lease import user
 from boostqa.tracking.outbox import PATIENT_SECONDS, Outbox
 from boostqa.vocabulary import STAGES, MatchKind, QuarantineEvent
 
@@ -240,7 +240,7 @@ def release(
     settings: SetOption = [],  # noqa: B006
 ) -> None:
     """Let items through, or all that a gate holds back: these contents are not held back by the gate again."""
-    _decide(QuarantineEvent.RELEASED, config, settings, items=items or [], gate=gate, who=who or getuser(), why=why)
+    _decide(QuarantineEvent.RELEASED, config, settings, items=items or [], gate=gate, who=who or user(), why=why)
 
 
 @quarantine.command("replay")
@@ -253,7 +253,7 @@ def replay(
     settings: SetOption = [],  # noqa: B006
 ) -> None:
     """Have items judged afresh by the next gate run, those that were released, too."""
-    _decide(QuarantineEvent.REPLAYED, config, settings, items=items or [], gate=gate, who=who or getuser(), why=why)
+    _decide(QuarantineEvent.REPLAYED, config, settings, items=items or [], gate=gate, who=who or user(), why=why)
 
 
 @ledger.command("release")

@@ -19,7 +19,7 @@ from boostqa.report import status
 from boostqa.report.token_usage import write_token_usage
 from boostqa.session import spark_session
 from boostqa.storage.lease import lease
-from boostqa.storage.warehouse import Warehouse
+from boostqa.storage.warehouse import Warehouse, absolute
 from boostqa.tracking.mlflow_runs import log_token_usage, pipeline_mlflow_run
 from boostqa.tracking.outbox import Outbox
 from boostqa.tracking.stage_run import StageRun, code_revision, new_run_id, stage_run
@@ -48,12 +48,18 @@ def run(config: conf.Config, stages: Sequence[str], connect: Connect | None = No
     return run_id
 
 
+def where_it_writes(warehouse: str, has_run: bool) -> str:
+    """Which warehouse a run means, and whether it starts from nothing there: a relative one follows the working directory."""
+    return f"warehouse {absolute(warehouse)}" + ("" if has_run else ": no stage has run here yet")
+
+
 def _run(
     config: conf.Config, stages: Sequence[str], run_id: str, connect: Connect | None, force: Collection[str]
 ) -> None:
     spark = spark_session(f"boostqa {run_id}", config.spark.master, config.spark.conf)
     tables = Warehouse(spark, config.warehouse, config.generation.ledger)
     fresh = Freshness(spark, config, tables)
+    CONSOLE.print(where_it_writes(config.warehouse, bool(fresh.last)), markup=False, highlight=False, soft_wrap=True)
     fresh.refuse_gaps(stages)
     current = list(takewhile(lambda stage: stage not in force and fresh.why_not(stage) is None, stages))
     if len(current) == len(stages):

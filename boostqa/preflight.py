@@ -1,8 +1,6 @@
 """What can be known to be missing before Spark starts: files of the conf, and a warehouse that can be written."""
 
-import glob
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +11,7 @@ from boostqa.config.contradictions import Found
 from boostqa.config.places import Key
 from boostqa.errors import ConfigError
 from boostqa.storage.warehouse import is_local
+from udfs.files import matches, pattern_of
 
 SMALLEST_FREE = 64 * 1024 * 1024  # bytes; a table cannot even be created below this
 # Where one of these is set, Spark may take a path without a scheme for one of another file system than this machine's.
@@ -58,10 +57,13 @@ def _missing_sources(sections: Mapping[str, Any]) -> Found:
     for key in SOURCES:
         section, name = key.split(".")
         for number, source in enumerate(getattr(sections[section], name) if section in sections else []):
-            is_uri = re.match(r"[A-Za-z][\w+.-]*:", source.path)
-            # Of Spark's patterns Python's do not know {a,b}, [^a] and \: these are left to Spark.
-            if not is_uri and not re.search(r"[{\\]|\[\^", source.path) and not glob.glob(source.path):
-                yield (section, name, number, "path"), f"{source.path} does not exist or matches nothing: correct it"
+            if matches(source.path) == []:
+                why = f"{source.path} does not exist or matches nothing: correct it"
+                if os.path.exists(source.path):
+                    why = (
+                        f"{source.path} is read as a pattern: for the file of that name write {pattern_of(source.path)}"
+                    )
+                yield (section, name, number, "path"), why
 
 
 def _unusable_warehouse(sections: Mapping[str, Any]) -> Found:

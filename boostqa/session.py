@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pwd
 import signal
 import sys
 import threading
@@ -11,6 +12,7 @@ from pyspark.sql import SparkSession
 
 from boostqa import CACHE, ROOT
 from boostqa.errors import ConfigError
+from udfs.files import pattern_of
 
 _SHUFFLE_PARTITIONS, _SNAPSHOT_PARTITIONS = "spark.sql.shuffle.partitions", "spark.databricks.delta.snapshotPartitions"
 
@@ -24,14 +26,47 @@ def _delta_jars(properties: dict[str, str]) -> dict[str, str]:
     """Let Spark resolve Delta's JARs once into a cache of our own; afterwards name the files, which starts faster."""
     coordinate = properties["spark.jars.packages"]
     ivy = CACHE.resolve() / "ivy" / coordinate.split(":", 1)[1].replace(":", "-")
+    if pattern_of(str(ivy)) != str(ivy):
+        raise ConfigError(
+            f"Spark cannot load Delta's JARs from {ivy}: it takes brackets, braces, *, ? and \\ in their path for a pattern; "
+            "set BOOSTQA_CACHE to a folder whose path has none"
+        )
     jars = sorted((ivy / "jars").glob("*.jar"))
+    own_ivy = {"spark.jars.ivy": str(ivy)}  # Spark's own lies in a home, which not every user has
     if jars:
-        return {"spark.jars.packages": "", "spark.jars.excludes": "", "spark.jars": ",".join(map(str, jars))}
-    return {"spark.jars.ivy": str(ivy), "spark.jars.ivySettings": str(ROOT / "conf" / "ivysettings.xml")}
+        found = ",".join(jar.as_uri() for jar in jars)  # in a path a comma would end the entry, # begin a fragment
+        return own_ivy | {"spark.jars.packages": "", "spark.jars.excludes": "", "spark.jars": found}
+    return own_ivy | {"spark.jars.ivySettings": str(ROOT / "conf" / "ivysettings.xml")}
+
+
+def _check_user() -> None:
+    """Raise ConfigError for a user without a name: Hadoop's login fails, whatever HADOOP_USER_NAME says."""
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        uid = os.getuid()
+        raise ConfigError(
+            f"user {uid} has no entry in /etc/passwd, and Hadoop in the JVM of Spark refuses one without a name: add "
+            f"`boostqa:x:{uid}:{os.getgid()}::/tmp:/bin/sh` to it, or run as another user (in Kubernetes runAsUser)"
+        ) from None
+
+
+def check_file_names(encoding: str) -> None:
+    """Raise ConfigError unless a JVM reads file names as UTF-8: it passes over files whose names it cannot read, without a
+    word, and puts tables into a folder of another name."""
+    if encoding.upper() not in ("UTF-8", "UTF8"):
+        raise ConfigError(
+            f"the JVM of Spark reads file names as {encoding} and would not see files with others: set LC_ALL=C.UTF-8 in its "
+            "environment before spark-submit (in a container LANG, on YARN spark.yarn.appMasterEnv.LC_ALL, for executors "
+            "spark.executorEnv.LC_ALL)"
+        )
 
 
 def _own_jvm(conf: dict[str, str], master: str) -> dict[str, str]:
-    """Properties of a session whose JVM starts here; sets the interpreter of its workers."""
+    """Properties of a session whose JVM starts here; sets the interpreter of its workers, and a locale by which a JVM sees
+    file names that are not ASCII and errors of the system have the words that errors.py knows."""
+    _check_user()
+    os.environ["LC_ALL"] = "C.UTF-8"
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
     if master.startswith("local"):
@@ -68,7 +103,8 @@ def spark_session(name: str, master: str | None = None, conf: dict[str, str] | N
     """The session: on Databricks the platform's own; under spark-submit its own with `conf` applied; else a new one on
     `master` with `conf/spark.conf`, then `conf`, applied. On one machine it is given fewer partitions than Spark's own.
 
-    Raises ConfigError when the JVM does not start or the session has no Delta.
+    Raises ConfigError when the JVM does not start or reads file names in another encoding than UTF-8, and when the session
+    has no Delta.
     """
     databricks = "DATABRICKS_RUNTIME_VERSION" in os.environ
     submitted = "SPARK_ENV_LOADED" in os.environ  # by spark-submit: its --master and properties file have the say
@@ -88,6 +124,9 @@ def spark_session(name: str, master: str | None = None, conf: dict[str, str] | N
             "and Maven Central once for Delta's JARs"
         ) from error
     if not databricks:
+        jvm = session.sparkContext._jvm
+        assert jvm is not None
+        check_file_names(jvm.java.lang.System.getProperty("sun.jnu.encoding"))
         if threading.current_thread() is threading.main_thread():
             # Spark's own handler calls the JVM from inside a call to it, which breaks the connection and prints traces.
             signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -65,6 +65,13 @@ def test_patterns_match_and_uris_are_left_alone(tmp_path, path, is_missing):
     assert ("seed.sources.0.path: " in said) is is_missing
 
 
+def test_file_whose_name_is_a_pattern_is_told_how_to_be_named(tmp_path):
+    file = tmp_path / "run[1].jsonl"
+    file.touch()
+    said = checked(tmp_path, f"seed.sources=[{{name: s, path: '{file}'}}]")
+    assert rf"for the file of that name write {tmp_path}/run\[1\].jsonl" in said
+
+
 @pytest.mark.parametrize("elsewhere", [*ELSEWHERE, "spark.hadoop.fs.defaultFS"])
 def test_paths_of_another_file_system_are_left_alone(tmp_path, monkeypatch, elsewhere):
     source, settings = "seed.sources=[{name: s, path: /corpora/x}]", []

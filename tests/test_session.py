@@ -1,12 +1,15 @@
 """What a session on one machine is given where nobody says otherwise, and what it keeps off the screen."""
 
 import logging
+import os
 from types import SimpleNamespace
 
 import pytest
 from py4j.clientserver import ClientServerConnection
 from pyspark import SparkConf
 
+from boostqa import session
+from boostqa.errors import ConfigError
 from boostqa.session import set_local_defaults
 
 SHUFFLE, SNAPSHOT = "spark.sql.shuffle.partitions", "spark.databricks.delta.snapshotPartitions"
@@ -32,9 +35,9 @@ class Settings(dict):
 def test_partitions_follow_the_cores_of_one_machine_where_nobody_says_otherwise(master, said, given):
     conf = SparkConf(loadDefaults=False).setAll(said.items())
     context = SimpleNamespace(master=master, defaultParallelism=6, getConf=lambda: conf)
-    session = SimpleNamespace(sparkContext=context, conf=Settings())
-    set_local_defaults(session)
-    assert session.conf == given
+    made = SimpleNamespace(sparkContext=context, conf=Settings())
+    set_local_defaults(made)
+    assert made.conf == given
 
 
 def test_what_py4j_logs_of_a_connection_that_broke_is_not_shown(spark, caplog):
@@ -44,3 +47,44 @@ def test_what_py4j_logs_of_a_connection_that_broke_is_not_shown(spark, caplog):
     logging.getLogger().handle(logging.makeLogRecord(by_the_root))
     logging.getLogger("boostqa").error("ours")
     assert [record.getMessage() for record in caplog.records] == ["ours"]
+
+
+def test_jvm_that_starts_here_reads_file_names_as_utf_8(monkeypatch):
+    monkeypatch.setenv("LC_ALL", "POSIX")
+    session._own_jvm({}, "local[1]")
+    assert os.environ["LC_ALL"] == "C.UTF-8"
+
+
+def test_jvm_that_does_not_see_every_file_name_is_refused():
+    session.check_file_names("UTF-8")
+    with pytest.raises(ConfigError, match=r"reads file names as ANSI_X3\.4-1968 .*set LC_ALL=C\.UTF-8"):
+        session.check_file_names("ANSI_X3.4-1968")
+
+
+def test_user_without_a_name_is_told_so_before_the_jvm_starts(monkeypatch):
+    def nameless(uid):
+        raise KeyError(uid)
+
+    monkeypatch.setattr(session.pwd, "getpwuid", nameless)
+    with pytest.raises(ConfigError, match=rf"user {os.getuid()} has no entry in /etc/passwd"):
+        session._own_jvm({}, "local[1]")
+
+
+def jars(monkeypatch, tmp_path, folder):
+    """The properties of a session whose cache, in `folder`, holds a JAR."""
+    file = tmp_path / folder / "ivy" / "delta-1" / "jars" / "delta.jar"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    monkeypatch.setattr(session, "CACHE", tmp_path / folder)
+    return file, session._delta_jars({"spark.jars.packages": "io:delta:1"})
+
+
+def test_jars_in_a_folder_that_spark_would_take_for_a_pattern_are_not_blamed_on_java(monkeypatch, tmp_path):
+    with pytest.raises(ConfigError, match=r"re\[1\]po.* for a pattern; set BOOSTQA_CACHE"):
+        jars(monkeypatch, tmp_path, "re[1]po")
+
+
+def test_jars_are_one_entry_each_whatever_the_name_of_their_folder_and_spark_needs_no_home(monkeypatch, tmp_path):
+    file, properties = jars(monkeypatch, tmp_path, "a, b#c%20")
+    assert properties["spark.jars"] == file.as_uri() and "," not in properties["spark.jars"]
+    assert properties["spark.jars.ivy"] == str(file.parents[1])

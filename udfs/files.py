@@ -1,5 +1,6 @@
 """Where workers and the driver write files of their own: any file system pyarrow knows."""
 
+import glob
 import os
 import re
 
@@ -14,6 +15,14 @@ def file_system(folder: str) -> tuple[fs.FileSystem, str]:
     return fs.LocalFileSystem(), os.path.abspath(folder)
 
 
-def as_pattern(path: str) -> str:
-    """The pattern of Spark's readers that matches this path alone: they take brackets, braces and stars for patterns."""
+def pattern_of(path: str) -> str:
+    """The pattern, as Spark and Hadoop read paths, that matches `path` and nothing else: a name's brackets are its own."""
     return re.sub(r"([\[\]{}*?\\])", r"\\\1", path)
+
+
+def matches(path: str) -> list[str] | None:
+    """Local files and folders that a pattern matches; None for a URI, and for a pattern that only Spark knows."""
+    # Of Spark's patterns Python's do not know {a,b}, [^a] and \.
+    if re.match(r"[A-Za-z][\w+.-]*:", path) or re.search(r"[{\\]|\[\^", path):
+        return None
+    return glob.glob(path)

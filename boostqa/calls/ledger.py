@@ -22,7 +22,7 @@ from boostqa.schemas import COMPLETION, CONFLICT
 from boostqa.storage.warehouse import Warehouse, is_catalog
 from boostqa.tracking.stage_run import StageRun
 from boostqa.vocabulary import FinishReason
-from udfs.files import as_pattern
+from udfs.files import pattern_of
 from udfs.staging import is_cut_off, part_counts, part_prefix
 
 # A part that old belongs to no living task: a task writes it within seconds and ends with its run.
@@ -111,7 +111,7 @@ def merge_staged_parts(stage: StageRun, folder: str) -> None:
         stage.spark.read.schema(COMPLETION.schema)
         # A part without a footer was cut off or is still being written: it is not there yet.
         .options(ignoreCorruptFiles="true", ignoreMissingFiles="true", pathGlobFilter="part-*")
-        .parquet(as_pattern(folder))
+        .parquet(pattern_of(folder))
     )
     file = F.col("_metadata.file_name")
     removed_here = [p.base_name for p in parts if _may_go(stage.run_id, p)]  # so that each is counted once

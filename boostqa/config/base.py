@@ -1,5 +1,6 @@
 """What all sections of the conf share: unknown keys are errors, values cannot change."""
 
+import os
 import re
 from typing import Annotated, Any
 
@@ -15,10 +16,31 @@ PositiveSeconds = Annotated[float, Field(gt=0, strict=True)]
 _URI, _FOLDER, _NAME = r"[A-Za-z][\w+.-]*://\S+", r"(?!~)[^:]*/[^:]*|[^:./~\s]+", r"[A-Za-z_]\w*"
 
 
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+def _expanded(path: str) -> str:
+    """With the home folder in place of ~ and the value of an environment variable in place of ${NAME}."""
+    if unset := [name for name in _VARIABLE.findall(path) if name not in os.environ]:
+        raise ValueError(f"{path!r}: the environment has no variable {unset[0]}")
+    if re.search(r"\$\{|(?:^|/)\$[A-Za-z_]", _VARIABLE.sub("", path)):
+        raise ValueError(f"{path!r}: variables of the environment are written ${{NAME}}, with braces")
+    full = os.path.expanduser(_VARIABLE.sub(lambda name: os.environ[name[1]], path))
+    if full.startswith("~"):
+        raise ValueError(f"{path!r}: no home folder of that user is known; for a folder of that name write ./{path}")
+    return full
+
+
+# A path, URI or hub's id, as the conf says it: ~ and ${NAME} stand for what they do in a shell.
+PlaceText = Annotated[str, AfterValidator(_expanded)]
+
+
 def _place(kind: str, names: str) -> AfterValidator:
     """A folder, a URI, or `kind` of a catalog, which has the dots of `names` and no slash."""
 
     def check(text: str) -> str:
+        if "`" in text:
+            raise ValueError(f"{text!r}: Delta makes no table in a folder with a ` in its path: choose another")
         # Anything else would quietly become a folder of that name.
         if not re.fullmatch(f"{_URI}|{_FOLDER}|{names}", text):
             raise ValueError(
@@ -29,8 +51,8 @@ def _place(kind: str, names: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-WarehousePlace = Annotated[str, _place("catalog.schema", rf"{_NAME}\.{_NAME}")]
-TablePlace = Annotated[str, _place("catalog.schema.table", rf"{_NAME}(?:\.{_NAME}){{1,2}}")]
+WarehousePlace = Annotated[PlaceText, _place("catalog.schema", rf"{_NAME}\.{_NAME}")]
+TablePlace = Annotated[PlaceText, _place("catalog.schema.table", rf"{_NAME}(?:\.{_NAME}){{1,2}}")]
 
 
 _SECRET = {"secret", "password", "passwd", "token", "credential", "credentials", "key", "sas", "signature"}

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from boostqa.config.base import Positive, PositiveSeconds, Section, TablePlace, is_secret
+from boostqa.config.base import PlaceText, Positive, PositiveSeconds, Section, TablePlace, is_secret
 
 
 class Executors(Section):
@@ -32,7 +32,7 @@ class Generation(Section):
     max_attempts: Positive = 3  # the last one alone, so that a request that kills engines takes no other with it
     stall_seconds: PositiveSeconds = 300.0  # no token for so long: the engine counts as hung
     ledger: TablePlace | None = None  # Delta table all recipes share; default: `completion` in the warehouse
-    staging: str | None = None  # folder or URI all executors can write; default: _staging beside the ledger
+    staging: PlaceText | None = None  # folder or URI all executors can write; default: _staging beside the ledger
     env: dict[str, str] = {}
 
     @model_validator(mode="after")
@@ -45,7 +45,7 @@ class Generation(Section):
 class Mlflow(Section):
     """Where runs are tracked."""
 
-    tracking_uri: str | None = None  # default: SQLite beside the warehouse
+    tracking_uri: PlaceText | None = None  # default: SQLite beside the warehouse
     experiment: str = "boostqa"
 
 

@@ -1,7 +1,7 @@
 """The whole conf, and how it is read: every mistake at once, with its line.
 
 What changes rows is apart from execution (machines, paths, batch sizes): boostqa/basis.py knows the first. Required
-fields have no default. Relative paths are taken from the working directory.
+fields have no default. Relative paths are taken from the working directory, ~ and ${NAME} of the environment expand.
 """
 
 import codecs
@@ -14,7 +14,7 @@ import yaml
 from pydantic import PrivateAttr, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from boostqa.config.base import Section, WarehousePlace, is_secret, redacted
+from boostqa.config.base import PlaceText, Section, WarehousePlace, is_secret, redacted
 from boostqa.config.contradictions import Found, contradictions
 from boostqa.config.execution import Generation, Mlflow, Spark
 from boostqa.config.models import EngineSettings, Model, Models
@@ -33,8 +33,8 @@ class Config(Section):
     """The whole conf."""
 
     warehouse: WarehousePlace
-    output: str
-    tokenizer: str
+    output: PlaceText
+    tokenizer: PlaceText
     model: Models
     seed: Seed
     controls: Controls = Controls()

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from boostqa.config.base import Flag, NotNegative, Positive, PositiveSeconds, Section, is_secret
+from boostqa.config.base import Flag, NotNegative, PlaceText, Positive, PositiveSeconds, Section, is_secret
 
 _SET_HERE = {"model", "revision", "disable_log_stats"}  # engine arguments that have one value, whatever the conf says
 
@@ -124,7 +124,7 @@ class Model(Section):
     With `endpoint` the model of that name is asked at a server and no engine is started.
     """
 
-    id: str
+    id: PlaceText
     revision: str | None = None
     engine: dict[str, Any] = {}
     endpoint: Endpoint | None = None

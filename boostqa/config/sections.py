@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from boostqa.config.base import Flag, NotNegative, Positive, Section, Share
+from boostqa.config.base import Flag, NotNegative, PlaceText, Positive, Section, Share
 from boostqa.vocabulary import Format, GateName, Kind, ProbeMethod, Severity
 from udfs import licences
 from udfs.language_tags import language
@@ -35,7 +35,7 @@ class Source(Section):
     """
 
     name: str
-    path: str
+    path: PlaceText
     format: Literal["jsonl", "parquet", "delta", "text"] = "jsonl"
     kind: Kind = Kind.DOCUMENT
     fields: dict[str, str] = {}
@@ -104,7 +104,7 @@ class Probe(Section):
     """Stage 3: held-out items, checkpoints and methods."""
 
     items: Annotated[list[Source], Field(min_length=1)]
-    checkpoints: list[str] = []  # in order of training; empty: the generator itself
+    checkpoints: list[PlaceText] = []  # in order of training; empty: the generator itself
     methods: Annotated[list[ProbeMethod], Field(min_length=1, max_length=2)] = list(ProbeMethod)
 
 

@@ -39,6 +39,7 @@ from boostqa.sources.fields import (
     readable_line,
 )  # fmt: skip
 from boostqa.sources.line_numbers import file_name, numbered
+from boostqa.sources.listing import passed_over
 from boostqa.sources.record import RECORD
 from boostqa.sources.table_files import parquet_parts
 from boostqa.vocabulary import Kind
@@ -54,6 +55,7 @@ _READERS: dict[str, tuple[str, dict[str, Any]]] = {
 _UNREAD = "unread_answer"
 _RECORD_FIELDS = [n for n in RECORD.schema.names if n not in ("source", "file", "line", "raw", "kind", _UNREAD)]
 _ITEM_FIELDS = ["id", "subject", "question", "choices", "answer", "solution", "lang", "discipline", "difficulty"]
+_FILES_SHOWN = 5
 _SHOWN = 300  # characters of a bad line or a foreign error message that are kept
 
 
@@ -154,12 +156,25 @@ def _load(spark: SparkSession, source: Source, where: str) -> list[DataFrame]:
             parts = parquet_parts(spark, source.path)
         else:
             parts = [spark.read.format(kind).options(**options).load(source.path)]
+        _check_listing(parts, source, where)
         filled = [df.where(F.col("value").rlike(r"\S")) if source.format == "jsonl" else df for df in parts]
         if source.format == "jsonl":
             check_compressed(parts[0], where)
         if all(df.isEmpty() for df in filled):
             raise ConfigError(f"{where}.path: {source.path} has no records in format {source.format}")
     return parts
+
+
+def _check_listing(parts: list[DataFrame], source: Source, where: str) -> None:
+    """Raise ConfigError for files that are there, but not for Spark."""
+    endings = (".md", ".txt") if source.format == "text" else ()
+    lost = passed_over(source.path, endings, source.format == "text") if source.format != "delta" else []
+    if lost and all(f.startswith("file:") for df in parts for f in df.inputFiles()):  # and no other file system's path
+        shown = ", ".join(lost[:_FILES_SHOWN]) + (" ..." if len(lost) > _FILES_SHOWN else "")
+        raise ConfigError(
+            f"{where}.path: Spark does not see {len(lost)} file(s) of {source.path}: {shown}\n"
+            "  fix: rename what is not named in UTF-8, remove links that lead nowhere"
+        )
 
 
 def _texts(spark: SparkSession, source: Source, where: str) -> DataFrame:

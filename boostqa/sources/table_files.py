@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from udfs.files import as_pattern
+from udfs.files import pattern_of
 
 _FOOTERS_AT_ONCE = 8
 _FROM_ONE, _BELOW_ONE = "decimal(38,18)", "decimal(38,37)"  # they hold the 17 digits of a double
@@ -29,8 +29,7 @@ def parquet_parts(spark: SparkSession, path: str) -> list[DataFrame]:
     except (PySparkException, Py4JError) as error:
         if "CANNOT_MERGE_SCHEMAS" not in str(error):
             raise
-    # The names of files are no patterns.
-    names = [as_pattern(unquote(f)) for f in spark.read.parquet(path).inputFiles()]
+    names = [pattern_of(unquote(f)) for f in spark.read.parquet(path).inputFiles()]
     reader = spark.read if re.search(r"[\[\]{}*?]", path) else spark.read.option("basePath", path)
     with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
         schemas = pool.map(lambda name: spark.read.parquet(name).schema.json(), names)

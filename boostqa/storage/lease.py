@@ -26,6 +26,14 @@ RENEW_SECONDS, EXPIRE_SECONDS = 30.0, 300.0
 _SETTLE_SECONDS = 1.0  # an object store has no exclusive create: of two that write at once the second stays
 
 
+def user() -> str:
+    """Who runs this, by name, or by number where the system has no name (a container's user of any id)."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
 def _holder(files: fs.FileSystem, path: str) -> dict[str, Any] | None:
     """Who holds the lease; None without a file, or with one that is just being written."""
     try:
@@ -78,7 +86,7 @@ def lease(warehouse: str, run_id: str) -> Iterator[None]:
     path, process = f"{folder}/{LEASE}", psutil.Process()
     files.create_dir(folder, recursive=True)
     mine = {
-        "run_id": run_id, "token": uuid.uuid4().hex, "who": f"{getpass.getuser()}@{socket.gethostname()}",
+        "run_id": run_id, "token": uuid.uuid4().hex, "who": f"{user()}@{socket.gethostname()}",
         "host": socket.gethostname(), "pid": process.pid, "started": process.create_time(), "since": time.time(),
     }  # fmt: skip
     if (holder := _holder(files, path)) and _is_dead(holder):

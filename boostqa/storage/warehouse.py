@@ -55,7 +55,8 @@ def is_local(location: str) -> bool:
     return "://" not in location and not is_catalog(location)
 
 
-def _absolute(location: str) -> str:
+def absolute(location: str) -> str:
+    """A warehouse or ledger as it is whatever the working directory."""
     return str(Path(location).resolve()) if is_local(location) else location
 
 
@@ -70,10 +71,10 @@ class Warehouse:
     def path(self, name: str) -> str:
         """Where a table lives: `catalog.schema.table`, or the table's folder."""
         if name == "completion" and self.ledger:
-            return _absolute(self.ledger.rstrip("/"))
+            return absolute(self.ledger.rstrip("/"))
         if is_catalog(self.location):
             return f"{self.location}.{name}"
-        return f"{_absolute(self.location)}/{name}"
+        return f"{absolute(self.location)}/{name}"
 
     def identifier(self, name: str) -> str:
         """How SQL names the table."""
@@ -214,9 +215,7 @@ class Warehouse:
             .groupBy(*table.key)
             .agg(F.count("*").alias("rows"), F.sum(content.cast("decimal(38,0)")).alias("content"))
         )
-        row = keyed.agg(F.sum("rows"), F.count("*"), F.sum("content")).first()
-        assert row is not None
-        rows, keys, content_sum = row
+        [(rows, keys, content_sum)] = keyed.agg(F.sum("rows"), F.count("*"), F.sum("content")).collect()
         digest = format(int(content_sum or 0) & (2**64 - 1), "016x")
         return Written(name, version, int(rows or 0), digest), int(keys)
 

@@ -22,7 +22,7 @@ from boostqa.storage.warehouse import Warehouse, Written, is_catalog
 from boostqa.tracking.mlflow_runs import log_stage, stage_mlflow_run
 from boostqa.tracking.model_usage import ModelUsage
 from boostqa.vocabulary import STAGES
-from udfs.files import as_pattern, file_system
+from udfs.files import file_system, pattern_of
 from udfs.generate import Connect
 
 
@@ -126,7 +126,7 @@ class StageRun:
         path = f"{folder}/{self.stored}"
         self.stored += 1
         df.write.mode("overwrite").parquet(path)
-        return self.spark.read.schema(df.schema).parquet(as_pattern(path))
+        return self.spark.read.schema(df.schema).parquet(pattern_of(path))
 
     def discard_stored(self) -> None:
         """Remove what `store` has written."""

@@ -91,6 +91,19 @@ def test_merge_keeps_the_first_answer_reports_others_and_leaves_a_part_that_is_n
     assert not cut.exists()
 
 
+@pytest.mark.parametrize("name", ["run[1]", "run?", r"run\1", "{run1}"])
+def test_parts_are_taken_from_the_folder_of_that_name_and_from_no_neighbour(tmp_path, new_stage, requests, name):
+    asked = rows_of(requests, "mine", "theirs")
+    for folder, prompt in ((name, "mine"), ("run1", "theirs")):
+        stage = new_stage(f"warehouse={tmp_path}/{folder}/w")
+        stage.warehouse.create("completion")
+        write_part(stage, [completion(asked[prompt])])
+        if folder == name:
+            mine = stage
+    merge_staged_parts(mine, staging_folder(mine))
+    assert [r["prompt"] for r in mine.warehouse.read("completion").collect()] == ["mine"]
+
+
 def test_usable_answer_wins_whoever_was_first_and_other_failures_stay(stage, requests):
     asked = rows_of(requests, *"abcd")
     stage.warehouse.create("completion")

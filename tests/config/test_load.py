@@ -188,10 +188,48 @@ def test_warehouse_is_a_folder_a_uri_or_in_a_catalog(place):
     assert config.load(DEMO, [f"warehouse={place}", "generation.staging=s"]).warehouse == place
 
 
-@pytest.mark.parametrize("place", ["''", "main.boost-qa", "a.b.c", "s3:/bucket/w", "~/w", "my house", "'.'"])
+@pytest.mark.parametrize("place", ["''", "main.boost-qa", "a.b.c", "s3:/bucket/w", "my house", "'.'"])
 def test_warehouse_that_is_neither_is_a_mistake(place):
     with pytest.raises(ConfigError, match=r"warehouse: .* is neither a folder .*, nor a URI .*, nor a catalog's"):
         config.load(DEMO, [f"warehouse={place}"])
+
+
+def test_folder_that_delta_cannot_use_is_a_mistake():
+    with pytest.raises(ConfigError, match=r"warehouse: './a`b': Delta makes no table in a folder with a ` in its path"):
+        config.load(DEMO, ["warehouse=./a`b"])
+
+
+PATHS = {
+    "warehouse": "{}",
+    "output": "{}",
+    "tokenizer": "{}",
+    "model.generator.id": "model.generator={}",
+    "probe.checkpoints.0": "probe.checkpoints=['{}']",
+    "seed.sources.0.path": "seed.sources=[{{name: s, path: '{}'}}]",
+    "generation.ledger": "{}",
+    "generation.staging": "{}",
+    "mlflow.tracking_uri": "{}",
+}
+
+
+@pytest.mark.parametrize(("key", "setting"), PATHS.items())
+def test_home_and_variables_expand_in_every_path_and_what_does_not_is_a_mistake(monkeypatch, key, setting):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("DATA", "/mnt/data")
+    monkeypatch.delenv("GONE", raising=False)
+    setting = setting if "=" in setting else f"{key}={setting}"
+    for said, meant in {"~/x": "/home/me/x", "${DATA}/x": "/mnt/data/x", "./a$b": "./a$b"}.items():
+        found = config.load(DEMO, [setting.format(said)])
+        for part in key.split("."):
+            found = found[int(part)] if part.isdigit() else getattr(found, part)
+        assert found == meant
+    for said, why in {
+        "${GONE}/x": "no variable GONE",
+        "$DATA/x": "with braces",
+        "~no-such-user/x": "no home folder",
+    }.items():
+        with pytest.raises(ConfigError, match=f"{re.escape(key)}: .*{why}"):
+            config.load(DEMO, [setting.format(said)])
 
 
 def test_languages_and_licences_are_canonical():

@@ -1,6 +1,7 @@
 """The lease of a warehouse: one run at a time, and no dead one holds it."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -63,3 +64,11 @@ def test_lease_is_renewed_and_a_store_without_exclusive_create_lets_one_of_two_i
     monkeypatch.setattr(leases.time, "sleep", lambda _: change(tmp_path, token="another's", run_id="faster"))
     with pytest.raises(ConfigError, match="in use by run faster"), lease(str(tmp_path), "slower"):
         pass
+
+
+def test_user_without_a_name_is_a_number(monkeypatch):
+    def nameless():
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr(leases.getpass, "getuser", nameless)
+    assert leases.user() == str(os.getuid())

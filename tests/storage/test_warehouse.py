@@ -142,6 +142,16 @@ def test_read_foreign_table_breaks_the_contract(spark, warehouse):
         warehouse.read("seed")
 
 
+@pytest.mark.parametrize("name", ["run[1]", "a b+c%20#d", "é"])
+def test_table_in_a_folder_of_any_name_is_written_and_changed(spark, tmp_path, name):
+    warehouse = Warehouse(spark, str(tmp_path / name))
+    warehouse.write("reject", rejects(spark, ("seed", "a", "r", "e"), ("seed", "b", "r", "e")))
+    warehouse.set_property("reject", "boostqa.released", "1")
+    warehouse.delete("reject", "key = 'b'")
+    assert [r["key"] for r in warehouse.read("reject").collect()] == ["a"]
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
 def test_write_unwritable_place_is_a_config_error(spark):
     with pytest.raises(ConfigError, match="cannot create table reject"):
         Warehouse(spark, "/proc/nowhere").write("reject", rejects(spark, ("seed", "a", "r", "e")))
