@@ -26,15 +26,15 @@ def _delta_jars(properties: dict[str, str]) -> dict[str, str]:
     """Let Spark resolve Delta's JARs once into a cache of our own; afterwards name the files, which starts faster."""
     coordinate = properties["spark.jars.packages"]
     ivy = CACHE.resolve() / "ivy" / coordinate.split(":", 1)[1].replace(":", "-")
-    if pattern_of(str(ivy)) != str(ivy):
+    if "," in str(ivy) or pattern_of(str(ivy)) != str(ivy):
         raise ConfigError(
-            f"Spark cannot load Delta's JARs from {ivy}: it takes brackets, braces, *, ? and \\ in their path for a pattern; "
-            "set BOOSTQA_CACHE to a folder whose path has none"
+            f"Spark cannot load Delta's JARs from {ivy}: it takes brackets, braces, *, ? and \\ in their path for a pattern "
+            "and a comma for its end; set BOOSTQA_CACHE to a folder whose path has none"
         )
     jars = sorted((ivy / "jars").glob("*.jar"))
     own_ivy = {"spark.jars.ivy": str(ivy)}  # Spark's own lies in a home, which not every user has
     if jars:
-        found = ",".join(jar.as_uri() for jar in jars)  # in a path a comma would end the entry, # begin a fragment
+        found = ",".join(jar.as_uri() for jar in jars)  # in a path # would begin a fragment
         return own_ivy | {"spark.jars.packages": "", "spark.jars.excludes": "", "spark.jars": found}
     return own_ivy | {"spark.jars.ivySettings": str(ROOT / "conf" / "ivysettings.xml")}
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -79,12 +80,13 @@ def jars(monkeypatch, tmp_path, folder):
     return file, session._delta_jars({"spark.jars.packages": "io:delta:1"})
 
 
-def test_jars_in_a_folder_that_spark_would_take_for_a_pattern_are_not_blamed_on_java(monkeypatch, tmp_path):
-    with pytest.raises(ConfigError, match=r"re\[1\]po.* for a pattern; set BOOSTQA_CACHE"):
-        jars(monkeypatch, tmp_path, "re[1]po")
+@pytest.mark.parametrize("name", ["re[1]po", "{repo}", "a,b"])
+def test_jars_in_a_folder_in_which_spark_finds_none_are_not_blamed_on_java(monkeypatch, tmp_path, name):
+    with pytest.raises(ConfigError, match=rf"JARs from {tmp_path}/{re.escape(name)}/.*; set BOOSTQA_CACHE"):
+        jars(monkeypatch, tmp_path, name)
 
 
-def test_jars_are_one_entry_each_whatever_the_name_of_their_folder_and_spark_needs_no_home(monkeypatch, tmp_path):
-    file, properties = jars(monkeypatch, tmp_path, "a, b#c%20")
-    assert properties["spark.jars"] == file.as_uri() and "," not in properties["spark.jars"]
+def test_jars_are_found_below_a_fragment_or_an_escape_and_spark_needs_no_home(monkeypatch, tmp_path):
+    file, properties = jars(monkeypatch, tmp_path, "a b#c%20")
+    assert properties["spark.jars"] == file.as_uri()
     assert properties["spark.jars.ivy"] == str(file.parents[1])
