@@ -67,7 +67,11 @@ def test_job_under_spark_submit_ends_with_one_message_and_an_exit_code(tmp_path)
     submit = [str(Path(sys.executable).with_name("spark-submit")), "--master", "local[1]", "--jars", jars]
     submit += ["--properties-file", "conf/spark.conf", "--conf", "spark.jars.packages=", "jobs/04_plan.py"]
     job = ["--config", DEMO, "--set", f"warehouse={tmp_path}/w"]
-    environment = os.environ | {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
+    environment = os.environ | {
+        "LC_ALL": "C.UTF-8",
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+    }
     done = subprocess.run(
         [*submit, *job], check=False, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=HANG
     )
