@@ -95,11 +95,13 @@ def lease(warehouse: str, run_id: str) -> Iterator[None]:
     if holder or not _take(files, path, mine):
         raise ConfigError(_held(warehouse, holder or _holder(files, path)))
     ended = threading.Event()
-    threading.Thread(target=_renew, args=(files, path, mine, ended), daemon=True).start()
+    renewal = threading.Thread(target=_renew, args=(files, path, mine, ended), daemon=True)
+    renewal.start()
     try:
         yield
     finally:
         ended.set()
+        renewal.join(timeout=10)  # or it may write the lease once more when it is gone
         if (_holder(files, path) or {}).get("token") == mine["token"]:
             with suppress(OSError):
                 files.delete_file(path)

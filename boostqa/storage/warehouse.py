@@ -29,7 +29,6 @@ from boostqa.storage.contract import check, lacking, violations
 from udfs.files import file_system
 
 CONCURRENT = tuple(getattr(delta, name) for name in delta.__all__)  # another writer's commit came in between
-# What changes a table without changing its rows.
 UPKEEP = ("OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "ADD COLUMNS", "UPGRADE PROTOCOL", "REORG")
 LATEST = 50  # commits among which a write looks for its own
 ATTEMPTS, LONGEST_WAIT = 10, 16.0  # of a change to a table; seconds between two: 47 on average, all together
@@ -235,6 +234,10 @@ class Warehouse:
         except CONCURRENT:
             raise
         except (PySparkException, Py4JJavaError) as error:
+            if "NON_EMPTY_LOCATION" in str(error):  # another writer is just making it
+                time.sleep(3)
+                if self.exists(table.name):
+                    return None
             raise ConfigError(f"cannot create table {table.name} in {self.location}: {told(error)}") from error
 
     def _clear_half_made(self, name: str) -> None:
