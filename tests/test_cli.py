@@ -1,7 +1,10 @@
-"""Commands that need neither Spark nor a conf: init, schema, --version."""
+"""The command line: commands that need neither Spark nor a conf (init, schema, --version), and mistakes on it."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 
 import jsonschema  # comes with great-expectations
 import pytest
@@ -67,3 +70,28 @@ def test_schema_names_unknown_keys_and_wrong_values(schema):
 
 def test_version_is_that_of_the_package():
     assert run("--version").stdout == f"boostqa {__version__}\n"
+
+
+def test_command_line_in_a_process_of_its_own_says_what_is_missing(tmp_path):
+    """What a user types: a JVM with conf/spark.conf, one message on standard error, an exit code."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    words = ["status", "--config", DEMO, "--set", f"warehouse={tmp_path}"]
+    command = [sys.executable, "-c", "from boostqa.cli import main; main()", *words]
+    ended = subprocess.run(command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 2, ended.stderr
+    assert "ConfigError: no run in warehouse" in ended.stderr and "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["run", "--config", "nowhere.yaml"], "nowhere.yaml: cannot read the conf"),
+        (["run", "--config", DEMO, "--set", "sed.x=1", "--set", "plan.tokens=no"], "2 mistake(s) in the conf"),
+        (["run", "--config", DEMO, "--from", "sed"], "no stage 'sed'; the stages are seed, annotate"),
+        (["run", "--config", DEMO, "--from", "mix", "--to", "seed"], "--from mix comes after --to seed"),
+    ],
+)
+def test_command_line_mistake_is_one_message_and_exit_code_2(words, part):
+    ended = CliRunner().invoke(cli.app, words)
+    assert ended.exit_code == 2
+    assert part in ended.stderr and "Traceback" not in ended.stderr

@@ -1,9 +1,6 @@
 """The whole pipeline with an engine that answers at once, in the session of the tests; and what stops it early."""
 
 import json
-import os
-import subprocess
-import sys
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -257,31 +254,6 @@ def test_preview_shows_items_from_seed_to_text_and_writes_nothing_but_the_ledger
     assert all(i["seed"]["seed_id"] == i["seed_id"] and i["prompt"] and i["reply"] for i in items)
     assert all(i["cost"]["prompt_tokens"] > 0 and i["votes"]["answers"] for i in kept)
     assert found["gates"]
-
-
-def test_command_line_in_a_process_of_its_own_says_what_is_missing(tmp_path):
-    """What a user types: a JVM with conf/spark.conf, one message on standard error, an exit code."""
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    words = ["status", "--config", DEMO, "--set", f"warehouse={tmp_path}"]
-    command = [sys.executable, "-c", "from boostqa.cli import main; main()", *words]
-    ended = subprocess.run(command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert ended.returncode == 2, ended.stderr
-    assert "ConfigError: no run in warehouse" in ended.stderr and "Traceback" not in ended.stderr
-
-
-@pytest.mark.parametrize(
-    ("words", "part"),
-    [
-        (["run", "--config", "nowhere.yaml"], "nowhere.yaml: cannot read the conf"),
-        (["run", "--config", DEMO, "--set", "sed.x=1", "--set", "plan.tokens=no"], "2 mistake(s) in the conf"),
-        (["run", "--config", DEMO, "--from", "sed"], "no stage 'sed'; the stages are seed, annotate"),
-        (["run", "--config", DEMO, "--from", "mix", "--to", "seed"], "--from mix comes after --to seed"),
-    ],
-)
-def test_command_line_mistake_is_one_message_and_exit_code_2(words, part):
-    ended = CliRunner().invoke(cli.app, words)
-    assert ended.exit_code == 2
-    assert part in ended.stderr and "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize("error", [GateFailed("min_rows"), None])

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 
 from udfs.engines.messages import (
     EMPTY_RESULT,
+    TOKEN_COUNTS,
     UNUSABLE,
     CallSettings,
     Engine,
@@ -27,10 +28,7 @@ from udfs.engines.messages import (
 )  # fmt: skip
 from udfs.staging import Staging
 
-TASK_COUNTS = (
-    "engine_starts", "completed", "failed", "prompt_tokens", "cached_tokens", "generated_tokens", "thinking_tokens",
-    "retry_tokens",
-)  # fmt: skip
+TASK_COUNTS = ("engine_starts", "completed", "failed", *TOKEN_COUNTS, "retry_tokens")
 CHARACTERS_PER_TOKEN = 3  # for predictions only; the engine counts exactly before it accepts
 LEARNED_FROM = 32  # finished requests from which on their length is trusted instead of max_tokens
 WINDOW_OF_CAPACITY = 1.25  # of what the KV cache holds: predictions are rough, and an engine without a queue idles
@@ -52,14 +50,21 @@ class InFlightRequest(NamedTuple):
     alone: bool = False
 
 
-def _in_flight_request(row: dict[str, Any]) -> InFlightRequest:
+def engine_request(row: dict[str, Any]) -> EngineRequest:
+    """A REQUEST row as an engine takes it."""
     sampling = json.loads(row["sampling"])
     message: EngineRequest = {"request_id": row["request_id"], "prompt": row["prompt"], "sampling": sampling}
     if row["structured"]:
         message["structured"] = json.loads(row["structured"])
     if row["continuation"] is not None:
         message["continuation"] = row["continuation"]
-    return InFlightRequest(row, message, len(row["prompt"]) // CHARACTERS_PER_TOKEN, int(sampling["max_tokens"]))
+    return message
+
+
+def _in_flight_request(row: dict[str, Any]) -> InFlightRequest:
+    message = engine_request(row)
+    prompt_tokens, limit = len(row["prompt"]) // CHARACTERS_PER_TOKEN, int(message["sampling"]["max_tokens"])
+    return InFlightRequest(row, message, prompt_tokens, limit)
 
 
 def completion(
@@ -229,5 +234,5 @@ class InFlight:
         self.finished_tokens += done["generated_tokens"]
         self.finished_max_tokens += request.max_tokens
         self.counts["failed" if done["finish_reason"] in UNUSABLE else "completed"] += 1
-        for name in ("prompt_tokens", "cached_tokens", "generated_tokens", "thinking_tokens"):
+        for name in TOKEN_COUNTS:
             self.counts[name] += done[name]

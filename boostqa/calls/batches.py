@@ -6,6 +6,7 @@ the answers in and asks nothing twice.
 
 import time
 
+from pyarrow.fs import FileSelector
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
@@ -14,11 +15,10 @@ from boostqa.console import CONSOLE
 from boostqa.errors import ConfigError
 from boostqa.tracking.stage_run import StageRun
 from udfs.engines.batch_api import BATCH_SCHEMA, submit, take_in
-from udfs.engines.messages import CallSettings
+from udfs.engines.messages import TOKEN_COUNTS, CallSettings
 from udfs.files import file_system
 
 POLL_SECONDS = 60.0
-_COUNTS = ("prompt_tokens", "cached_tokens", "generated_tokens", "thinking_tokens", "failed")
 
 
 def take_in_batches(stage: StageRun, settings: CallSettings) -> None:
@@ -31,11 +31,10 @@ def take_in_batches(stage: StageRun, settings: CallSettings) -> None:
         frame = stage.spark.createDataFrame([{"name": name} for name in names], "name string")
         engines = min(stage.config.generation.engines, len(names))
         rows = frame.repartition(engines, "name").mapInPandas(lambda b: take_in(b, settings), BATCH_SCHEMA).collect()
-        for count in _COUNTS:
+        for count in ("failed", *TOKEN_COUNTS):
             stage.usage.counts[count] += sum(row[count] for row in rows)
-        open_batches = set(names) & set(_names(settings["staging"])) - {
-            r["batch"] for r in rows if r["status"] == "not sent"
-        }
+        not_sent = {row["batch"] for row in rows if row["status"] == "not sent"}
+        open_batches = set(names) & set(_names(settings["staging"])) - not_sent
         if len(open_batches) < len(names):
             merge_staged_parts(stage, settings["staging"])
         _refused(stage, rows)
@@ -51,15 +50,13 @@ def take_in_batches(stage: StageRun, settings: CallSettings) -> None:
 
 def generate_in_batches(stage: StageRun, pending: DataFrame, settings: CallSettings) -> None:
     """Send REQUEST rows in files, wait for them, merge their completions into the ledger. Raises as take_in_batches does."""
-    by_kind = pending.repartition(stage.config.generation.engines, F.xxhash64("request_id"))
-    _refused(stage, by_kind.mapInPandas(lambda b: submit(b, settings), BATCH_SCHEMA).collect())
+    spread = pending.repartition(stage.config.generation.engines, F.xxhash64("request_id"))
+    _refused(stage, spread.mapInPandas(lambda b: submit(b, settings), BATCH_SCHEMA).collect())
     merge_staged_parts(stage, settings["staging"])
     take_in_batches(stage, settings)
 
 
 def _names(folder: str) -> list[str]:
-    from pyarrow.fs import FileSelector
-
     filesystem, path = file_system(folder)
     found = filesystem.get_file_info(FileSelector(path, allow_not_found=True))
     return sorted(f.base_name.removesuffix(".rows") for f in found if f.base_name.endswith(".rows"))

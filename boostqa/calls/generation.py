@@ -36,9 +36,10 @@ def complete(stage: StageRun, requests: DataFrame, spec: ModelSpec) -> DataFrame
     folder, counts = staging_folder(stage), stage.usage.counts
     stage.warehouse.create("completion")
     merge_staged_parts(stage, folder)
-    in_batches = bool(spec.model.endpoint and spec.model.endpoint.batch)
+    settings = _call_settings(stage, spec, folder)
+    in_batches = bool(settings["endpoint"] and settings["endpoint"]["batch"])
     if in_batches:
-        take_in_batches(stage, _call_settings(stage, spec, folder))
+        take_in_batches(stage, settings)
     unique = requests.select(*REQUEST_COLUMNS).dropDuplicates(["request_id"])  # rows of one id differ in nothing
     found = look_up(unique, stage.warehouse.read("completion")).persist(StorageLevel.DISK_ONLY)
     rows_by_held = {r["held"]: r["count"] for r in found.groupBy("held").count().collect()}
@@ -49,10 +50,12 @@ def complete(stage: StageRun, requests: DataFrame, spec: ModelSpec) -> DataFrame
     if pending:
         not_held = ~F.coalesce("held", F.lit(False))
         asked = found.where(not_held).drop("held")
+        if not stage.connect:
+            refuse_speculation(stage.spark)
         if in_batches:
-            generate_in_batches(stage, asked, _call_settings(stage, spec, folder))
+            generate_in_batches(stage, asked, settings)
         else:
-            _generate(stage, asked, spec, folder, pending)
+            _generate(stage, asked, spec, settings, pending)
             merge_staged_parts(stage, folder)
         held = stage.warehouse.read("completion").select("request_id")
         if missing := found.join(held, "request_id", "left_anti").count():
@@ -87,16 +90,13 @@ def _call_settings(stage: StageRun, spec: ModelSpec, folder: str) -> CallSetting
     }
 
 
-def _generate(stage: StageRun, pending: DataFrame, spec: ModelSpec, folder: str, total: int) -> None:
+def _generate(stage: StageRun, pending: DataFrame, spec: ModelSpec, settings: CallSettings, total: int) -> None:
     conf, model, connect = stage.config.generation, spec.model, stage.connect
-    settings = _call_settings(stage, spec, folder)
-    if not connect:
-        refuse_speculation(stage.spark)
     placement = None if model.endpoint or connect else profile(stage.spark, conf, spec.engine)
     balanced = balance_partitions(pending, stage.warehouse.read("completion"), conf.engines)
     began = time.monotonic()
     try:
-        with progress_lines(folder, stage.run_id, total, stage.name):
+        with progress_lines(settings["staging"], stage.run_id, total, stage.name):
             tasks = balanced.mapInPandas(
                 lambda b: generate(b, settings, connect), TASK_SCHEMA, profile=placement
             ).collect()

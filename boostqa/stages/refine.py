@@ -54,15 +54,12 @@ _ANSWER_IS = r"(?i)\b(?:so|thus|hence|therefore|the|right|correct|final|answer|o
 _OPERATION = r"[\p{N})}\]]\s*(?:[-+*/×÷·^]|\\(?:times|cdot|div)\b)\s*[\p{L}\p{N}({\\]"
 
 
-def _question() -> Column:
-    return question_with_options(F.col("question"), F.col("choices"))
-
-
 def _turn(attempt: Column) -> Column:
     """By how many places the options of a row are turned in an attempt: a voter who likes one letter confirms nothing. They
-    are not where an option speaks of another by its letter."""
+    are not where the question or an option speaks of one by its letter."""
     by = F.pmod(F.xxhash64("draft_id") + attempt, F.size("choices")).cast("int")
-    return F.when(is_multiple_choice() & ~names_option(F.col("choices")), by).otherwise(0)
+    named = names_option(F.concat(F.array("question"), "choices"))
+    return F.when(is_multiple_choice() & ~named, by).otherwise(0)
 
 
 def votes_needed(attempts: int, options: int) -> int:
@@ -215,9 +212,9 @@ def decide(
 ) -> tuple[DataFrame, DataFrame]:
     """Votes and judgements -> (decided rows, rejects `no_blind_answer` or `disputed` with key draft_id).
 
-    A majority is one of attempts, not of answers; of letters it takes votes_needed. A correction needs at least 3 attempts, 2 votes more than any other
-    answer has, one that is known to differ from the draft's, and a voter that is trusted (stages/power.py). Decided rows are
-    DRAFT columns with the final answer and solution, and draft_answer, status, blind_answers, votes, refiner, request_ids.
+    A majority is one of attempts, not of answers; of letters it takes votes_needed. A correction needs at least 3 attempts,
+    2 votes more than any other answer has, one that is known to differ from the draft's, and a voter that is trusted
+    (stages/power.py). Decided rows are DRAFT columns with the final answer and solution, and draft_answer, status, blind_answers, votes, refiner, request_ids.
     """
     rows = _with_counts(_with_judgements(votes, requests, completions))
     broken = F.array_compact("attempts.broken")
@@ -250,8 +247,8 @@ def decide(
 
 def rewrite_requests(decided: DataFrame, spec: ModelSpec, conf: Refine) -> DataFrame:
     """One request a decided draft: rewrite the solution, the final answer unchanged."""
-    template = prompts.load("rewrite")
-    prompt = template.render(F.col("lang"), question=_question(), solution=F.col("solution"), answer=F.col("answer"))
+    template, question = prompts.load("rewrite"), question_with_options(F.col("question"), F.col("choices"))
+    prompt = template.render(F.col("lang"), question=question, solution=F.col("solution"), answer=F.col("answer"))
     rows = decided.select("draft_id", "lang", "format", "question", "choices", "solution", "answer")
     requests = with_request(
         *(rows, "refine", spec, template, prompt, conf.rewrite),

@@ -4,17 +4,13 @@ A warehouse is a folder or URI (one Delta table per sub-folder) or a Unity Catal
 """
 
 import json
-import random
 import re
-import time
 import uuid
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from delta import exceptions as delta
 from delta.tables import DeltaTable
 from py4j.protocol import Py4JJavaError
 from pyarrow import fs
@@ -25,13 +21,12 @@ from pyspark.sql import types as T
 
 from boostqa.errors import ConfigError, ContractError, first_line, told
 from boostqa.schemas import TABLES, Table
+from boostqa.storage.commits import CONCURRENT, BeingMade, until_alone
 from boostqa.storage.contract import check, lacking, violations
 from udfs.files import file_system
 
-CONCURRENT = tuple(getattr(delta, name) for name in delta.__all__)  # another writer's commit came in between
 UPKEEP = ("OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "ADD COLUMNS", "UPGRADE PROTOCOL", "REORG")
 LATEST = 50  # commits among which a write looks for its own
-ATTEMPTS, LONGEST_WAIT = 10, 16.0  # of a change to a table; seconds between two: 47 on average, all together
 
 
 @dataclass(frozen=True)
@@ -149,7 +144,7 @@ class Warehouse:
 
     def create(self, name: str) -> None:
         """Make the table if it does not exist."""
-        self._until_alone(name, lambda: self._create(TABLES[name]))
+        until_alone(name, self.location, lambda: self._create(TABLES[name]))
 
     def insert(self, name: str, df: DataFrame, metadata: dict | None = None, better: str | None = None) -> None:
         """Add the rows whose key the table does not hold; safe beside other writers that do the same.
@@ -169,13 +164,13 @@ class Warehouse:
 
         self.spark.conf.set("spark.databricks.delta.commitInfo.userMetadata", json.dumps(metadata or {}))
         try:
-            self._until_alone(name, merge)
+            until_alone(name, self.location, merge)
         finally:
             self.spark.conf.unset("spark.databricks.delta.commitInfo.userMetadata")
 
     def delete(self, name: str, where: str) -> None:
         """Delete the rows matching a SQL predicate; safe beside other writers."""
-        self._until_alone(name, lambda: self._delta(name).delete(where))
+        until_alone(name, self.location, lambda: self._delta(name).delete(where))
 
     def properties(self, name: str) -> dict[str, str]:
         """The properties of a table."""
@@ -185,7 +180,7 @@ class Warehouse:
     def set_property(self, name: str, key: str, value: str) -> None:
         """Set one of the properties of a table."""
         statement = f"ALTER TABLE {self.identifier(name)} SET TBLPROPERTIES ('{key}' = '{value}')"
-        self._until_alone(name, lambda: self.spark.sql(statement))
+        until_alone(name, self.location, lambda: self.spark.sql(statement))
 
     def commits_since(self, name: str, version: int) -> list[dict[str, Any]]:
         """What writers said of themselves in each change of rows after a Delta version; {} of one that said nothing, and
@@ -234,10 +229,8 @@ class Warehouse:
         except CONCURRENT:
             raise
         except (PySparkException, Py4JJavaError) as error:
-            if "NON_EMPTY_LOCATION" in str(error):  # another writer is just making it
-                time.sleep(3)
-                if self.exists(table.name):
-                    return None
+            if "NON_EMPTY_LOCATION" in str(error):  # it was empty a moment ago
+                raise BeingMade(first_line(error)) from error
             raise ConfigError(f"cannot create table {table.name} in {self.location}: {told(error)}") from error
 
     def _clear_half_made(self, name: str) -> None:
@@ -264,7 +257,7 @@ class Warehouse:
         try:
             path = self.path(table.name)
             save = writer.saveAsTable if is_catalog(path) else writer.save
-            self._until_alone(table.name, lambda: save(path))
+            until_alone(table.name, self.location, lambda: save(path))
         except (PySparkException, Py4JJavaError) as error:
             text = str(error)
             if found := re.search(r"NOT NULL constraint violated for column: (\w+)", text):
@@ -278,25 +271,6 @@ class Warehouse:
     def _put_back(self, table: Table, where: str | None, version: int) -> None:
         """Make a table, or its rows matching `where`, what they were at a version; others' rows stay as they are now."""
         if where is None:
-            return self._until_alone(table.name, lambda: self._delta(table.name).restoreToVersion(version))
+            return until_alone(table.name, self.location, lambda: self._delta(table.name).restoreToVersion(version))
         rows = self.read(table.name, version).where(where).select(*table.schema.names)
         self._save(rows.write.format("delta").mode("overwrite").option("replaceWhere", where), table)
-
-    def _until_alone(self, name: str, change: Callable[[], object]) -> None:
-        """Make a change to a table, again where another writer's came in between: every commit goes through here, and each
-        means the same after the other's as before it.
-
-        Raises ConfigError when others come in between ATTEMPTS times.
-        """
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                time.sleep(random.uniform(0, min(2 ** (attempt - 1), LONGEST_WAIT)))
-            try:
-                change()
-                return
-            except CONCURRENT as error:
-                last = error
-        raise ConfigError(
-            f"table {name} in {self.location}: other writers changed it during each of {ATTEMPTS} tries to write it; let "
-            f"them end, then run the same command again\n  {type(last).__name__}: {first_line(last)}"
-        ) from last

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pyspark.sql.pandas.types import to_arrow_schema
 
 from boostqa.calls import batches
 from boostqa.calls.generation import complete
@@ -10,7 +11,9 @@ from boostqa.calls.ledger import staging_folder
 from boostqa.calls.models import ModelSpec
 from boostqa.config import Endpoint, EngineSettings, Model
 from boostqa.errors import ConfigError
+from boostqa.schemas import COMPLETION
 from tests.fakes import ScriptedServer, chat_answer, failure
+from udfs.engines.batch_api import BatchFolder
 
 
 def script(prompt, _):
@@ -72,3 +75,20 @@ def test_provider_without_a_batch_interface_is_named(stage, requests, provider):
     nowhere = Endpoint(url=spec.model.endpoint.url.replace("/v1", "/v2"), batch=True)
     with pytest.raises(ConfigError, match=r"batch interface of http://127.0.0.1:\d+/.*: HTTP 404: "):
         complete(stage, requests("a"), ModelSpec(Model(id="teacher", endpoint=nowhere), EngineSettings()))
+
+
+def test_form_is_looked_for_in_the_answers_of_a_batch_and_a_key_in_them_is_struck_out(tmp_path, provider, monkeypatch):
+    server, _ = provider
+    monkeypatch.setenv("BATCH_KEY", key := "sk-batch-0123456789abcdef")
+    endpoint = Endpoint(url=server.url, key_env="BATCH_KEY").model_dump()
+    schema = to_arrow_schema(COMPLETION.schema).serialize().to_pybytes()
+    folder = BatchFolder({"endpoint": endpoint, "staging": str(tmp_path), "schema": schema, "run_id": "r"})
+    words = {"a": "It is **B**.", "b": f"B, says {key}"}
+    lines = [
+        {"custom_id": name, "response": {"status_code": 200, "body": chat_answer(text)[2]}}
+        for name, text in words.items()
+    ]
+    server.files["out"] = [*lines, {"custom_id": "c", "response": {"status_code": 400, "body": {"error": f"{key}?"}}}]
+    results = folder._results({"output_file_id": "out"}, {"a": {"choice": ["A", "B"]}})
+    assert {name: result.get("text") for name, result in results.items()} == {"a": "B", "b": "B, says ***", "c": None}
+    assert results["c"]["error"] == "endpoint: HTTP 400: ***?"

@@ -57,8 +57,12 @@ CASES = {
     "one letter whatever it names": Case("B", ["B", "B", "B"], choices=["3", "4", "5", "7"]),
     "letters corrected": Case("B", ["C", "C", "C"], choices=["3", "5", "4", "6"]),
     "options that name letters": Case("D", ["D", "D", "D"], choices=["3", "4", "5", "Both A and B"]),
+    "where (B) is meant": Case("B", ["B", "B", "B"], choices=["3", "4", "5", "6"]),
 }
-SHOWN = {"one letter whatever it names"}  # cases whose blind letters are those of the options as they were shown
+SHOWN = {
+    "one letter whatever it names",
+    "where (B) is meant",
+}  # cases whose blind letters are those of the options as they were shown
 
 
 def reply(solution, answer):
@@ -185,6 +189,7 @@ def test_refine_letters_that_a_guesser_would_give_confirm_nothing(refined):
     assert rejects["letters that may be guessed"]["evidence"] == 'draft: B | blind: ["B","B","A"]'
     assert rejects["one letter whatever it names"]["rule"] == "disputed"
     assert kept["letters corrected"]["answer"] == "C" and kept["options that name letters"]["answer"] == "D"
+    assert kept["where (B) is meant"]["answer"] == "B"  # a question that names a letter keeps its options in place
     assert [refine.votes_needed(n, 4) for n in range(1, 8)] == [1, 2, 3, 3, 4, 4, 5]
     assert [refine.votes_needed(n, 2) for n in (3, 5, 7)] == [3, 5, 6]
 

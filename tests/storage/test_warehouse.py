@@ -9,6 +9,7 @@ import pytest
 
 from boostqa.errors import ConfigError, ContractError
 from boostqa.schemas import REJECT, RUN
+from boostqa.storage.commits import until_alone
 from boostqa.storage.scratch import Scratch
 from boostqa.storage.warehouse import Warehouse
 from tests.rows import frame
@@ -80,7 +81,7 @@ def test_writers_of_one_table_that_is_not_yet_there_all_get_their_rows_in(spark,
 
 
 @pytest.mark.parametrize("name", ["ConcurrentTransactionException", "MetadataChangedException"])
-def test_writer_that_is_never_alone_ends_with_what_to_do(spark, warehouse, monkeypatch, name):
+def test_writer_that_is_never_alone_ends_with_what_to_do(monkeypatch, name):
     waits = []
     monkeypatch.setattr(time, "sleep", waits.append)
 
@@ -90,7 +91,7 @@ def test_writer_that_is_never_alone_ends_with_what_to_do(spark, warehouse, monke
     with pytest.raises(
         ConfigError, match=f"table reject in .* during each of 10 tries .*run the same command(?s:.*){name}: "
     ):
-        warehouse._until_alone("reject", change)
+        until_alone("reject", "the warehouse", change)
     assert len(waits) == 9 and max(waits) <= 16
 
 

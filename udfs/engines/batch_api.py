@@ -19,23 +19,20 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from udfs.engines.endpoint_client import api_client, without_key
-from udfs.engines.messages import CallSettings, EngineResult, EngineUnusable, FinishReason
+from udfs.engines.endpoint_client import api_client, without_key, without_key_in
+from udfs.engines.messages import TOKEN_COUNTS, CallSettings, EngineResult, EngineUnusable, FinishReason
 from udfs.engines.openai_protocol import http_request
-from udfs.engines.replies import ReplyKind, reply
+from udfs.engines.replies import ReplyKind, reply, unanswered
 from udfs.files import file_system
-from udfs.in_flight import completion
+from udfs.in_flight import completion, engine_request
 from udfs.staging import Staging, part_prefix
 
-BATCH_SCHEMA = (
-    "batch string, status string, requests long, answered long, prompt_tokens long, cached_tokens long, "
-    "generated_tokens long, thinking_tokens long, failed long, unusable string"
-)
+BATCH_COUNTS = ("requests", "answered", "failed", *TOKEN_COUNTS)
+BATCH_SCHEMA = f"batch string, status string, {', '.join(f'{n} long' for n in BATCH_COUNTS)}, unusable string"
 MOST_REQUESTS, MOST_BYTES = 50_000, 100_000_000  # of a file; the provider takes 50,000 requests and 200 MB
 ABANDONED_SECONDS = 3600.0  # after which a file that the provider never got is one of a run that is over
 _ENDED = ("completed", "failed", "expired", "cancelled")
 _WAITS = (1.0, 5.0, 20.0, 60.0)  # before another try where the provider's trouble passes
-_COUNTS = ("prompt_tokens", "cached_tokens", "generated_tokens", "thinking_tokens")
 
 
 class BatchFolder:
@@ -112,9 +109,9 @@ class BatchFolder:
 
     def take(self, name: str) -> dict[str, Any]:
         """What became of a batch, a row of BATCH_SCHEMA; when it has ended its completions are staged and its files go."""
-        row: dict[str, Any] = dict.fromkeys((*_COUNTS, "answered", "failed"), 0) | {"batch": name, "unusable": None}
+        row: dict[str, Any] = dict.fromkeys(BATCH_COUNTS, 0) | {"batch": name}
         if not self._exists(f"{name}.json") and not self.adopt(name):
-            return row | {"status": "not sent", "requests": 0}
+            return row | {"status": "not sent"}
         with self.filesystem.open_input_file(f"{self.folder}/{name}.json") as file:
             noted = json.loads(file.read())
         batch = self.ask("GET", f"/batches/{noted['id']}")
@@ -123,15 +120,16 @@ class BatchFolder:
         if status not in _ENDED:
             return row
         ended = batch.get("completed_at") or batch.get("expired_at") or batch.get("failed_at") or time.time()
-        results, staging = self._results(batch), self.staging(name)
         rows = pq.read_table(f"{self.folder}/{name}.rows", filesystem=self.filesystem).to_pylist()
+        asked = {row["request_id"]: engine_request(row).get("structured") for row in rows}
+        results, staging = self._results(batch, asked), self.staging(name)
         nothing: EngineResult = {"finish_reason": FinishReason.FAILED, "error": f"batch {noted['id']}: {status}"}
         for request in rows:
             result = results.get(request["request_id"], nothing)
             done = completion(request, result, 1, self.settings["run_id"], datetime.fromtimestamp(ended, UTC))
             staging.add(done)
             row["failed"] += done["finish_reason"] == FinishReason.FAILED
-            for count in _COUNTS:
+            for count in TOKEN_COUNTS:
                 row[count] += done[count]
         staging.flush(force=True)
         for suffix in (".json", ".rows"):
@@ -140,19 +138,19 @@ class BatchFolder:
         refused = f"the provider refused a file of requests: {'; '.join(map(str, errors[:3]))}"
         return row | {"answered": len(results), "unusable": refused if status == "failed" and not results else None}
 
-    def _results(self, batch: dict[str, Any]) -> dict[str, EngineResult]:
-        """request_id -> result, of a batch's file of answers and its file of errors."""
+    def _results(self, batch: dict[str, Any], asked: dict[str, dict[str, Any] | None]) -> dict[str, EngineResult]:
+        """request_id -> result, of a batch's file of answers and its file of errors; `asked`: the constraint of each."""
         found: dict[str, EngineResult] = {}
         for file_id in filter(None, (batch.get("output_file_id"), batch.get("error_file_id"))):
             for line in filter(str.strip, self.ask("GET", f"/files/{file_id}/content").split("\n")):
                 answer = json.loads(line)
+                request_id = answer["custom_id"]
                 response = answer.get("response") or {"status_code": 500, "body": {"error": answer.get("error")}}
-                got = reply(int(response["status_code"]), {}, json.dumps(response.get("body")).encode())
-                refused = got.kind == ReplyKind.REFUSED
-                error = without_key(f"endpoint: {got.cause}: {got.message}", self.endpoint["key_env"])
-                kind = FinishReason.REFUSED if refused else FinishReason.FAILED
-                unusable: EngineResult = {**(got.result or {}), "finish_reason": kind, "error": error}  # type: ignore[typeddict-item]
-                found[answer["custom_id"]] = got.result if got.kind == ReplyKind.ANSWER and got.result else unusable
+                body = json.dumps(response.get("body")).encode()
+                got = reply(int(response["status_code"]), {}, body, structured=asked.get(request_id))
+                answered = got.result if got.kind == ReplyKind.ANSWER else None
+                result = answered or unanswered(got, refused=got.kind == ReplyKind.REFUSED)
+                found[request_id] = without_key_in(result, self.endpoint["key_env"])
         return found
 
     def _exists(self, name: str) -> bool:
@@ -179,15 +177,8 @@ def submit(batches: Iterable[pd.DataFrame], settings: CallSettings) -> Iterator[
         for batch in batches:
             for record in batch.astype(object).mask(batch.isna(), None).to_dict("records"):
                 row = {str(name): value for name, value in record.items()}
-                message = {
-                    "prompt": row["prompt"],
-                    "sampling": json.loads(row["sampling"]),
-                    "request_id": row["request_id"],
-                }
-                message |= {"structured": json.loads(row["structured"])} if row["structured"] else {}
-                message |= {"continuation": row["continuation"]}
                 try:
-                    path, body = http_request(settings["model"], message, is_vllm)  # type: ignore[arg-type]
+                    path, body = http_request(settings["model"], engine_request(row), is_vllm)
                     about = {"custom_id": row["request_id"], "method": "POST", "url": f"/v1/{path}", "body": body}
                     line = json.dumps(about, ensure_ascii=False, allow_nan=False)
                     size = len(line.encode())
@@ -221,6 +212,5 @@ def take_in(batches: Iterable[pd.DataFrame], settings: CallSettings) -> Iterator
 
 
 def _frame(row: dict[str, Any]) -> pd.DataFrame:
-    names = [field.split()[0] for field in BATCH_SCHEMA.split(", ")]
-    numbers = dict.fromkeys(("requests", "answered", "failed", *_COUNTS), 0)
-    return pd.DataFrame([{name: (numbers | row).get(name) for name in names}])
+    known = dict.fromkeys(BATCH_COUNTS, 0) | row
+    return pd.DataFrame([{name: known.get(name) for name in ("batch", "status", *BATCH_COUNTS, "unusable")}])

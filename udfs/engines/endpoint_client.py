@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import httpx2
 
-from udfs.engines.messages import EngineDied
+from udfs.engines.messages import EngineDied, EngineResult
 
 LONG_KEY = 16  # a model does not write a key of this length by chance; "EMPTY" it may
 _Client = TypeVar("_Client", httpx2.Client, httpx2.AsyncClient)
@@ -19,6 +19,16 @@ def without_key(text: str, key_env: str | None) -> str:
     words = (text.replace(key, "***") if key else text).split()
     ends = (key[:6], key[-4:]) if len(key) >= LONG_KEY else ()
     return " ".join("***" if any(end in word for end in ends) else word for word in words)[:400]
+
+
+def without_key_in(result: EngineResult, key_env: str | None) -> EngineResult:
+    """The result with the key struck out of its error, and a long one out of its text."""
+    key = key_of(key_env)
+    if len(key) >= LONG_KEY and "text" in result:
+        result["text"] = result["text"].replace(key, "***")
+    if error := result.get("error"):
+        result["error"] = without_key(error, key_env)
+    return result
 
 
 def api_client(kind: type[_Client], endpoint: dict[str, Any], **more: Any) -> _Client:

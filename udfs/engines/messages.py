@@ -32,6 +32,7 @@ WRITTEN = (FinishReason.STOP, *CUT_OFF)
 LOCAL_REVISION = (
     "local:"  # begins the revision of a local folder, which is its content (calls/models.py): none of a hub
 )
+TOKEN_COUNTS = ("prompt_tokens", "cached_tokens", "generated_tokens", "thinking_tokens")  # of an EngineResult
 # How our own engines constrain, unless `engine.args` says otherwise. A weak model wanders in optional whitespace until it is
 # cut off: none is allowed.
 STRUCTURED_OUTPUTS = {"backend": "xgrammar", "disable_any_whitespace": True}

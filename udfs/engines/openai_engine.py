@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from udfs.engines.endpoint_client import LONG_KEY, api_client, key_of, without_key
+from udfs.engines.endpoint_client import api_client, without_key, without_key_in
 from udfs.engines.endpoint_health import EndpointHealth
 from udfs.engines.messages import (
     CallSettings,
@@ -30,7 +30,7 @@ from udfs.engines.messages import (
     FinishReason,
 )  # fmt: skip
 from udfs.engines.openai_protocol import harmless, http_request
-from udfs.engines.replies import Reply, ReplyKind, reply
+from udfs.engines.replies import Reply, ReplyKind, reply, unanswered
 
 BACKOFF_SECONDS, BACKOFF_CAP = 0.5, 60.0
 _REDIRECTS = 4
@@ -58,7 +58,7 @@ class OpenAIEngine:
         endpoint = settings["endpoint"]
         assert endpoint is not None
         self.model, self.host = settings["model"], urlsplit(endpoint["url"]).hostname
-        self.key_env, self._key = endpoint["key_env"], key_of(endpoint["key_env"])
+        self.key_env = endpoint["key_env"]
         self.tries, self.timeout = int(endpoint["max_retries"]) + 1, float(endpoint["timeout_seconds"])
         self.url, self.is_vllm = endpoint["url"].rstrip("/") + "/", endpoint["vllm"]
         most, tasks = int(endpoint["max_concurrency"]), settings["tasks"]
@@ -172,7 +172,7 @@ class OpenAIEngine:
             if self.health.ignores_form(got.conforms):
                 have = f"of its first {self.health.answers} answers {self.health.in_form} have it"
                 self._give_up(f"ignores the form that is asked for: {have}; the last one is: {got.result['text']}")
-            return self._clean(got.result)
+            return without_key_in(got.result, self.key_env)
         if got.kind == ReplyKind.PASSING and number < self.tries:
             return self._rest(request, number + 1, got.wait, number)
         # A last try, or a refusal of who asks: the request's fault only where another is answered meanwhile.
@@ -181,12 +181,9 @@ class OpenAIEngine:
             return self._rest(request, number, max(got.wait, self.probe_wait), self.probes)
         if got.kind == ReplyKind.PASSING and number == self.tries and not answered_meanwhile:
             return self._rest(request, number + 1, got.wait, number)  # what it met may just be over
-        said = got.cause + (f" after {number} tries" if got.kind == ReplyKind.PASSING else "")
-        refused = got.kind != ReplyKind.PASSING and got.cause not in _QUOTA
-        result: EngineResult = got.result or {"finish_reason": ""}
-        result["finish_reason"] = FinishReason.REFUSED if refused else FinishReason.FAILED
-        result["error"] = self._scrub(": ".join(filter(None, ("endpoint", said, got.message))))
-        return result
+        passing = got.kind == ReplyKind.PASSING
+        result = unanswered(got, not passing and got.cause not in _QUOTA, f" after {number} tries" if passing else "")
+        return without_key_in(result, self.key_env)
 
     async def _is_usable(self, request: EngineRequest, began: float = 0.0) -> bool:
         """Whether the endpoint has answered a try that began then or later; where none has, a harmless request with the same
@@ -268,11 +265,6 @@ class OpenAIEngine:
         self.resting -= 1
         self.due.append((request, number))
         self._fill()
-
-    def _clean(self, result: EngineResult) -> EngineResult:
-        if len(self._key) >= LONG_KEY:
-            result["text"] = result["text"].replace(self._key, "***")
-        return result
 
     def _scrub(self, text: str) -> str:
         return without_key(text, self.key_env)

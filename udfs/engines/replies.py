@@ -89,6 +89,15 @@ def reply(
     return _of_choice(content, choices[0], seconds, structured)
 
 
+def unanswered(got: Reply, refused: bool, after: str = "") -> EngineResult:
+    """The result of a request that got no answer, `refused` for good or failed. Its error has the server's words, which may
+    hold the key."""
+    result: EngineResult = got.result or {"finish_reason": ""}
+    result["finish_reason"] = FinishReason.REFUSED if refused else FinishReason.FAILED
+    result["error"] = ": ".join(filter(None, ("endpoint", got.cause + after, got.message)))
+    return result
+
+
 def _of_status(status: int, headers: Mapping[str, str], message: str, body: str) -> Reply:
     cause, wait = f"HTTP {status}", retry_after(headers)
     used_up = wait > LONGEST_WAIT or (status == 429 and _USED_UP.search(body))

@@ -18,7 +18,6 @@ from udfs.engines.messages import (
 )
 from udfs.engines.thinking import THINK_START, split_thinking
 
-_TEMPLATE_END = 8  # tokens at the end of a prompt in which a template may open the thinking
 STREAM_INTERVAL = 32  # tokens between two reports of an unfinished request; each costs a wake-up in the host
 
 
@@ -117,8 +116,7 @@ class VllmEngine:
         elif "letters" in structured:
             result = self._letter_scores(final, structured)
         else:
-            opened = self.tokenizer.decode(ids[-_TEMPLATE_END:]).rstrip().endswith(THINK_START)
-            result = self._text(final.outputs[0], tokens, opened)
+            result = self._text(final.outputs[0], tokens, self._opens_thinking(request["sampling"]))
         result["prompt_tokens"], result["cached_tokens"] = len(ids), final.num_cached_tokens or 0
         result["engine_seconds"] = time.monotonic() - began
         return result
@@ -146,6 +144,17 @@ class VllmEngine:
     def _markup(self) -> Any:
         added = self.tokenizer.added_tokens_decoder.values()
         return markup(token.content for token in added if is_control(token.content, token.special))
+
+    @cached_property
+    def _template_opens_thinking(self) -> bool:
+        """Whether the chat template ends in the opening of a section of thinking."""
+        turn = [{"role": "user", "content": ""}]
+        text = self.tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
+        return str(text).rstrip().endswith(THINK_START)
+
+    def _opens_thinking(self, sampling: dict[str, Any]) -> bool:
+        chat = sampling.get("chat") and self.tokenizer.chat_template and not sampling.get("reply_start")
+        return bool(chat and self._template_opens_thinking)
 
     def _encoded(self, text: str) -> list[int]:
         """A text that quotes others: a control token in it is text."""

@@ -47,6 +47,13 @@ def test_seed_is_that_of_the_request_wherever_it_is_asked():
     assert seed_of("a") == seed_of("a") != seed_of("b") and 0 <= seed_of("a") < 2**63
 
 
+@pytest.mark.parametrize("end", ["", "<think>\n"])
+def test_thinking_is_open_where_the_template_ends_in_it_and_we_begin_no_reply(engine, end):
+    engine.tokenizer.chat_template += end
+    assert engine._opens_thinking({"chat": True}) is bool(end)
+    assert not engine._opens_thinking({"chat": True, "reply_start": "It is "}) and not engine._opens_thinking({})
+
+
 def test_arguments_of_the_tokenizer_reach_it():
     assert tokenizer_of("m", "r", {"trust_remote_code": True}) == {
         "pretrained_model_name_or_path": "m", "revision": "r", "trust_remote_code": True
