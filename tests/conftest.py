@@ -5,6 +5,7 @@ import sys
 
 import pyarrow as pa
 import pytest
+from pyspark.sql import SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
@@ -45,6 +46,7 @@ def spark(tmp_path_factory, worker_folder):
                 "spark.databricks.delta.snapshotPartitions": "1",
                 "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
                 "spark.driver.memory": "2g",
+                "spark.buffer.pageSize": "1m",  # by default each broadcast of a few rows takes 16 MB of the heap
                 "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",
             },
         )
@@ -53,6 +55,15 @@ def spark(tmp_path_factory, worker_folder):
         patch.setattr(type(session), "createDataFrame", _local_relation(type(session).createDataFrame))
         yield session
     session.stop()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _leave_no_state():
+    """A driver keeps the snapshot of every Delta table for an hour, and a test leaves a dozen tables."""
+    yield
+    if session := SparkSession.getActiveSession():
+        session.catalog.clearCache()
+        session._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
 
 
 @pytest.fixture

@@ -143,6 +143,8 @@ def _readable(source: Source, where: str) -> Iterator[None]:
     except (PySparkException, Py4JError) as error:
         if "PATH_NOT_FOUND" in str(error):
             raise ConfigError(f"{where}.path: {source.path} does not exist or matches nothing; correct it") from None
+        if "OutOfMemoryError" in str(error):
+            raise  # no fault of the source: errors.cause tells it
         causes = re.findall(r"^Caused by: (?:[\w.$]+: )?(.+)$", str(error), re.MULTILINE)  # the last one names the file
         reason = " ".join((causes or [str(error)])[-1].split())[:_SHOWN]
         raise ConfigError(f"{where}.path: {source.path} cannot be read as {source.format}: {reason}") from error

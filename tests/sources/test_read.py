@@ -2,10 +2,12 @@ import gzip
 import json
 
 import pytest
+from py4j.protocol import Py4JError
 
 from boostqa.config import Source
-from boostqa.errors import ConfigError
+from boostqa.errors import ConfigError, cause
 from boostqa.sources import RECORD, read_items, read_records
+from boostqa.sources.read import _readable
 
 DOCUMENT = {"doc_id": "id", "text": "text", "licence": "metadata.license"}
 
@@ -140,6 +142,14 @@ def test_read_records_file_of_another_format_is_an_error(spark, tmp_path):
     (tmp_path / "d.jsonl").write_text("{}")
     with pytest.raises(ConfigError, match="cannot be read as parquet"):
         read_records(spark, Source(name="s", path=str(tmp_path), format="parquet", fields={"text": "text"}))
+
+
+def test_read_a_full_heap_is_no_fault_of_the_source():
+    source = Source(name="s", path="s.jsonl", kind="document", licence="MIT", fields={"text": "t"})
+    full = Py4JError("Caused by: java.lang.OutOfMemoryError: Java heap space")
+    with pytest.raises(Py4JError) as raised, _readable(source, "seed.sources[s]"):
+        raise full
+    assert "spark.driver.memory" in str(cause(raised.value))
 
 
 def test_read_items_are_normalised_and_defaulted(spark, tmp_path):
