@@ -10,9 +10,10 @@ FORM_FROM, FORM_LEAST = 16, 2  # of so many first answers so few have the form t
 class EndpointHealth:
     """Told of every answer and of all trouble; says how many requests may be at the server, and when to give up.
 
-    One more after each `limit` successes, half after a push-back, at most once a round trip (AIMD: Chiu and Jain 1989):
-    tasks that share a server find equal shares of what it bears. `most` and the limit to start with are this task's share
-    of those of the endpoint. Times are of time.monotonic().
+    As TCP finds a rate that all senders share, without talking to each other (Jacobson 1988): one more after each success
+    until the first push-back (slow start), then one more after each `limit` successes; half after a push-back, at most once
+    a round trip (AIMD: Chiu and Jain 1989). `most` and the limit to start with are this task's share of those of the
+    endpoint. Times are of time.monotonic().
     """
 
     def __init__(self, most: int, tasks: int, patience: float) -> None:
@@ -31,7 +32,7 @@ class EndpointHealth:
     def succeeded(self) -> None:
         """A request of a task was answered: after so many the server may bear one more."""
         self.successes += 1
-        if self.successes >= self.limit:
+        if self.successes >= self.limit or not self.halved:
             self.successes, self.limit = 0, min(self.limit + 1, self.most)
 
     def pushed_back(self, began: float) -> None:

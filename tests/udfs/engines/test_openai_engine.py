@@ -93,6 +93,43 @@ def test_tasks_that_share_an_endpoint_share_what_is_sent_at_once(connect):
     assert (engine.health.limit, engine.health.most) == (4, 25)
 
 
+def test_limit_doubles_with_each_round_trip_until_the_first_push_back(connect):
+    engine, server = connect(lambda *_: (*chat_answer(), 0.01), max_concurrency=64)
+    ask(engine, *(request(f"p{i}") for i in range(48)))
+    assert engine.health.limit == 64
+    ask(engine, *(request(f"q{i}") for i in range(64)))
+    assert server.most <= 64
+
+
+def test_tasks_of_one_endpoint_find_together_what_it_bears(connect):
+    bears, tasks, each, lock, now = 24, 4, 150, threading.Lock(), []
+    loads = []
+
+    def script(*_):
+        with lock:
+            if len(now) >= bears:
+                return failure(429)
+            now.append(1)
+            loads.append(len(now))
+        time.sleep(0.1)
+        with lock:
+            now.pop()
+        return chat_answer()
+
+    engine, server = connect(script, tasks=tasks, max_concurrency=400)
+    engines = [
+        engine,
+        *(connect(script, tasks=tasks, max_concurrency=400, url=server.url)[0] for _ in range(tasks - 1)),
+    ]
+    for i in range(each):
+        for n, one in enumerate(engines):
+            one.submit(request(f"{n}-{i}"))
+    results = [r for one in engines for r in collect(one, each).values()]
+    assert {r["finish_reason"] for r in results} == {"stop"}
+    assert len(server.tries) < 1.2 * tasks * each  # measured: 1.05
+    assert sum(loads) / len(loads) > bears / 2  # measured: 17 of 24
+
+
 @pytest.mark.parametrize("value", [None, "  ", "two\nlines"])
 def test_missing_or_unusable_key_is_named_at_construction(connect, monkeypatch, value):
     if value is None:
@@ -132,12 +169,13 @@ def test_key_that_the_server_echoes_appears_in_no_result_and_no_log(connect, cap
     assert (reasons["json"], reasons["detail"], reasons["moved"], reasons["junk"]) == ("refused",) * 2 + ("failed",) * 2
 
 
-def test_limit_grows_by_one_for_each_limit_many_successes_and_no_further_than_its_maximum(connect):
+def test_limit_after_a_push_back_grows_by_one_for_each_limit_many_successes_and_no_further_than_its_maximum(connect):
     engine, server = connect(lambda *_: (*chat_answer(), 0.01), max_concurrency=18)
     assert engine.health.limit == 16
-    ask(engine, *(request(f"p{i}") for i in range(16)))
-    assert engine.health.limit == 17
-    ask(engine, *(request(f"q{i}") for i in range(100)))
+    engine.health.pushed_back(time.monotonic())
+    ask(engine, *(request(f"p{i}") for i in range(8)))
+    assert engine.health.limit == 9
+    ask(engine, *(request(f"q{i}") for i in range(200)))
     assert engine.health.limit == 18
     assert server.most <= 18
 
