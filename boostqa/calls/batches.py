@@ -4,7 +4,7 @@ What is at the provider is known by its files in the staging folder alone: a run
 the answers in and asks nothing twice.
 """
 
-import time
+from time import monotonic, sleep
 
 from pyarrow.fs import FileSelector
 from pyspark.sql import DataFrame, Row
@@ -26,7 +26,7 @@ def take_in_batches(stage: StageRun, settings: CallSettings) -> None:
 
     Raises ConfigError where the provider refuses a file of requests, or does not answer.
     """
-    began = time.monotonic()
+    began = monotonic()
     while names := _names(settings["staging"]):
         frame = stage.spark.createDataFrame([{"name": name} for name in names], "name string")
         engines = min(stage.config.generation.engines, len(names))
@@ -43,9 +43,9 @@ def take_in_batches(stage: StageRun, settings: CallSettings) -> None:
         answered, asked = sum(row["answered"] for row in rows), sum(row["requests"] for row in rows)
         CONSOLE.print(
             f"  {stage.name}: {len(open_batches)} batch(es) at the provider, {answered} of {asked} requests answered "
-            f"({time.monotonic() - began:.0f} s); they go on without us: stop at will, the same command takes them in"
+            f"({monotonic() - began:.0f} s); they go on without us: stop at will, the same command takes them in"
         )
-        time.sleep(POLL_SECONDS)
+        sleep(POLL_SECONDS)
 
 
 def generate_in_batches(stage: StageRun, pending: DataFrame, settings: CallSettings) -> None:

@@ -1,8 +1,8 @@
 """Commits to Delta tables beside other writers: each is tried again when another one came in between."""
 
 import random
-import time
 from collections.abc import Callable
+from time import sleep
 
 from delta import exceptions as delta
 
@@ -26,7 +26,7 @@ def until_alone(table: str, warehouse: str, change: Callable[[], object]) -> Non
     """
     for attempt in range(ATTEMPTS):
         if attempt:
-            time.sleep(random.uniform(0, min(2 ** (attempt - 1), LONGEST_WAIT)))
+            sleep(random.uniform(0, min(2 ** (attempt - 1), LONGEST_WAIT)))
         try:
             change()
             return

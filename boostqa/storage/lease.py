@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from time import sleep
 from typing import Any
 
 import psutil
@@ -69,7 +70,7 @@ def _take(files: fs.FileSystem, path: str, mine: dict[str, Any]) -> bool:
         _write(files, path, mine)
         return True
     _write(files, path, mine)
-    time.sleep(_SETTLE_SECONDS)
+    sleep(_SETTLE_SECONDS)
     return (_holder(files, path) or {}).get("token") == mine["token"]
 
 

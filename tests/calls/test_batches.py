@@ -33,7 +33,7 @@ def provider(monkeypatch):
         if server.stops:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(batches.time, "sleep", sleep)
+    monkeypatch.setattr(batches, "sleep", sleep)
     yield server, ModelSpec(Model(id="teacher", endpoint=Endpoint(url=server.url, batch=True)), EngineSettings())
     server.end()
 

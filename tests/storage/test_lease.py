@@ -61,7 +61,7 @@ def test_lease_is_renewed_and_a_store_without_exclusive_create_lets_one_of_two_i
     monkeypatch.setattr(leases, "RENEW_SECONDS", 1000)
     store = fs.SubTreeFileSystem("/", fs.LocalFileSystem())
     monkeypatch.setattr(leases, "file_system", lambda folder: (store, folder))
-    monkeypatch.setattr(leases.time, "sleep", lambda _: change(tmp_path, token="another's", run_id="faster"))
+    monkeypatch.setattr(leases, "sleep", lambda _: change(tmp_path, token="another's", run_id="faster"))
     with pytest.raises(ConfigError, match="in use by run faster"), lease(str(tmp_path), "slower"):
         pass
 

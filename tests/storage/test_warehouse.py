@@ -1,6 +1,5 @@
 """The warehouse: contracts both ways, content hashes, nothing half-written."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 
 from boostqa.errors import ConfigError, ContractError
 from boostqa.schemas import REJECT, RUN
+from boostqa.storage import commits
 from boostqa.storage.commits import until_alone
 from boostqa.storage.scratch import Scratch
 from boostqa.storage.warehouse import Warehouse
@@ -83,7 +83,7 @@ def test_writers_of_one_table_that_is_not_yet_there_all_get_their_rows_in(spark,
 @pytest.mark.parametrize("name", ["ConcurrentTransactionException", "MetadataChangedException"])
 def test_writer_that_is_never_alone_ends_with_what_to_do(monkeypatch, name):
     waits = []
-    monkeypatch.setattr(time, "sleep", waits.append)
+    monkeypatch.setattr(commits, "sleep", waits.append)
 
     def change():
         raise getattr(delta.exceptions, name)("another commit")
