@@ -28,8 +28,7 @@ _CONF = {
     "annotate": ("annotate",),
     "probe": ("probe", "annotate"),
     "plan": ("plan", "probe.checkpoints"),
-    "synthesize": ("synthesize", "controls", "annotate", "refine.blind", "refine.blind_attempts", "clean", "probe.items",
-                   "plan.max_requests_per_seed"),
+    "synthesize": ("synthesize", "controls", "annotate", "refine.blind", "refine.blind_attempts", "clean", "probe.items"),
     "refine": ("refine",),
     "clean": ("clean", "probe.items"),
     "gate": ("seed", "controls", "annotate", "probe", "plan", "synthesize", "refine", "clean", "gate", "mix"),
@@ -50,6 +49,7 @@ _CODE = (
     *("boostqa/stages", "boostqa/sources", "boostqa/taxonomy", "boostqa/matching_text.py", "boostqa/formulas.py"),
     "boostqa/confusables.tsv",
     *("boostqa/prose.py", "boostqa/control_tokens.py", "boostqa/languages.py", "boostqa/wilson.py", "udfs/answers"),
+    *("boostqa/allocation.py", "boostqa/shrinkage.py"),
     *(f"udfs/{name}.py" for name in ("text", "splitting", "minhash", "keepers", "spoiling", "options", "conclusions")),
     *(
         f"udfs/{name}.py"

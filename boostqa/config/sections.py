@@ -114,10 +114,10 @@ class Plan(Section):
     tokens: Positive
     high_difficulty_share: Share
     stem_boost: Annotated[float, Field(ge=1, strict=True)] = 2.0
-    floor_tokens: NotNegative = 0
+    floor_tokens: NotNegative = 0  # of each cell, as far as its seeds bear them
+    when_short: Literal["fail", "lower"] = "fail"  # where the seeds do not bear `tokens`
     kept_tokens_per_request: Positive
-    max_requests_per_seed: Positive = 4  # in one cell
-    min_probe_items: Positive = 5
+    max_requests_per_seed: Positive = 12  # in all its cells together
     formats: Annotated[list[Format], Field(min_length=1)] = list(Format)
 
 

@@ -110,7 +110,7 @@ def value_expectations(seed: Seed, clean: Clean) -> dict[str, list[Expectation]]
             _between("items", 1),
             *(_between(c, 0, 1) for c in ("accuracy", "wilson_low", "wilson_high", "chance")),
         ],
-        "budget": [*_cell(), *(_between(c, 0, 1) for c in ("deficit", "difficulty_share")), _between("tokens", 0)],
+        "budget": [*_cell(), *(_between(c, 0, 1) for c in ("deficit", "shrink_weight")), _between("tokens", 0)],
         "plan": [*_request(), _matches("discipline", FIELD)],
         "completion": [
             gxe.ExpectColumnValuesToBeUnique(column="request_id"),
