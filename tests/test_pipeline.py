@@ -36,7 +36,7 @@ def settings(folder):
     # What these few controls and this voter do not show is no matter here: the flow is.
     unproven = ("precision", "negatives_stopped", "each_defect_stopped", "judge_tells_apart")
     warns = [f"gate.severity.{gate}=warn" for gate in unproven]
-    return [*warns, "plan.tokens=3000", f"controls.sources={known}", "controls.count=100", *places, fluency]
+    return [*warns, "plan.tokens=4500", f"controls.sources={known}", "controls.count=100", *places, fluency]
 
 
 def facts(spark, folder):
