@@ -49,7 +49,7 @@ _PACKAGES = Path(__file__).parents[1]
 _CODE = (
     *("boostqa/stages", "boostqa/sources", "boostqa/taxonomy", "boostqa/matching_text.py", "boostqa/formulas.py"),
     "boostqa/confusables.tsv",
-    *("boostqa/prose.py", "boostqa/control_tokens.py", "boostqa/languages.py", "boostqa/wilson.py", "udfs/answers"),
+    *("boostqa/prose.py", "boostqa/control_tokens.py", "boostqa/languages.py", "boostqa/wilson.py", "boostqa/shrinkage.py", "udfs/answers"),
     *(f"udfs/{name}.py" for name in ("text", "splitting", "minhash", "keepers", "spoiling", "options", "conclusions")),
     *(
         f"udfs/{name}.py"
@@ -91,7 +91,8 @@ def _models(config: Config, stage: str) -> dict[str, str]:
         if model:
             found[f"model {role}"] = _model(config, model)
     if stage == "probe":
-        found["conf probe.checkpoints"] = digest([_model(config, model) for model in config.checkpoints()])
+        seen = [c.tokens_seen for c in config.probe.checkpoints]
+        found["conf probe.checkpoints"] = digest([[_model(config, model) for model in config.checkpoints()], seen])
     if stage in _TOKENIZER:
         found["tokenizer"] = digest(target_tokenizer(config))
     return found
