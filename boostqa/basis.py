@@ -49,7 +49,14 @@ _PACKAGES = Path(__file__).parents[1]
 _CODE = (
     *("boostqa/stages", "boostqa/sources", "boostqa/taxonomy", "boostqa/matching_text.py", "boostqa/formulas.py"),
     "boostqa/confusables.tsv",
-    *("boostqa/prose.py", "boostqa/control_tokens.py", "boostqa/languages.py", "boostqa/wilson.py", "boostqa/shrinkage.py", "udfs/answers"),
+    *(
+        "boostqa/prose.py",
+        "boostqa/control_tokens.py",
+        "boostqa/languages.py",
+        "boostqa/wilson.py",
+        "boostqa/shrinkage.py",
+        "udfs/answers",
+    ),
     *(f"udfs/{name}.py" for name in ("text", "splitting", "minhash", "keepers", "spoiling", "options", "conclusions")),
     *(
         f"udfs/{name}.py"

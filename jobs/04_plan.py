@@ -20,6 +20,7 @@ def main(stage: StageRun) -> None:
     seeds = labels.join(texts, "seed_id", "inner")  # both unique by seed_id
     borne = plan.bearing(seeds, conf).persist()
     probe = stage.read("probe").where(F.col("checkpoint") == stage.config.checkpoints()[-1].id)
+    probe = probe.where("accuracy is not null")  # bits per byte are no accuracy
     stage.write("budget", plan.budget(seeds, borne, probe, conf))
     budget = stage.read_back("budget")
     planned = stage.write("plan", plan.plan(budget, borne, conf))

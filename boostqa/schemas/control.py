@@ -24,15 +24,36 @@ PROBE = Table(
     ("checkpoint", "method", "discipline", "difficulty"),
     (
         column("checkpoint", STRING, "model id or folder of the checkpoint"),
-        column("method", STRING, "letter (likelihood of the option letter) | cloze (length-normalised option text)"),
+        column("tokens_seen", LONG, "tokens the checkpoint had seen in training; null where not given", null=True),
+        column(
+            "method",
+            STRING,
+            "letter (likelihood of the option letter) | cloze (length-normalised option text) | reference (bits per byte "
+            "of the reference answer; all accuracy columns are null)",
+        ),
         DISCIPLINE,
         DIFFICULTY,
         column("items", LONG, "items scored"),
-        column("correct", LONG, "items whose most likely option is the reference"),
-        column("accuracy", DOUBLE, "correct / items"),
-        column("wilson_low", DOUBLE, "lower end of the 95% Wilson interval"),
-        column("wilson_high", DOUBLE, "upper end of the 95% Wilson interval"),
-        column("chance", DOUBLE, "mean of 1 / number of options"),
+        column("correct", LONG, "items whose most likely option is the reference", null=True),
+        column("accuracy", DOUBLE, "correct / items", null=True),
+        column("wilson_low", DOUBLE, "lower end of the 95% Wilson interval", null=True),
+        column("wilson_high", DOUBLE, "upper end of the 95% Wilson interval", null=True),
+        column("chance", DOUBLE, "mean of 1 / number of options", null=True),
+        column("shrunk", DOUBLE, "accuracy drawn towards that of the broad field (boostqa/shrinkage.py)", null=True),
+        column("shrink_weight", DOUBLE, "part of `shrunk` that is the broad field's, 0..1", null=True),
+        column(
+            "slope", DOUBLE, "accuracy gained per ln(tokens seen), up to this checkpoint; null: no series", null=True
+        ),
+        column("slope_low", DOUBLE, "lower end of its 95% interval", null=True),
+        column("slope_high", DOUBLE, "upper end of its 95% interval", null=True),
+        column(
+            "bits_per_byte",
+            DOUBLE,
+            "mean over items of the bits per UTF-8 byte of the answer",
+            null=True,
+            volatile=True,
+        ),
+        column("bits_per_byte_se", DOUBLE, "its standard error; null with one item", null=True, volatile=True),
         column("request_ids", STRINGS, "ledger rows the scores come from"),
     ),
 )
