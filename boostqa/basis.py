@@ -91,7 +91,8 @@ def _models(config: Config, stage: str) -> dict[str, str]:
         if model:
             found[f"model {role}"] = _model(config, model)
     if stage == "probe":
-        found["conf probe.checkpoints"] = digest([_model(config, model) for model in config.checkpoints()])
+        seen = [c.tokens_seen for c in config.probe.checkpoints]
+        found["conf probe.checkpoints"] = digest([[_model(config, model) for model in config.checkpoints()], seen])
     if stage in _TOKENIZER:
         found["tokenizer"] = digest(target_tokenizer(config))
     return found

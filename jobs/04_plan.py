@@ -2,7 +2,6 @@
 
 from pyspark.sql import functions as F
 
-from boostqa.errors import ConfigError
 from boostqa.pipeline import submit
 from boostqa.schemas import BUDGET
 from boostqa.stages import budget, plan
@@ -11,21 +10,6 @@ from boostqa.vocabulary import ItemTable
 
 READS = ("annotation", "seed", "probe")
 WRITES = ("budget", "plan")
-
-
-def probed(stage: StageRun) -> list[dict]:
-    """PROBE rows of the latest checkpoint. Raises ConfigError where others were probed, and not this one."""
-    checkpoint, rows = stage.config.checkpoints()[-1].id, stage.read("probe")
-    scores = [r.asDict() for r in rows.where(F.col("checkpoint") == checkpoint).drop("request_ids").collect()]
-    others = (
-        [] if scores else [r["checkpoint"] for r in rows.select("checkpoint").distinct().sort("checkpoint").collect()]
-    )
-    if others:
-        raise ConfigError(
-            f"probe.checkpoints: {checkpoint} has not been probed, what it lacks is not known; table probe holds "
-            f"{', '.join(others)}\n  fix: run job probe (boostqa run does), or name one of these"
-        )
-    return scores
 
 
 def main(stage: StageRun) -> None:
@@ -37,7 +21,8 @@ def main(stage: StageRun) -> None:
     seeds = labels.join(texts, "seed_id", "inner")  # both unique by seed_id
     slots = stage.store(plan.slots(seeds, conf))
     cells = [r.asDict() for r in plan.cells(seeds, slots).collect()]
-    rows = budget.budget(cells, probed(stage), conf)
+    probe = [r.asDict() for r in stage.read("probe").drop("request_ids").collect()]
+    rows = budget.budget(cells, budget.of_checkpoint(probe, stage.config.checkpoints()[-1].id), conf)
     stage.write("budget", stage.spark.createDataFrame(rows, BUDGET.schema))
     planned = stage.write("plan", plan.plan(stage.read_back("budget"), slots))
     requests, supply = sum(row["requests"] for row in rows), seeds.count()

@@ -6,6 +6,7 @@ from boostqa.config.load import SOURCES, Config, load
 from boostqa.config.models import Endpoint, EngineSettings, Model, Models
 from boostqa.config.sections import (
     Annotate,
+    Checkpoint,
     Clean,
     Controls,
     Gate,
@@ -23,6 +24,7 @@ from boostqa.config.sections import (
 __all__ = [
     "SOURCES",
     "Annotate",
+    "Checkpoint",
     "Clean",
     "Config",
     "Controls",

@@ -41,6 +41,9 @@ def why(rows: list[dict[str, Any]], row: dict[str, Any]) -> list[tuple[str, str,
     if row["accuracy"] is not None:
         level = {"broad_field": "its broad field", "all": "all items"}[row["shrunk_to"]]
         source = f"{row['probe_items']} items of the cell; {row['shrink_weight']:.0%} of it from {level}; chance {row['chance']:.3f}"
+    trend = "no series of checkpoints with tokens_seen"
+    if row["trend"]:
+        trend = f"{row['trend']}: {row['slope']:+.4f} accuracy per ln(tokens seen); plan.exploration where it is flat"
     side = [r for r in rows if (r["difficulty"] in HIGH_GRADES) == (row["difficulty"] in HIGH_GRADES)]
     bound = {"floor": "held up by the floor", "capacity": "held down by the capacity", None: "as its weight asks"}[
         row["bound"]
@@ -50,7 +53,7 @@ def why(rows: list[dict[str, Any]], row: dict[str, Any]) -> list[tuple[str, str,
     return [
         ("accuracy", shown, source),
         ("deficit", f"{row['deficit']:.3f}", "1 - (accuracy - chance) / (1 - chance)"),
-        ("x learnability", f"{row['learnability']:.3f}", "from the series of checkpoints; 1 without one"),
+        ("x learnability", f"{row['learnability']:.3f}", trend),
         ("x stem_factor", f"{row['stem_factor']:.3f}", "plan.stem_boost for STEM, else 1"),
         ("x supply_factor", f"{row['supply_factor']:.3f}", f"square root of the share of seeds: {row['seeds']} in the discipline"),
         ("= weight", f"{row['weight']:.4f}", f"as a share {where}"),

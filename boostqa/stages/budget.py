@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from itertools import groupby
 from math import ceil, sqrt
+from statistics import fmean
 from typing import Any
 
 from boostqa.allocation import Bounds, fill, highest_floor, whole
@@ -19,15 +20,33 @@ from boostqa.shrinkage import Estimate, estimates
 from boostqa.vocabulary import HIGH_GRADES, STEM_BROAD_FIELDS
 
 Row = dict[str, Any]
+MOST_LEARNABLE = 2.0  # a slope is a noisy figure; twice the mean is enough to follow it
 _DIGITS = 12  # of a weight: the last bits of a double depend on the order of a sum
 _SIDES = {True: f"at {' and '.join(HIGH_GRADES)}", False: f"below {HIGH_GRADES[0]}"}
+
+
+def of_checkpoint(probe: Iterable[Mapping[str, Any]], checkpoint: str) -> list[Mapping[str, Any]]:
+    """PROBE rows -> those of `checkpoint` that have an accuracy; none where nothing was probed at all. Raises ConfigError
+    where others were probed and not this one, or by bits per byte alone: what it lacks is not known."""
+    probe = list(probe)
+    own = [row for row in probe if row["checkpoint"] == checkpoint]
+    if probe and not own:
+        others = ", ".join(sorted({row["checkpoint"] for row in probe}))
+        raise ConfigError(
+            f"probe.checkpoints: {checkpoint} has not been probed, what it lacks is not known; table probe holds {others}\n"
+            "  fix: run job probe (boostqa run does), or name one of these"
+        )
+    rated = [row for row in own if row["accuracy"] is not None]
+    if own and not rated:
+        raise ConfigError("probe.methods: bits per byte alone show no deficit; add letter or cloze")
+    return rated
 
 
 def budget(cells: Iterable[Mapping[str, Any]], probe: Iterable[Mapping[str, Any]], conf: Plan) -> list[Row]:
     """Cells [discipline, difficulty, seeds, bearing_seeds, questions] and the PROBE rows of one checkpoint -> BUDGET
     rows.
 
-    weight = deficit x learnability x stem_factor x supply_factor. Tokens fill the cells of each side of high difficulty up
+    weight = deficit x learnability x stem_factor x supply_factor (`_learnability`). Tokens fill the cells of each side of high difficulty up
     to the side's part of `conf.tokens` exactly (allocation.fill), between floor and capacity (questions that the cell's
     seeds bear x kept_tokens_per_request). A side that no seed bears leaves its part to the other.
     Raises ConfigError where floors or capacities do not let the sums come out, with the figure that would; with
@@ -36,8 +55,9 @@ def budget(cells: Iterable[Mapping[str, Any]], probe: Iterable[Mapping[str, Any]
     cells = sorted(cells, key=lambda c: (c["discipline"], c["difficulty"]))
     all_seeds = sum({c["discipline"]: c["seeds"] for c in cells}.values())
     rows = [_factors(c, all_seeds, conf) for c in cells]
-    for row, lack in zip(rows, _deficits(cells, list(probe)), strict=True):
-        row |= lack | {"learnability": 1.0}
+    probe = list(probe)
+    for row, lack, promise in zip(rows, _deficits(cells, probe), _learnability(cells, probe, conf), strict=True):
+        row |= lack | promise
     for high, side, tokens in _sides(rows, conf):
         _check(side, tokens, high, conf)
         weights = {r["discipline"] + r["difficulty"]: _weight(r) for r in side}
@@ -93,6 +113,34 @@ def _deficit(methods: list[tuple[Estimate, float]]) -> Row:
         "shrunk_to": methods[0][0].level,
         "deficit": mean(min(1.0, max(0.0, 1 - (e.share - chance) / (1 - chance))) for e, chance in methods),
     }
+
+
+def _learnability(cells: Sequence[Mapping[str, Any]], probe: Sequence[Mapping[str, Any]], conf: Plan) -> list[Row]:
+    """What training promises in each cell, by the slope of its accuracy over the checkpoints and the slope's interval
+    (means of the methods).
+
+    rising (the interval lies above 0): slope / mean slope of the rising cells, at most MOST_LEARNABLE and at least
+    `conf.exploration`. flat (0 lies in it): `conf.exploration`, so that it is tried, and the next checkpoints tell. falling:
+    1, it is being forgotten. 1, too, without a series of checkpoints.
+    """
+    slopes: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
+    for row in probe:
+        if row["slope"] is not None:
+            ends = (row["slope_low"], row["slope"], row["slope_high"])
+            slopes.setdefault((row["discipline"], row["difficulty"]), []).append(ends)
+    means = {cell: tuple(map(fmean, zip(*found, strict=True))) for cell, found in slopes.items()}
+    rising = [slope for low, slope, _ in means.values() if low > 0]
+    rows: list[Row] = []
+    for cell in cells:
+        if (found := means.get((cell["discipline"], cell["difficulty"]))) is None:
+            rows.append({"slope": None, "trend": None, "learnability": 1.0})
+            continue
+        low, slope, high = found
+        trend, factor = ("falling", 1.0) if high < 0 else ("flat", conf.exploration)
+        if low > 0:
+            trend, factor = "rising", min(MOST_LEARNABLE, max(conf.exploration, slope / fmean(rising)))
+        rows.append({"slope": slope, "trend": trend, "learnability": round(factor, _DIGITS)})
+    return rows
 
 
 def _weight(row: Row) -> Fraction:

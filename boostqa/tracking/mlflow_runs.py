@@ -89,6 +89,12 @@ def log_stage(run: dict[str, Any], engine_rates: list[float]) -> None:
     record.params |= {name: str(value) for name, value in params.items()}
 
 
+def log_figures(figures: dict[str, str]) -> None:
+    """SVG by file name, as artifacts of the active MLflow run, which shows them."""
+    _, record = _open[-1]
+    record.figures |= figures
+
+
 def log_token_usage(by_cause: dict[str, dict[str, int]]) -> None:
     """Where the tokens went, as metrics of the active MLflow run: generated ones `token_usage.CAUSE`, and
     `token_usage.CAUSE.prompt_tokens` and `.cached_tokens`."""

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from boostqa.config import Plan
 from boostqa.errors import ConfigError
-from boostqa.stages.budget import budget
+from boostqa.stages.budget import budget, of_checkpoint
 from boostqa.vocabulary import GRADES
 
 CONF = Plan(tokens=1000, high_difficulty_share=0.5, kept_tokens_per_request=10)
@@ -21,9 +21,11 @@ def cells(*disciplines, seeds=10, questions=100):
     ]
 
 
-def score(discipline, difficulty, items, correct, method="letter", chance=0.25):
+def score(discipline, difficulty, items, correct, method="letter", chance=0.25, slope=(None, None, None)):
+    low, middle, high = slope
     return {
-        "method": method, "discipline": discipline, "difficulty": difficulty, "items": items, "correct": correct, "chance": chance
+        "checkpoint": "m", "method": method, "discipline": discipline, "difficulty": difficulty, "items": items, "correct": correct,
+        "accuracy": None if correct is None else correct / items, "chance": chance, "slope": middle, "slope_low": low, "slope_high": high,
     }  # fmt: skip
 
 
@@ -63,6 +65,29 @@ def test_budget_accuracy_of_few_items_is_drawn_to_the_field_and_without_any_to_a
     assert got["0613", "H4"]["accuracy"] == pytest.approx((13 / 56 + 9 / 9) / 2)
     unprobed = by_cell(budget(cells("0533"), [], CONF))
     assert unprobed["0533", "H4"]["accuracy"] is None and unprobed["0533", "H4"]["deficit"] == 1
+
+
+def test_budget_follows_what_rises_tries_what_is_flat_and_keeps_what_is_forgotten():
+    probe = [
+        score("0533", "H4", 40, 20, slope=(0.01, 0.06, 0.11)), score("0533", "H5", 40, 20, slope=(0.01, 0.02, 0.03)),
+        score("0531", "H4", 40, 20, slope=(-0.01, 0.03, 0.07)), score("0531", "H5", 40, 20, slope=(-0.05, -0.03, -0.01)),
+        score("0533", "H4", 40, 20, "cloze", slope=(0.01, 0.06, 0.11)),
+    ]  # fmt: skip
+    got = by_cell(budget(cells("0533", "0531"), probe, CONF))
+    assert {cell: (got[cell]["trend"], got[cell]["learnability"]) for cell in (("0533", "H4"), ("0533", "H5"), ("0531", "H4"))} == {
+        ("0533", "H4"): ("rising", 1.5), ("0533", "H5"): ("rising", 0.5), ("0531", "H4"): ("flat", 0.25)
+    }  # fmt: skip
+    assert (got["0531", "H5"]["trend"], got["0531", "H5"]["learnability"]) == ("falling", 1)
+    assert (got["0531", "H1"]["trend"], got["0531", "H1"]["learnability"]) == (None, 1)
+
+
+def test_budget_of_a_checkpoint_that_was_not_probed_is_refused():
+    rows = [score("0533", "H4", 4, 2), score("0533", "H4", 4, None, "reference")]
+    assert of_checkpoint(rows, "m") == rows[:1] and of_checkpoint([], "m") == []
+    with pytest.raises(ConfigError, match=r"new has not been probed.*table probe holds m"):
+        of_checkpoint(rows, "new")
+    with pytest.raises(ConfigError, match="add letter or cloze"):
+        of_checkpoint(rows[1:], "m")
 
 
 def test_budget_full_cells_give_to_the_others_and_an_empty_side_to_the_other():
