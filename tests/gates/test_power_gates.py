@@ -69,7 +69,7 @@ def test_without_controls_nothing_is_known_and_a_limit_of_null_switches_off():
             row("line", "wrong_answer", 20, 40),
             "precision",
             (
-                "at least 37% of the accepted answers are right: the checks pass 20 of 40 known items with a wrong "
+                "at least 37.1% of the accepted answers are right: the checks pass 20 of 40 known items with a wrong "
                 "answer and 80 of 100 drafts"
             ),
         ),
