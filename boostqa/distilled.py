@@ -22,16 +22,16 @@ def is_used(config: Config) -> bool:
     return AnnotatedBy.DISTILLED in config.annotate.by.values()
 
 
-def place(config: Config) -> str:
-    """Where the conf says it lies; a folder absolute, since executors have other working directories."""
-    named = config.distil.model or f"{config.warehouse.rstrip('/')}/_distilled"
+def place(model: str | None, warehouse: str) -> str:
+    """Where it lies by `distil.model` and `warehouse`; a folder absolute: executors have other working directories."""
+    named = model or f"{warehouse.rstrip('/')}/_distilled"
     return named if "://" in named or named.startswith(REGISTRY) else str(Path(named).resolve())
 
 
 def save(config: Config, model: Any) -> str:
     """Write a pyspark.ml PipelineModel in the place of the one before, or as a new version of a registered model; returns
     where it lies."""
-    where = place(config)
+    where = place(config.distil.model, config.warehouse)
     if not where.startswith(REGISTRY):
         model.write().overwrite().save(where)
         return where
@@ -51,7 +51,7 @@ def load(config: Config) -> Any:
     """The PipelineModel. Raises ConfigError where there is none."""
     from pyspark.ml import PipelineModel
 
-    where = place(config)
+    where = place(config.distil.model, config.warehouse)
     try:
         if where.startswith(REGISTRY):
             import mlflow.spark
@@ -67,7 +67,7 @@ def load(config: Config) -> Any:
 
 def content(config: Config) -> str:
     """What the annotator is: a hash of the bytes of its files, or the registered version; empty where there is none."""
-    where = place(config)
+    where = place(config.distil.model, config.warehouse)
     if where.startswith(REGISTRY):
         return "/".join(_version(config, where))
     files, folder = file_system(where)
