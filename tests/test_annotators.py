@@ -7,11 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from boostqa import cli, config, distilled, pipeline, score_annotators
+from boostqa import cli, config, distilled, freshness, score_annotators
 from boostqa.basis import basis
-from boostqa.calls.models import model_of_role
 from boostqa.errors import ConfigError
-from boostqa.storage.warehouse import Warehouse
 from boostqa.train_annotator import train
 from tests.fakes import EchoEngine, scholar
 from tests.processes import DEMO
@@ -41,10 +39,13 @@ def settings(tmp_path_factory):
     write_items(folder / "taught.jsonl", "a")
     write_items(folder / "asked.jsonl", "one", count=6)
     fields = "{id: id, subject: subject, question: question, lang: lang}"
-    source = "[{{name: {0}, path: " + str(folder) + "/{0}.jsonl, kind: qa, fields: " + fields + "}}]"
+
+    def source(name):
+        return f"[{{name: {name}, path: {folder}/{name}.jsonl, kind: qa, fields: {fields}}}]"
+
     return [
         *(f"warehouse={folder}/warehouse", f"output={folder}/output", "clean.min_similarity=1.0"),
-        *(f"distil.sources={source.format('taught')}", f"scorecard.sources={source.format('asked')}"),
+        *(f"distil.sources={source('taught')}", f"scorecard.sources={source('asked')}"),
         *("distil.features=4096", "distil.held_out=0.3", "distil.regularisation=0.001", "annotate.min_probability=0.5"),
     ]
 
@@ -85,18 +86,18 @@ def test_scorecard_scores_both_annotators_once_and_a_second_one_pays_nothing(set
     assert ended.exit_code == 0 and "all from the ledger" in ended.output, ended.output
 
 
-def test_annotate_asks_the_distilled_annotator_by_source_and_is_stale_when_it_changes(spark, settings, trained):
-    loaded = config.load(DEMO, [*settings, "annotate.by={documents: distilled}", "annotate.min_probability=0.0"])
-    pipeline.run(loaded, ("seed", "annotate"), lambda _: EchoEngine(scholar))
-    tables = Warehouse(spark, loaded.warehouse)
-    by = tables.read("annotation").join(
-        tables.read("seed"), tables.read("annotation")["item_id"] == tables.read("seed")["seed_id"]
-    )
-    said = {(r["source"], r["annotator"]) for r in by.select("source", "annotator").distinct().collect()}
-    llm = model_of_role(loaded, "annotator").model.id
-    assert {a for s, a in said if s == "documents"} == {f"distilled + {llm}"}
-    assert {a for s, a in said if s != "documents"} == {llm}
-    before = basis(loaded, "annotate", {})
-    distilled.save(loaded, distilled.load(loaded))  # the same again, in other files
-    after = basis(loaded, "annotate", {})
+def test_annotate_asks_the_distilled_annotator_by_source_and_is_stale_when_it_changes(
+    spark, settings, trained, new_stage
+):
+    stage = new_stage(*settings, "annotate.by={documents: distilled}", "annotate.min_probability=0.6")
+    force, nothing = "The force and the mass and the energy.", "12345"
+    seeds = [("a", "documents", force), ("b", "documents", nothing), ("c", "notes", force)]
+    items = spark.createDataFrame(seeds, "item_id string, source string, text string")
+    known_disciplines = freshness.declared("annotate")["known_disciplines"]
+    [known] = known_disciplines(stage, items).collect()
+    assert (known["item_id"], known["discipline"], known["annotator"]) == ("a", "0533", "distilled")
+    assert known_disciplines(new_stage(*settings), items) is None
+    before = basis(stage.config, "annotate", {})
+    distilled.save(stage.config, distilled.load(stage.config))
+    after = basis(stage.config, "annotate", {})
     assert {key for key in before if before[key] != after[key]} == {"model distilled"}
