@@ -23,13 +23,13 @@ from boostqa.report.scorecard import Said
 from boostqa.session import spark_session
 from boostqa.stages import annotate, distil
 from boostqa.storage.warehouse import Warehouse
-from boostqa.tracking.mlflow_runs import log_figure, log_metrics, pipeline_mlflow_run
+from boostqa.tracking.mlflow_runs import log_figures, log_metrics, pipeline_mlflow_run
 from boostqa.tracking.stage_run import StageRun, code_revision, new_run_id
 from boostqa.train_annotator import labelled_items
 from boostqa.vocabulary import AnnotatedBy
 from udfs.generate import Connect
 
-STAGE = "scorecard"
+STAGE, FIGURE = "scorecard", "scorecard.svg"
 BOTH = f"{AnnotatedBy.DISTILLED}, else {AnnotatedBy.LLM}"
 
 
@@ -49,7 +49,7 @@ def _asked(stage: StageRun, items: DataFrame) -> tuple[DataFrame, float | None]:
     spec = model_of_role(stage.config, "annotator")
     requests = annotate.requests(items, STAGE, spec, stage.config.annotate)
     completions = complete(stage, requests, spec)
-    answers = annotate.answers_by_item(requests, completions).select(
+    answers = annotate.by_item(requests, completions).select(
         "item_id",
         F.col("discipline_code").alias("label"),
         F.col("discipline_probability").alias("probability"),
@@ -109,8 +109,10 @@ def score(config: Config, connect: Connect | None = None) -> dict[str, Any]:
             merged = sure.unionByName(answers.join(sure, "item_id", "left_anti"))
             said += _said(items, labels, AnnotatedBy.DISTILLED, least) + _said(items, merged, BOTH)
         rows = scorecard.figures(said)
-        figure = Path(config.output) / "quality" / "scorecard.png"
-        scorecard.plot(said, figure)
+        matrices = scorecard.matrices(said)
         log_metrics(scorecard.metrics(rows, rates))
-        log_figure(figure)
+        log_figures({FIGURE: matrices})
+        figure = Path(config.output) / "quality" / FIGURE
+        figure.parent.mkdir(parents=True, exist_ok=True)
+        figure.write_text(matrices, encoding="utf-8")
     return {"rows": rows, "rates": rates, "figure": str(figure)}

@@ -1,7 +1,7 @@
 """What annotators are worth, from what they said of labelled items: figures, a table, confusion matrices. Plain Python."""
 
+import io
 from collections import Counter
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -122,15 +122,14 @@ def confusion(said: list[Said]) -> dict[str, Counter[tuple[str, str]]]:
     return found
 
 
-def plot(said: list[Said], path: Path) -> None:
-    """Write the confusion matrices as an image, one beside the other: a row is a broad field of the reference, a column what
-    was said, shares of the row."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+def matrices(said: list[Said]) -> str:
+    """The confusion matrices as SVG, one beside the other: a row is a broad field of the reference, a column what was said,
+    shares of the row. Drawn without pyplot, whose state all threads of a process share."""
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     of = confusion(said)
-    figure = Figure(figsize=(6 * len(of), 5.5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=(6 * max(len(of), 1), 5.5), layout="constrained")
     for place, (name, pairs) in enumerate(sorted(of.items()), 1):
         rows = sorted({a for a, _ in pairs})
         columns = sorted({*rows, *(b for _, b in pairs)})
@@ -140,17 +139,11 @@ def plot(said: list[Said], path: Path) -> None:
         axes.set_xticks(range(len(columns)), columns)
         axes.set_yticks(range(len(rows)), [f"{a} ({sums[a]})" for a in rows])
         axes.set(title=name.rpartition("/")[2], xlabel="said", ylabel="broad field (items)")
-        for y, a in enumerate(rows):
-            for x, b in enumerate(columns):
-                if share := pairs[(a, b)] / sums[a]:
-                    axes.text(
-                        x,
-                        y,
-                        f"{share:.2f}",
-                        ha="center",
-                        va="center",
-                        fontsize=7,
-                        color="white" if share > 0.5 else "black",
-                    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+        for (a, b), n in pairs.items():
+            share, ink = n / sums[a], "white" if n > 0.5 * sums[a] else "black"
+            at = (columns.index(b), rows.index(a))
+            axes.text(*at, f"{share:.2f}", ha="center", va="center", fontsize=7, color=ink)
+    text = io.StringIO()
+    with rc_context({"svg.hashsalt": "scorecard", "svg.fonttype": "none"}):
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()

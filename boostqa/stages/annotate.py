@@ -61,9 +61,9 @@ def requests(
     return parts[0].unionByName(parts[1]).drop("lang", "text")
 
 
-def answers_by_item(requests: DataFrame, completions: DataFrame) -> DataFrame:
-    """Requests and the ledger -> one row an item: code and probability of each label, `failure`, `request_ids`,
-    `annotator`."""
+def by_item(requests: DataFrame, completions: DataFrame) -> DataFrame:
+    """Requests and the ledger -> one row an item: code and probability of each label (null where it was not asked for),
+    `failure`, `request_ids`, `annotator`."""
     codes = {d.name[key]: d.code for d in disciplines() for key in d.name} | {g: g for g in GRADES}
     code_of_name = F.create_map(*(F.lit(x) for pair in codes.items() for x in pair))
     answers = completions.select("request_id", "text", "logprob", "finish_reason", "error")
@@ -112,7 +112,7 @@ def parse(
         Check(DISCIPLINE_CANNOT_TELL, F.col("discipline_code").isNull(), cannot_tell),
         Check(DIFFICULTY_CANNOT_TELL, F.col("difficulty_code").isNull(), cannot_tell),
     )
-    judged = answers_by_item(requests, completions)
+    judged = by_item(requests, completions)
     judged = judged if known is None else _with_known(judged, known)
     judged = judged.withColumn("broken_rule", first_broken(checks))
     kept = judged.where("broken_rule is null").withColumns(

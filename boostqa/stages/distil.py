@@ -7,6 +7,9 @@ What it does not know: difficulty, and every discipline without a labelled text;
 threshold on its probability is part of its use.
 """
 
+import operator
+from functools import reduce
+
 from pyspark.ml import Pipeline, PipelineModel
 from pyspark.ml.classification import LogisticRegression
 from pyspark.ml.feature import (
@@ -21,7 +24,7 @@ from pyspark.ml.feature import (
     StringIndexerModel,
 )
 from pyspark.ml.functions import vector_to_array
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from boostqa.config import Distil
@@ -60,8 +63,26 @@ def annotator(fitted: PipelineModel) -> PipelineModel:
 
 
 def labelled(items: DataFrame, model: PipelineModel) -> DataFrame:
-    """Items [item_id, text] -> [item_id, discipline, discipline_probability] by the annotator."""
+    """Items [item_id, text] -> [item_id, discipline, discipline_probability] by the annotator.
+
+    The discipline is the most probable one of the most probable broad field: neighbours that share a text between them
+    (chemistry, physics) outweigh a stranger, as they should.
+    """
+    codes = model.stages[-1].getOrDefault("labels")
     said = model.transform(items.select("item_id", F.coalesce("text", F.lit("")).alias("text")))
-    return said.select(
-        "item_id", "discipline", F.array_max(vector_to_array(F.col("probability"))).alias("discipline_probability")
+    probabilities = said.select("item_id", vector_to_array(F.col("probability")).alias("p"))
+
+    def best(broad: str) -> Column:
+        each = [
+            F.struct(F.col("p")[i].alias("p"), F.lit(code).alias("code"))
+            for i, code in enumerate(codes)
+            if code[:2] == broad
+        ]
+        total = reduce(operator.add, (one["p"] for one in each))
+        return F.struct(total.alias("total"), F.array_max(F.array(*each)).alias("best"))
+
+    chosen = F.array_max(F.array(*(best(broad) for broad in sorted({code[:2] for code in codes}))))
+    named = probabilities.select("item_id", chosen["best"].alias("best"))
+    return named.select(
+        "item_id", F.col("best.code").alias("discipline"), F.col("best.p").alias("discipline_probability")
     )

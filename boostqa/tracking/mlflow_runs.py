@@ -4,7 +4,6 @@ parameters."""
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from boostqa import prompts
@@ -71,12 +70,6 @@ def log_metrics(metrics: dict[str, float]) -> None:
     record.metrics += [(name, value, _now(), 0) for name, value in metrics.items()]
 
 
-def log_figure(path: Path) -> None:
-    """An image as an artifact of the active MLflow run."""
-    _, record = _open[-1]
-    record.figures.append(str(path.resolve()))
-
-
 def log_stage(run: dict[str, Any], engine_rates: list[float]) -> None:
     """A RUN row as metrics and parameters of the active MLflow run; a step for each engine's tokens per second."""
     figures = ("rows_in", "fan_out", "kept", "rejected", *USAGE_COUNTS, "seconds", "generation_seconds")
@@ -95,6 +88,12 @@ def log_stage(run: dict[str, Any], engine_rates: list[float]) -> None:
     if run["requests"]:
         params |= {f"prompt.{name}": prompts.load(name).sha256 for name in prompts.names()}
     record.params |= {name: str(value) for name, value in params.items()}
+
+
+def log_figures(figures: dict[str, str]) -> None:
+    """SVG by file name, as artifacts of the active MLflow run, which shows them."""
+    _, record = _open[-1]
+    record.figures |= figures
 
 
 def log_token_usage(by_cause: dict[str, dict[str, int]]) -> None:

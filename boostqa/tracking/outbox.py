@@ -45,7 +45,7 @@ class Record:
     params: dict[str, str] = field(default_factory=dict)
     metrics: list[tuple[str, float, int, int]] = field(default_factory=list)  # name, value, time, step
     conf: dict[str, Any] | None = None  # shown as an artifact
-    figures: list[str] = field(default_factory=list)  # local paths of images, shown as artifacts
+    figures: dict[str, str] = field(default_factory=dict)  # file name -> SVG, artifacts as well
 
 
 def _within(seconds: float, action: Callable[[], object]) -> None:
@@ -203,7 +203,7 @@ class Outbox:
             client.log_batch(run_id, metrics=metrics[first : first + METRICS_PER_CALL])
         if record.conf is not None:
             client.log_dict(run_id, record.conf, "conf.yaml")
-        for figure in filter(os.path.exists, record.figures):
-            client.log_artifact(run_id, figure)
+        for file, svg in record.figures.items():
+            client.log_text(run_id, svg, file)
         if record.ended is not None:
             client.set_terminated(run_id, record.status, record.ended)
