@@ -1,6 +1,8 @@
-"""Job 5, synthesize: writes questions, then measures their difficulty; makes the controls that will travel with them."""
+"""Job 5, synthesize: writes questions, measures their difficulty, has those that are too easy made once more; makes the
+controls that will travel with them."""
 
 from functools import reduce
+from typing import NamedTuple
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -10,58 +12,96 @@ from boostqa.calls.models import ModelSpec, model_of_role, target_tokenizer
 from boostqa.pipeline import submit
 from boostqa.schemas import CONTROL
 from boostqa.sources import read_items
-from boostqa.stages import annotate, controls, deduplicate, fitness, refine, synthesize
+from boostqa.stages import aim, annotate, controls, deduplicate, fitness, refine, synthesize
 from boostqa.tracking.stage_run import StageRun
 from boostqa.vocabulary import ItemTable
 from udfs.control_tokens import control_tokens
 
 READS = ("plan", "seed", "annotation", "controls", "benchmarks")
-WRITES = ("draft", "control", "annotation", "reject")
+WRITES = ("measured", "draft", "control", "annotation", "reject")
 
 
-def all_tries(stage: StageRun, plan: DataFrame, seeds: DataFrame) -> tuple[DataFrame, int]:
+def tried(stage: StageRun, due: DataFrame, tries: DataFrame, seeds: DataFrame) -> DataFrame:
+    """One round: the rows of `due` asked once, their prompts showing what `tries` asked of their seeds before."""
+    conf, generator = stage.config, model_of_role(stage.config, "generator")
+    tokens = tuple(control_tokens(target_tokenizer(conf)).values())
+    requests = synthesize.requests(due, synthesize.asked(tries), generator, conf.synthesize)
+    # No cache: the ledger's next write would drop it, and every later round reads the ones before.
+    parsed = stage.store(synthesize.tried(requests, complete(stage, requests, generator), tokens))
+    sound = parsed.where("broken_rule is null").drop("broken_rule")
+    unfit = fitness.rejects(sound, seeds, conf.clean, stage.name)
+    return stage.store(synthesize.with_unfit(parsed, unfit))
+
+
+def all_tries(stage: StageRun, rows: DataFrame, seeds: DataFrame) -> tuple[DataFrame, int]:
     """Every try of every plan row, and how many of them are second ones or later.
 
     In rounds: sample 0 of all seeds first, and in each later round also what failed in the one before.
     """
-    conf, generator = stage.config.synthesize, model_of_role(stage.config, "generator")
-    tokens = tuple(control_tokens(target_tokenizer(stage.config)).values())
-    labels = stage.read("annotation").where(F.col("item_table") == ItemTable.SEED)
-    labels = labels.select(F.col("item_id").alias("seed_id"), "discipline", "difficulty")
-    rows = stage.store(synthesize.with_material(plan, seeds, labels, conf))
+    conf = stage.config.synthesize
     tries, again, further = stage.spark.createDataFrame([], synthesize.TRY), rows.limit(0), 0
     last = rows.agg(F.max("sample_index")).first()[0]  # None: no row
     for sample in range(-1 if last is None else last + 1 + conf.retries):
         due = rows.where(F.col("sample_index") == sample).unionByName(again)
         if due.isEmpty():
             continue
-        requests = synthesize.requests(due, synthesize.asked(tries), generator, conf)
-        # No cache: the ledger's next write would drop it, and every later round reads the ones before.
-        parsed = stage.store(synthesize.tried(requests, complete(stage, requests, generator), tokens))
-        sound = parsed.where("broken_rule is null").drop("broken_rule")
-        unfit = fitness.rejects(sound, seeds, stage.config.clean, stage.name)
-        tried = stage.store(synthesize.with_unfit(parsed, unfit))
-        again = synthesize.again(tried, rows, conf)
+        found = tried(stage, due, tries, seeds)
+        again = synthesize.again(found, rows, conf)
         further += again.count()
-        tries = tries.unionByName(tried)
+        tries = tries.unionByName(found)
     return tries, further
+
+
+class Round(NamedTuple):
+    """Drafts that were measured together: the parsed ones, aim.measured of them, their labels, and all rejects."""
+
+    parsed: DataFrame
+    measured: DataFrame
+    labels: DataFrame
+    rejects: DataFrame
+
+
+def measured(stage: StageRun, tries: DataFrame, before: list[Round]) -> Round:
+    """Drop drafts that ask the same as another one, have the annotator label the others."""
+    conf, annotator = stage.config, model_of_role(stage.config, "annotator")
+    drafts, unusable = synthesize.drafts_and_rejects(tries, conf.synthesize)
+    everything = reduce(DataFrame.unionByName, (r.parsed for r in before), drafts)
+    parsed, copies = synthesize.without_copies(drafts, deduplicate.exact(synthesize.as_questions(everything)))
+    parsed = stage.store(parsed)
+    asked = annotate.requests(synthesize.as_items(parsed), stage.name, annotator, conf.annotate)
+    answers = complete(stage, asked, annotator)
+    labels, unlabelled = annotate.parse(asked, answers, ItemTable.DRAFT, stage.name)
+    labels = stage.store(labels)
+    rejects = unusable.unionByName(copies).unionByName(aim.unlabelled(parsed, unlabelled))
+    return Round(parsed, stage.store(aim.measured(parsed, labels, answers)), labels, stage.store(rejects))
 
 
 def main(stage: StageRun) -> None:
     """Read, call the stage, write, check the row balance."""
-    plan, seeds, conf = stage.read("plan"), stage.read("seed"), stage.config
-    generator, annotator = model_of_role(conf, "generator"), model_of_role(conf, "annotator")
-    tries, further = all_tries(stage, plan, seeds)
-    drafts, unusable = synthesize.drafts_and_rejects(tries, conf.synthesize)
-    parsed, copies = synthesize.without_copies(drafts, deduplicate.exact(synthesize.as_questions(drafts)))
-    parsed = stage.store(parsed)
+    plan, seeds, conf = stage.read("plan"), stage.read("seed"), stage.config.synthesize
+    of_seeds = stage.read("annotation").where(F.col("item_table") == ItemTable.SEED)
+    of_seeds = of_seeds.select(F.col("item_id").alias("seed_id"), "discipline", "difficulty")
+    rows = stage.store(synthesize.with_material(plan, seeds, of_seeds, conf))
+    tries, further = all_tries(stage, rows, seeds)
+    rounds = [measured(stage, tries, [])]
+    for number in range(1, conf.harder_tries + 1):
+        due = stage.store(aim.harder(rows, rounds[-1].measured, number))
+        if due.isEmpty():
+            break
+        found = tried(stage, due, tries, seeds)
+        tries, further = tries.unionByName(found), further + due.count()
+        rounds.append(measured(stage, found, rounds))
+    drafts, labels, rejects = (
+        reduce(DataFrame.unionByName, parts) for parts in zip(*(r[1:] for r in rounds), strict=True)
+    )
+    judged, not_best = aim.best(drafts, conf)
+    judged = stage.store(judged)
+    generator = model_of_role(stage.config, "generator")
     stage.write("control", _controls(stage, plan, seeds, generator), f"stage = '{stage.name}'")
-    questions = annotate.requests(synthesize.as_items(parsed), stage.name, annotator, conf.annotate)
-    labels, unlabelled = annotate.parse(questions, complete(stage, questions, annotator), ItemTable.DRAFT, stage.name)
     stage.write("annotation", labels, f"item_table = '{ItemTable.DRAFT}'")
-    measured, unfit = synthesize.with_difficulty(parsed, labels, unlabelled, conf.synthesize)
-    kept = stage.write("draft", measured)
-    rejected = stage.reject(unusable.unionByName(copies).unionByName(unfit))
+    stage.write("measured", aim.as_measured(judged))
+    kept = stage.write("draft", aim.as_drafts(judged))
+    rejected = stage.reject(rejects.unionByName(not_best))
     stage.check_row_balance(plan.count(), kept, rejected, fan_out=further)
 
 

@@ -194,6 +194,7 @@ class Synthesize(Section):
     sampling: Sampling = Sampling()
     exemplars: NotNegative = 2
     retries: NotNegative = 1
+    harder_tries: NotNegative = 1  # of a high_difficulty request whose draft is measured below its aim
     below_aim: Literal["reject", "keep"] = "reject"  # a high_difficulty draft measured below its aim
 
 

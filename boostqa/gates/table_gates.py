@@ -10,9 +10,9 @@ from pyspark.sql import functions as F
 from boostqa.config import Gate
 from boostqa.gates.verdict import Bound, Finding
 from boostqa.stages import clean
+from boostqa.stages.aim import BELOW_AIM
 from boostqa.stages.deduplicate import EXACT_DUPLICATE, NEAR_DUPLICATE
 from boostqa.stages.rejects import Rule
-from boostqa.stages.synthesize import BELOW_AIM
 from boostqa.vocabulary import (
     CUT_OFF,
     DRAFT_LETTERS,

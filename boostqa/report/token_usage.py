@@ -15,7 +15,19 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from boostqa.schemas import TABLES, TOKEN_USAGE
-from boostqa.stages import annotate, clean, deduplicate, fitness, mix, probe, probe_labels, refine, seed, synthesize
+from boostqa.stages import (
+    aim,
+    annotate,
+    clean,
+    deduplicate,
+    fitness,
+    mix,
+    probe,
+    probe_labels,
+    refine,
+    seed,
+    synthesize,
+)
 from boostqa.stages.rejects import Rule
 from boostqa.storage.warehouse import Warehouse
 from boostqa.vocabulary import CUT_OFF, STAGES, Cause, Outcome, Rewrite
@@ -25,7 +37,7 @@ RULES: dict[str, tuple[Rule, ...]] = {  # by the stage that rejects
     "seed": seed.RULES,
     "annotate": annotate.RULES,
     "probe": (*probe.RULES, *probe_labels.RULES),
-    "synthesize": (*synthesize.RULES, *fitness.RULES, *annotate.RULES, deduplicate.EXACT_DUPLICATE),
+    "synthesize": (*synthesize.RULES, *aim.RULES, *fitness.RULES, *annotate.RULES, deduplicate.EXACT_DUPLICATE),
     "refine": (*refine.RULES, *fitness.RULES),
     "clean": clean.RULES,
     "mix": mix.RULES,

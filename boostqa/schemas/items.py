@@ -3,6 +3,7 @@ mix."""
 
 from boostqa.schemas.table import (
     ATTRIBUTION,
+    BOOLEAN,
     CHOICES,
     DIFFICULTY,
     DISCIPLINE,
@@ -108,6 +109,28 @@ ITEM = (
 STATUS = column("status", STRING, " | ".join(AnswerStatus))
 
 DRAFT = Table("draft", "one parsed and measured question with its draft answer", ("draft_id",), ITEM)
+
+MEASURED = Table(
+    "measured",
+    "one draft whose difficulty was measured, kept or not",
+    ("draft_id",),
+    (
+        column("draft_id", STRING, "sha256 over plan_id and request_id"),
+        column("plan_id", STRING, "synthesis request the draft answers"),
+        LANG,
+        DISCIPLINE,
+        STRATEGY,
+        FORMAT,
+        column("generator", STRING, "model that wrote the draft"),
+        GRADE,
+        DIFFICULTY,
+        column(
+            "attempt", INT, "0: the first draft; n: the n-th that followed because the one before was below its aim"
+        ),
+        column("kept", BOOLEAN, "whether it is the draft of its request"),
+        column("tokens", LONG, "tokens generated for it, thinking included"),
+    ),
+)
 
 CONTROL = Table(
     "control",

@@ -5,7 +5,7 @@ as the seeds. Requests are made in rounds: the first samples of all seeds, then 
 the questions already asked of their seed. What was cut off, cannot be parsed, is a copy or unfit by its own text
 (stages/fitness.py) is tried again in the next round, with a new sample.
 What may disappear: tries that failed, were cut off, cannot be parsed, copy what they were shown or are unfit, copies of
-other drafts, drafts the annotator cannot place, and (by conf) high_difficulty drafts measured below their aim.
+other drafts. What it does not know: how difficult a draft is (stages/aim.py).
 """
 
 from collections.abc import Iterable
@@ -21,8 +21,9 @@ from boostqa.config import Synthesize
 from boostqa.matching_text import folded, grams
 from boostqa.schemas import DRAFT, PLAN
 from boostqa.stages import fitness, material
+from boostqa.stages.aim import attempt
 from boostqa.stages.exemplars import with_exemplars
-from boostqa.stages.rejects import Check, Rule, breaks_rule, first_broken, reject_rows
+from boostqa.stages.rejects import Check, Rule, first_broken, reject_rows
 from boostqa.stages.tags import constraint, with_fields
 from boostqa.stages.wording import is_multiple_choice, lettered, reordered
 from boostqa.taxonomy import discipline_name
@@ -36,10 +37,9 @@ REFUSAL = Rule("refusal", Cause.PARSE_FAILURE)
 UNPARSABLE = Rule("unparsable", Cause.PARSE_FAILURE)
 COPIES_SEED = Rule("copies_seed", Cause.DUPLICATE)
 COPIES_PROMPT = Rule("copies_prompt", Cause.DUPLICATE)
-BELOW_AIM = Rule("below_aim", Cause.DEGRADATION)
 RULES = (
     *(GENERATION_FAILED, TRUNCATED, EMPTY, BROKEN_TEXT, REFUSAL, UNPARSABLE),
-    *(COPIES_SEED, COPIES_PROMPT, BELOW_AIM),
+    *(COPIES_SEED, COPIES_PROMPT),
 )
 # What another sample would do as well: a model declines its task, an engine cannot serve the request.
 _NOT_TRIED_AGAIN = (GENERATION_FAILED, REFUSAL)
@@ -68,10 +68,16 @@ _REFUSAL = (
 
 def with_material(plan: DataFrame, seeds: DataFrame, labels: DataFrame, conf: Synthesize) -> DataFrame:
     """PLAN rows, SEED rows and [seed_id, discipline, difficulty] of the seeds (both unique by seed_id) -> PLAN columns,
-    `material` (what of the seed is shown) and `examples` (exemplars in words, empty without any)."""
+    `material` (what of the seed is shown), `examples` (exemplars in words, empty without any) and an empty `shortfall`
+    (what a draft before lacks, in words)."""
     of_seed = seeds.select("seed_id", "doc_id", "kind", "title", "text", "question", "choices")
     rows = with_exemplars(plan.join(of_seed, "seed_id", "inner"), seeds, labels, conf.exemplars)
-    return rows.select(*PLAN.schema.names, material.shown().alias("material"), material.exemplars().alias("examples"))
+    return rows.select(
+        *PLAN.schema.names,
+        material.shown().alias("material"),
+        material.exemplars().alias("examples"),
+        F.lit("").alias("shortfall"),
+    )
 
 
 def _word_values(strategy: Strategy) -> dict[str, Column]:
@@ -86,7 +92,7 @@ def _word_values(strategy: Strategy) -> dict[str, Column]:
         "asked": material.asked(),
     }
     if strategy == Strategy.HIGH_DIFFICULTY:
-        values["lever"] = prompts.wording("lever", F.col("lever"), lang)
+        values |= {"lever": prompts.wording("lever", F.col("lever"), lang), "shortfall": F.col("shortfall")}
     return values
 
 
@@ -208,11 +214,12 @@ def again(tries: DataFrame, rows: DataFrame, conf: Synthesize) -> DataFrame:
 def drafts_and_rejects(tries: DataFrame, conf: Synthesize) -> tuple[DataFrame, DataFrame]:
     """All tries -> (DRAFT columns without difficulty, rejects).
 
-    A reject's key is the plan_id, and the draft_id of a try that was followed by another: so a plan row ends as one
-    draft or one reject, and each further try is one reject more.
+    A reject's key is the plan_id, and the draft_id of a try that was followed by another or itself follows a draft: so a
+    plan row ends as one draft or one reject, and each further try is one reject more.
     """
     names = [c for c in DRAFT.schema.names if c != "difficulty"]
-    key = F.when(_superseded(conf.retries), F.col("draft_id")).otherwise(F.col("plan_id"))
+    of_many = _superseded(conf.retries) | (attempt(F.col("sample_index")) > 0)
+    key = F.when(of_many, F.col("draft_id")).otherwise(F.col("plan_id"))
     return tries.where("broken_rule is null").select(*names), _rejects(tries.withColumn("try", key), "try")
 
 
@@ -241,22 +248,3 @@ def as_items(drafts: DataFrame) -> DataFrame:
     shows them."""
     text = F.concat_ws("\n", "question", lettered(F.col("choices")), "solution", "answer")
     return drafts.select(F.col("draft_id").alias("item_id"), "lang", text.alias("text"))
-
-
-def with_difficulty(
-    drafts: DataFrame, labels: DataFrame, unlabelled: DataFrame, conf: Synthesize
-) -> tuple[DataFrame, DataFrame]:
-    """Parsed drafts, their ANNOTATION rows (unique by item_id) and the rejects of those without a label (unique by
-    key) -> (DRAFT rows, rejects with key draft_id: `below_aim`, and the unlabelled ones with the draft's own request
-    added).
-    """
-    labels = labels.select(F.col("item_id").alias("draft_id"), "difficulty")
-    rows = drafts.join(labels, "draft_id", "inner")
-    hard = F.col("strategy") == Strategy.HIGH_DIFFICULTY
-    below = hard & (F.col("difficulty") < F.col("grade")) & F.lit(conf.below_aim == "reject")
-    evidence = F.format_string("aimed at %s, measured %s", "grade", "difficulty")
-    judged = rows.withColumn("broken_rule", F.when(below, breaks_rule(BELOW_AIM, evidence)))
-    own = drafts.select(F.col("draft_id").alias("key"), F.array("request_id").alias("own"))
-    unplaced = unlabelled.join(own, "key", "inner").withColumn("request_ids", F.concat("own", "request_ids"))
-    rejects = _rejects(judged, "draft_id").unionByName(unplaced.drop("own"))
-    return judged.where("broken_rule is null").select(*DRAFT.schema.names), rejects

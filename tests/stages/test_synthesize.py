@@ -185,7 +185,7 @@ def test_synthesize_control_tokens_are_escaped_in_every_field(spark):
     assert "<\u2060/s>" in row["choices"]
 
 
-def test_synthesize_good_completions_become_drafts_with_measured_difficulty(spark):
+def test_synthesize_good_completions_become_drafts(spark):
     rows = asked(spark, "multiple_choice", "short_answer")
     ids = {r["format"]: r["request_id"] for r in rows.collect()}
     answers = ledger(spark, [(ids["multiple_choice"], CHOICE, "stop", None), (ids["short_answer"], OPEN, "stop", None)])
@@ -193,28 +193,3 @@ def test_synthesize_good_completions_become_drafts_with_measured_difficulty(spar
     assert rejects.count() == 0
     got = {r["format"]: r for r in drafts.collect()}
     assert sorted(got["multiple_choice"]["choices"]) == ["3", "4", "5", "6"] and got["short_answer"]["choices"] is None
-    labels = spark.createDataFrame(
-        [(r["draft_id"], d) for r, d in zip(got.values(), ("H4", "H1"), strict=True)],
-        "item_id string, difficulty string",
-    )
-    none = spark.createDataFrame([], REJECTS)
-    kept, below = synthesize.with_difficulty(drafts, labels, none, Synthesize(below_aim="reject"))
-    assert [(r["grade"], r["difficulty"]) for r in kept.collect()] == [("H4", "H4")]
-    [reject] = below.collect()
-    assert (reject["rule"], reject["evidence"]) == ("below_aim", "aimed at H4, measured H1")
-    easy = next(r for r in got.values() if r["draft_id"] == reject["key"])
-    assert reject["request_ids"] == [easy["request_id"]]
-    assert synthesize.with_difficulty(drafts, labels, none, Synthesize(below_aim="keep"))[0].count() == 2
-
-
-def test_synthesize_draft_without_label_is_rejected_with_its_own_request_and_the_labels(spark):
-    rows = asked(spark, "short_answer")
-    request_id = rows.first()["request_id"]
-    drafts, _ = parsed(rows, ledger(spark, [(request_id, OPEN, "stop", None)]))
-    draft_id = drafts.first()["draft_id"]
-    unlabelled = [("synthesize", draft_id, "difficulty_cannot_tell", "none of the labels", ["l1", "l2"])]
-    labels = spark.createDataFrame([], "item_id string, difficulty string")
-    kept, rejects = synthesize.with_difficulty(drafts, labels, spark.createDataFrame(unlabelled, REJECTS), Synthesize())
-    [row] = rejects.collect()
-    assert (kept.count(), row["key"], row["rule"]) == (0, draft_id, "difficulty_cannot_tell")
-    assert row["request_ids"] == [request_id, "l1", "l2"]
