@@ -11,7 +11,7 @@ from rich.table import Table as Grid
 
 from boostqa.errors import ConfigError
 from boostqa.reasons import by_weight, why_nothing
-from boostqa.report import controls
+from boostqa.report import controls, difficulty
 from boostqa.report.token_usage import COST
 from boostqa.schemas import TABLES
 from boostqa.stages.quarantine import states
@@ -23,7 +23,7 @@ from boostqa.vocabulary import STAGES, Cause, Outcome
 def collect(warehouse: Warehouse) -> dict[str, Any]:
     """{"stages": last execution of each stage in order, "tables": version, rows and content hash (null where no stage
     recorded it), "gates": verdicts, what changes the export first, "quarantine": items by gate and state, "power": what
-    the checks are worth, "kept_tokens": tokens of the mix under the target tokenizer, "token_usage": where the tokens
+    the checks are worth, "difficulty": aimed and measured (report/difficulty.py), "kept_tokens": tokens of the mix under the target tokenizer, "token_usage": where the tokens
     went, if written}.
 
     Raises ConfigError when nothing was run into this warehouse.
@@ -50,6 +50,7 @@ def collect(warehouse: Warehouse) -> dict[str, Any]:
     kept = warehouse.read("mix").agg(F.sum("tokens")).first() if warehouse.exists("mix") else None
     facts: dict[str, Any] = {"stages": stages, "tables": tables, "gates": gates, "quarantine": held, "power": power}
     facts["kept_tokens"] = int(kept[0] or 0) if kept else 0
+    facts["difficulty"] = difficulty.collect(warehouse)
     usage = _token_usage(warehouse)
     return facts | {"token_usage": usage} if usage else facts
 
@@ -134,6 +135,7 @@ def show(facts: dict[str, Any], console: Console) -> None:
     )
     if "token_usage" in facts:
         _show_token_usage(facts["token_usage"], console)
+    difficulty.show(facts.get("difficulty"), console)
     controls.show(facts.get("power", []), console)
     _show_gates(facts, console)
 
