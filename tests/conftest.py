@@ -53,7 +53,7 @@ def spark(tmp_path_factory, worker_folder):
                 "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
                 "spark.driver.memory": "2g",
                 "spark.buffer.pageSize": "1m",  # by default each broadcast of a few rows takes 16 MB of the heap
-                "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",  # code runs too seldom for the second compiler
+                "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",
             },
         )
         for name, value in FAST.items():
