@@ -28,8 +28,8 @@ _CONF = {
     "annotate": ("annotate",),
     "probe": ("probe", "annotate.max_characters"),
     "plan": ("plan", "probe.checkpoints"),
-    "synthesize": ("synthesize", "controls", "annotate.max_characters", "refine.blind", "refine.blind_attempts", "clean", "probe.items",
-                   "plan.max_requests_per_seed"),
+    "synthesize": ("synthesize", "controls", "annotate.max_characters", "refine.blind", "refine.blind_attempts", "clean",
+                   "probe.items"),
     "refine": ("refine",),
     "clean": ("clean", "probe.items"),
     "gate": ("seed", "controls", "annotate", "probe", "plan", "synthesize", "refine", "clean", "gate", "mix"),
@@ -50,6 +50,7 @@ _CODE = (
     *("boostqa/stages", "boostqa/sources", "boostqa/taxonomy", "boostqa/matching_text.py", "boostqa/formulas.py"),
     "boostqa/confusables.tsv",
     *("boostqa/prose.py", "boostqa/control_tokens.py", "boostqa/languages.py", "boostqa/wilson.py", "udfs/answers"),
+    *("boostqa/allocation.py", "boostqa/shrinkage.py"),
     *(f"udfs/{name}.py" for name in ("text", "splitting", "minhash", "keepers", "spoiling", "options", "conclusions")),
     *(
         f"udfs/{name}.py"
@@ -93,7 +94,8 @@ def _models(config: Config, stage: str) -> dict[str, str]:
     if stage == "annotate" and distilled.is_used(config):
         found["model distilled"] = distilled.content(config)
     if stage == "probe":
-        found["conf probe.checkpoints"] = digest([_model(config, model) for model in config.checkpoints()])
+        seen = [c.tokens_seen for c in config.probe.checkpoints]
+        found["conf probe.checkpoints"] = digest([[_model(config, model) for model in config.checkpoints()], seen])
     if stage in _TOKENIZER:
         found["tokenizer"] = digest(target_tokenizer(config))
     return found

@@ -17,6 +17,7 @@ from boostqa.console import CONSOLE
 from boostqa.errors import ConfigError
 from boostqa.freshness import Freshness
 from boostqa.preflight import missing
+from boostqa.report import budget as budget_report
 from boostqa.report import contamination as contamination_report
 from boostqa.report import scorecard as scorecard_report
 from boostqa.report import side_by_side
@@ -189,6 +190,25 @@ def contamination(
             typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
         else:
             contamination_report.show(facts, wide())
+
+    sys.exit(pipeline.report_errors(action))
+
+
+@app.command()
+def plan(
+    config: ConfigOption,
+    why: Annotated[str | None, typer.Option("--why", help="a cell as CODE/LEVEL, such as 0533/H4")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
+    settings: SetOption = [],  # noqa: B006
+) -> None:
+    """Show the budget of the last plan: its cells, or why one has the tokens that it has."""
+
+    def action() -> None:
+        rows = budget_report.collect(pipeline.warehouse(conf.load(config, settings)))
+        if as_json:
+            typer.echo(json.dumps([budget_report.find(rows, why)] if why else rows, indent=2, ensure_ascii=False))
+        else:
+            budget_report.show(rows, why, wide())
 
     sys.exit(pipeline.report_errors(action))
 

@@ -41,7 +41,7 @@ def _missing_models(sections: Mapping[str, Any]) -> Found:
         ("model", r): m.id for r, m in sections.get("model", ()) if m is not None and m.endpoint is None
     }
     checkpoints = sections["probe"].checkpoints if "probe" in sections else []
-    models |= {("probe", "checkpoints", i): c for i, c in enumerate(checkpoints)}
+    models |= {("probe", "checkpoints", i): c.id for i, c in enumerate(checkpoints)}
     models |= {(key,): sections[key] for key in ("tokenizer",) if key in sections}
     for key, name in models.items():
         # A Hugging Face id is `name` or `owner/name`; anything else is a folder and must be there.

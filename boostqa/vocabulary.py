@@ -46,6 +46,7 @@ class ProbeMethod(StrEnum):
 
     LETTER = "letter"  # likelihood of the option letter
     CLOZE = "cloze"  # length-normalised likelihood of the option text
+    REFERENCE = "reference"  # bits per byte of the reference answer, of open items too
 
 
 class ItemTable(StrEnum):

@@ -9,18 +9,22 @@ from boostqa.calls.generation import complete
 from boostqa.calls.models import ModelSpec, model_of_role, model_spec
 from boostqa.errors import ConfigError
 from boostqa.pipeline import submit
+from boostqa.report import probe_plots
 from boostqa.schemas import ANNOTATION
+from boostqa.shrinkage import estimates
 from boostqa.sources import read_items
 from boostqa.stages import annotate, probe, probe_labels
+from boostqa.tracking.mlflow_runs import log_figures
 from boostqa.tracking.stage_run import StageRun
 from boostqa.vocabulary import ItemTable, ProbeMethod
 
 READS = ("probe items",)
 WRITES = ("probe", "annotation", "reject")
-# method -> (requests of labelled items, the pick of each item from their completions)
+# method -> (requests of the labelled items that it scores, what their completions say of each item)
 METHODS = {
     ProbeMethod.LETTER: (probe.letter_requests, probe.letter_picks),
     ProbeMethod.CLOZE: (probe.cloze_requests, probe.cloze_picks),
+    ProbeMethod.REFERENCE: (probe.reference_requests, probe.reference_bits),
 }
 
 
@@ -37,42 +41,61 @@ def probe_items(stage: StageRun) -> DataFrame:
 
 def labelled(stage: StageRun, items: DataFrame) -> tuple[DataFrame, DataFrame]:
     """Probe items with discipline and difficulty: given by the item, else by its subject's name, else by the
-    annotator."""
+    annotator, who is asked for what is missing only."""
     items = probe_labels.label_by_subject(items).persist()
     unlabelled = items.where(F.col("discipline").isNull() | F.col("difficulty").isNull())
     annotator = model_of_role(stage.config, "annotator")
     questions = unlabelled.withColumn("text", F.col("question"))
     requests = annotate.requests(questions, stage.name, annotator, stage.config.annotate)
-    labels, rejects = annotate.parse(requests, complete(stage, requests, annotator), ItemTable.PROBE_ITEM, stage.name)
-    return probe_labels.with_annotations(items, labels), rejects
+    requests = probe_labels.lacking(requests, unlabelled)
+    return probe_labels.labelled(items, annotate.by_item(requests, complete(stage, requests, annotator)))
 
 
-def picks(stage: StageRun, items: DataFrame, checkpoint: ModelSpec) -> list[DataFrame]:
-    """What a checkpoint picks, for each method: [item_id, pick, request_ids, method, checkpoint]; one call for all."""
+def found(stage: StageRun, items: DataFrame, checkpoint: ModelSpec, tokens_seen: int | None) -> DataFrame:
+    """What a checkpoint makes of the items, by each method; one call for all. Columns: probe.scores."""
     methods = {name: METHODS[name] for name in stage.config.probe.methods}
-    requests = {name: build(items, checkpoint) for name, (build, _) in methods.items()}
+    requests = {name: build(probe.scored_by(name, items), checkpoint) for name, (build, _) in methods.items()}
     merged = reduce(lambda a, b: a.unionByName(b, allowMissingColumns=True), requests.values())
     completions = complete(stage, merged, checkpoint)
-    return [
-        pick(requests[name], completions).withColumns({"method": F.lit(name), "checkpoint": F.lit(checkpoint.model.id)})
-        for name, (_, pick) in methods.items()
+    parts = [read(requests[name], completions).withColumn("method", F.lit(name)) for name, (_, read) in methods.items()]
+    return reduce(DataFrame.unionByName, parts).withColumns(
+        {"checkpoint": F.lit(checkpoint.model.id), "tokens_seen": F.lit(tokens_seen).cast("long")}
+    )
+
+
+def with_estimates(stage: StageRun, cells: DataFrame) -> DataFrame:
+    """Cells with their accuracy drawn towards the broad field's, each checkpoint and method by itself."""
+    counts: dict[tuple[str, str], dict[tuple[str, str], tuple[float, int]]] = {}
+    for row in cells.where("correct is not null").select(*probe.KEY, "correct", "items").collect():
+        checkpoint, method, *cell, correct, items = row
+        counts.setdefault((checkpoint, method), {})[cell[0], cell[1]] = (correct, items)
+    rows = [
+        (*series, *cell, estimate.share, estimate.weight)
+        for series, measured in counts.items()
+        for cell, estimate in estimates(measured, measured).items()
     ]
+    kind = ", ".join(f"{name} string" for name in probe.KEY) + ", shrunk double, shrink_weight double"
+    return probe.with_shrunk(cells, stage.spark.createDataFrame(rows, kind))
 
 
 def main(stage: StageRun) -> None:
     """Read, call the stage, write, check the row balance."""
-    items = probe_items(stage)
-    choice_items, unusable = probe.usable(items)
-    labels, unlabelled = labelled(stage, choice_items)
+    items, conf = probe_items(stage), stage.config.probe
+    usable, unusable = probe.usable(items, conf.methods)
+    labels, unlabelled = labelled(stage, usable)
     labels = labels.persist()
     stage.write("annotation", labels.select(*ANNOTATION.schema.names), f"item_table = '{ItemTable.PROBE_ITEM}'")
+    tokens_seen = {c.id: c.tokens_seen for c in conf.checkpoints}
     checkpoints = stage.config.checkpoints()
-    parts = [part for model in checkpoints for part in picks(stage, labels, model_spec(stage.config, model))]
+    parts = [found(stage, labels, model_spec(stage.config, m), tokens_seen.get(m.id)) for m in checkpoints]
     scored = reduce(DataFrame.unionByName, parts).persist()
-    stage.write("probe", probe.scores(labels, scored))
+    stage.write("probe", with_estimates(stage, stage.store(probe.scores(labels, scored))))
     rejected = stage.reject(unusable.unionByName(unlabelled).unionByName(probe.unscored(scored)))
-    kept = stage.read_back("probe").agg(F.sum("items")).first()
-    stage.check_row_balance(items.count(), int(kept[0] or 0), rejected, fan_out=labels.count() * (len(parts) - 1))
+    rows = stage.read_back("probe").drop("request_ids").collect()
+    per_checkpoint = sum(probe.scored_by(method, labels).count() for method in conf.methods)
+    fan_out = per_checkpoint * len(checkpoints) - labels.count()
+    stage.check_row_balance(items.count(), sum(row["items"] for row in rows), rejected, fan_out)
+    log_figures(probe_plots.figures([row.asDict() for row in rows], [m.id for m in checkpoints]))
 
 
 if __name__ == "__main__":

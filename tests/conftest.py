@@ -24,6 +24,12 @@ FAST = {
 }
 
 
+def pytest_collection_modifyitems(items):
+    """The longest files first: the processes that share the tests end together."""
+    first = ("test_pipeline.py", "test_vllm.py")
+    items.sort(key=lambda item: first.index(item.path.name) if item.path.name in first else len(first))
+
+
 @pytest.fixture(scope="session")
 def worker_folder(tmp_path_factory):
     """The temporary folder of the session's Python workers, in which engine hosts keep their files."""
@@ -47,7 +53,7 @@ def spark(tmp_path_factory, worker_folder):
                 "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
                 "spark.driver.memory": "2g",
                 "spark.buffer.pageSize": "1m",  # by default each broadcast of a few rows takes 16 MB of the heap
-                "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",
+                "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",  # code runs too seldom for the second compiler
             },
         )
         for name, value in FAST.items():

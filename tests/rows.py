@@ -2,7 +2,9 @@
 
 from datetime import datetime
 
-from boostqa.schemas import Table
+from pyspark.sql import functions as F
+
+from boostqa.schemas import COMPLETION, Table
 
 SHA = "a" * 64
 # What a column holds where a test says nothing; a column that may be null holds null.
@@ -36,3 +38,22 @@ def frame(spark, table: Table, *changes: dict):
 def ledger(spark, rows):
     """(request_id, text, finish_reason, error) as the ledger's columns that parsing reads."""
     return spark.createDataFrame(rows, "request_id string, text string, finish_reason string, error string")
+
+
+def completions(requests, **answers):
+    """A ledger for `requests`: each answer is a SQL expression over the request's columns."""
+    usual = {
+        "text": "''",
+        "finish_reason": "'stop'",
+        "error": "null",
+        "logprob": "0.0",
+        "choice_logprobs": "null",
+        "server_reason": "null",
+    } | answers
+    numbers = {
+        c: "0"
+        for c in ("prompt_tokens", "generated_tokens", "thinking_tokens", "cached_tokens", "engine_seconds", "attempts")
+    }
+    values = usual | numbers | {"run_id": "'r'", "finished_at": "timestamp'2026-01-01'"}
+    full = requests.withColumns({k: F.expr(v) for k, v in values.items()})
+    return full.select(*(F.col(f.name).cast(f.dataType) for f in COMPLETION.schema))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from boostqa import pipeline
 from boostqa.errors import cause
 
 CASES = [
@@ -38,3 +39,16 @@ def test_cause_is_found_below_and_unknown_is_none():
     except RuntimeError as error:
         assert cause(error).startswith("the disk is full") and "/data/x" in cause(error)
     assert cause(ValueError("no idea")) is None
+
+
+def test_unexpected_error_shows_a_sentence_and_keeps_the_trace_in_a_file(capsys):
+    assert pipeline.report_errors(lambda: 1 / 0) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith("unexpected ZeroDivisionError: division by zero") and "Traceback" not in shown
+
+
+def test_run_says_which_folder_a_relative_warehouse_is_and_whether_it_starts_from_nothing_there(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert pipeline.where_it_writes("w", True) == f"warehouse {tmp_path}/w"
+    assert pipeline.where_it_writes("w", False) == f"warehouse {tmp_path}/w: no stage has run here yet"
+    assert pipeline.where_it_writes("s3a://bucket/w", True) == "warehouse s3a://bucket/w"

@@ -21,6 +21,7 @@ from boostqa.storage.warehouse import Warehouse
 from boostqa.vocabulary import STAGES, STRATEGIES
 from tests.conftest import FAST
 from tests.fakes import EchoEngine, known_sums, scholar
+from tests.held_out import OPEN_ITEM, with_held_out
 from tests.processes import DEMO, ROOT
 
 
@@ -36,7 +37,8 @@ def settings(folder):
     # What these few controls and this voter do not show is no matter here: the flow is.
     unproven = ("precision", "negatives_stopped", "each_defect_stopped", "judge_tells_apart")
     warns = [f"gate.severity.{gate}=warn" for gate in unproven]
-    return [*warns, "plan.tokens=3000", f"controls.sources={known}", "controls.count=100", *places, fluency]
+    warns += with_held_out(folder, config.load(DEMO))
+    return [*warns, "plan.tokens=4500", f"controls.sources={known}", "controls.count=100", *places, fluency]
 
 
 def facts(spark, folder):
@@ -157,6 +159,19 @@ def test_controls_travel_the_line_are_measured_and_never_exported(spark, done):
     wrong = [power["line", d] for d in ("writer_error", "wrong_answer") if ("line", d) in power]
     assert sum(r["items"] for r in wrong) >= 3 and sum(r["passed"] for r in wrong) <= 1
     assert power["line", "benchmark_leak"]["passed"] == power["line", "seed_copy"]["passed"] == 0
+
+
+def test_probe_items_open_ones_too_are_scored_are_no_seeds_and_join_decontamination(spark, done, conf_reads):
+    tables = Warehouse(spark, f"{done}/warehouse")
+    reference = tables.read("probe").where("method = 'reference'").agg(F.sum("items"), F.count("shrunk")).first()
+    assert tuple(reference) == (65, 0)  # 64 of the demo and the open one
+    assert tables.read("probe").where("method = 'letter' and not shrunk between 0 and 1").count() == 0
+    rejects = {r["rule"]: r["evidence"] for r in tables.read("reject").where("key like 'copies:%'").collect()}
+    assert set(rejects) == {"probe_item", "contaminated"} and "open" in rejects["contaminated"]
+    assert [r["question"][:10] for r in tables.read("seed").where("source = 'copies'").collect()] == ["Why does a"]
+    assert {("seed", "probe", "items"), ("clean", "probe", "items")} <= conf_reads
+    leaks = tables.read("control").where("stage = 'clean' and defect = 'benchmark_leak'").collect()
+    assert any("demo_probe" in (r["evidence"] or "") or OPEN_ITEM["question"] in r["question"] for r in leaks)
 
 
 def test_jobs_say_what_they_read_and_write(first):
@@ -283,16 +298,3 @@ def test_token_usage_is_written_after_the_stages_and_never_hides_why_they_stoppe
     with pytest.raises(GateFailed, match="min_rows") if error else nullcontext():
         pipeline.run(conf, ["gate"])
     assert len(written) == 1
-
-
-def test_unexpected_error_shows_a_sentence_and_keeps_the_trace_in_a_file(capsys):
-    assert pipeline.report_errors(lambda: 1 / 0) == 1
-    shown = capsys.readouterr().err
-    assert shown.startswith("unexpected ZeroDivisionError: division by zero") and "Traceback" not in shown
-
-
-def test_run_says_which_folder_a_relative_warehouse_is_and_whether_it_starts_from_nothing_there(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    assert pipeline.where_it_writes("w", True) == f"warehouse {tmp_path}/w"
-    assert pipeline.where_it_writes("w", False) == f"warehouse {tmp_path}/w: no stage has run here yet"
-    assert pipeline.where_it_writes("s3a://bucket/w", True) == "warehouse s3a://bucket/w"

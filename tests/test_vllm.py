@@ -99,9 +99,11 @@ def test_labels_likelihoods_and_drafts_come_from_the_same_engine(spark, new_stag
         for format, strategy in (("multiple_choice", "multi_grade"), ("calculation", "high_difficulty"))
     ]
     labels = annotate.requests(items, "annotate", spec, conf.annotate)
-    letters, cloze = probe.letter_requests(items, spec), probe.cloze_requests(items, spec)
+    letters, cloze, reference = (
+        ask(items, spec) for ask in (probe.letter_requests, probe.cloze_requests, probe.reference_requests)
+    )
     drafts = _asked(spark, plan, "i", row[2], spec, conf.synthesize)
-    requests = [r.select(*REQUEST_COLUMNS) for r in (labels, letters, cloze, drafts)]
+    requests = [r.select(*REQUEST_COLUMNS) for r in (labels, letters, cloze, reference, drafts)]
     completions = complete(stage, reduce(DataFrame.unionByName, requests), spec).cache()
     assert stage.usage.counts["engine_starts"] == 0  # found by its socket
     assert (stage.usage.counts["requests"], stage.usage.counts["failed"]) == (2 + 1 + 4 + 2, 0)
@@ -109,6 +111,9 @@ def test_labels_likelihoods_and_drafts_come_from_the_same_engine(spark, new_stag
     assert kept.count() + rejects.count() == 1  # a label out of the constraint, or "cannot tell"
     for picks in (probe.letter_picks(letters, completions), probe.cloze_picks(cloze, completions)):
         assert picks.first()["pick"] in ("A", "B", "C", "D")
+    assert probe.reference_bits(reference, completions).first()["bits_per_byte"] > 0  # the request of option B
+    scored = completions.where(f"run_id = '{stage.run_id}' and finish_reason = 'scored'")
+    assert [r["cached_tokens"] for r in scored.collect()] == [0] * 5  # though their prompts begin alike
     tries = synthesize.tried(drafts, completions)
     parsed, unusable = synthesize.drafts_and_rejects(tries, conf.synthesize)
     assert parsed.count() + unusable.count() == 2

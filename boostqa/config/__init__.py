@@ -6,6 +6,7 @@ from boostqa.config.load import SOURCES, Config, load
 from boostqa.config.models import Endpoint, EngineSettings, Model, Models
 from boostqa.config.sections import (
     Annotate,
+    Checkpoint,
     Clean,
     Controls,
     Distil,
@@ -25,6 +26,7 @@ from boostqa.config.sections import (
 __all__ = [
     "SOURCES",
     "Annotate",
+    "Checkpoint",
     "Clean",
     "Config",
     "Controls",

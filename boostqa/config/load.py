@@ -80,7 +80,7 @@ class Config(Section):
 
     def checkpoints(self) -> list[Model]:
         """Who is probed, in order of training: the generator where the conf names none."""
-        return [Model(id=c) for c in self.probe.checkpoints] or [self.model.generator]
+        return [Model(id=c.id) for c in self.probe.checkpoints] or [self.model.generator]
 
     def role(self, role: str) -> Model:
         """The model that plays `role` (generator | annotator | refiner)."""

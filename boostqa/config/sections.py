@@ -1,8 +1,8 @@
 """One section of the conf for each stage: what changes rows. Rates are shares of rows, 0..1."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from boostqa.config.base import Flag, NotNegative, PlaceText, Positive, Section, Share
 from boostqa.vocabulary import AnnotatedBy, Format, GateName, Kind, ProbeMethod, Severity
@@ -132,12 +132,37 @@ class Scorecard(Section):
     items: Positive = 200
 
 
+class Checkpoint(Section):
+    """A checkpoint of the model in training: a folder or a Hugging Face id; a conf may write the id alone."""
+
+    id: PlaceText
+    tokens_seen: Positive | None = None  # in training so far; a series of these gives the trend
+
+
+def _checkpoint(value: Any) -> Any:
+    return {"id": value} if isinstance(value, str) else value
+
+
+CheckpointRef = Annotated[Checkpoint, BeforeValidator(_checkpoint, json_schema_input_type=str | Checkpoint)]
+
+
 class Probe(Section):
     """Stage 3: held-out items, checkpoints and methods."""
 
     items: Annotated[list[Source], Field(min_length=1)]
-    checkpoints: list[PlaceText] = []  # in order of training; empty: the generator itself
-    methods: Annotated[list[ProbeMethod], Field(min_length=1, max_length=2)] = list(ProbeMethod)
+    checkpoints: list[CheckpointRef] = []  # in order of training; empty: the generator itself
+    methods: Annotated[list[ProbeMethod], Field(min_length=1)] = list(ProbeMethod)
+
+    @field_validator("checkpoints")
+    @classmethod
+    def _are_in_order_of_training(cls, checkpoints: list[Checkpoint]) -> list[Checkpoint]:
+        ids = [c.id for c in checkpoints]
+        if twice := sorted({i for i in ids if ids.count(i) > 1}):
+            raise ValueError(f"each checkpoint once, got {', '.join(twice)} twice")
+        seen = [c.tokens_seen for c in checkpoints if c.tokens_seen]
+        if seen != sorted(set(seen)):
+            raise ValueError(f"in order of training tokens_seen grows, got {', '.join(map(str, seen))}")
+        return checkpoints
 
 
 class Plan(Section):
@@ -146,10 +171,11 @@ class Plan(Section):
     tokens: Positive
     high_difficulty_share: Share
     stem_boost: Annotated[float, Field(ge=1, strict=True)] = 2.0
-    floor_tokens: NotNegative = 0
+    exploration: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.25  # weight of a cell that does not rise
+    floor_tokens: NotNegative = 0  # of each cell, as far as its seeds bear them
+    when_short: Literal["fail", "lower"] = "fail"  # where the seeds do not bear `tokens`
     kept_tokens_per_request: Positive
-    max_requests_per_seed: Positive = 4  # in one cell
-    min_probe_items: Positive = 5
+    max_requests_per_seed: Positive = 12  # in all its cells together
     formats: Annotated[list[Format], Field(min_length=1)] = list(Format)
 
 

@@ -15,7 +15,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from boostqa.schemas import TABLES, TOKEN_USAGE
-from boostqa.stages import annotate, clean, deduplicate, fitness, mix, probe, refine, seed, synthesize
+from boostqa.stages import annotate, clean, deduplicate, fitness, mix, probe, probe_labels, refine, seed, synthesize
 from boostqa.stages.rejects import Rule
 from boostqa.storage.warehouse import Warehouse
 from boostqa.vocabulary import CUT_OFF, STAGES, Cause, Outcome, Rewrite
@@ -24,7 +24,7 @@ TABLES_READ = ("completion", "annotation", "probe", "draft", "refined", "clean",
 RULES: dict[str, tuple[Rule, ...]] = {  # by the stage that rejects
     "seed": seed.RULES,
     "annotate": annotate.RULES,
-    "probe": (*probe.RULES, *annotate.RULES),
+    "probe": (*probe.RULES, *probe_labels.RULES),
     "synthesize": (*synthesize.RULES, *fitness.RULES, *annotate.RULES, deduplicate.EXACT_DUPLICATE),
     "refine": (*refine.RULES, *fitness.RULES),
     "clean": clean.RULES,

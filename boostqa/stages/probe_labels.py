@@ -1,16 +1,20 @@
-"""probe item -> labelled probe item. Grain and key: one item, item_id.
+"""probe item -> labelled probe item, rejects. Grain and key: one item, item_id.
 
-Items without both labels disappear here; they are the annotator's rejects.
-
-Labels come, in this order, from the item itself, from its benchmark's subject (boostqa/taxonomy), from the annotator.
+Labels come, in this order, from the item itself, from its benchmark's subject (boostqa/taxonomy), from the annotator; a
+difficulty that is still missing is the one that most items of the same subject have. Items without both labels
+disappear here. What it does not know: what the annotator was asked.
 """
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from boostqa.schemas.table import STRINGS
+from boostqa.stages.rejects import Rule, breaks_rule, reject_rows
 from boostqa.taxonomy import subjects
-from boostqa.vocabulary import ItemTable
+from boostqa.vocabulary import Cause, ItemTable
+
+UNLABELLED = Rule("unlabelled", Cause.UNLABELLED)
+RULES = (UNLABELLED,)
 
 
 def label_by_subject(items: DataFrame) -> DataFrame:
@@ -33,26 +37,62 @@ def label_by_subject(items: DataFrame) -> DataFrame:
     )
 
 
-def with_annotations(items: DataFrame, labels: DataFrame) -> DataFrame:
-    """Items and the annotator's ANNOTATION rows (unique by item_id) -> items that have both labels, with ANNOTATION
-    columns."""
-    measured = labels.select(
-        "item_id", "annotator", "request_ids", "discipline_probability", "difficulty_probability",
-        F.col("discipline").alias("measured_discipline"), F.col("difficulty").alias("measured_difficulty"),
+def lacking(requests: DataFrame, items: DataFrame) -> DataFrame:
+    """Those of the annotator's requests [item_id, label, ...] whose label the item (unique by item_id) does not have."""
+    known = items.select("item_id", F.col("discipline").alias("_discipline"), F.col("difficulty").alias("_difficulty"))
+    wanted = F.when(F.col("label") == "difficulty", F.col("_difficulty").isNull()).otherwise(
+        F.col("_discipline").isNull()
+    )
+    return requests.join(known, "item_id", "inner").where(wanted).drop("_discipline", "_difficulty")
+
+
+def labelled(items: DataFrame, measured: DataFrame) -> tuple[DataFrame, DataFrame]:
+    """Items (unique by item_id) and what the annotator said of them (unique by item_id; annotate.by_item) -> (items with
+    both labels and ANNOTATION columns, rejects).
+
+    The probability of a given label is 1, that of a subject's usual difficulty the share of its items that have it.
+    """
+    said = measured.select(
+        "item_id", "annotator", "request_ids", "failure", "discipline_code", "difficulty_code",
+        F.col("discipline_probability").alias("said_discipline"), F.col("difficulty_probability").alias("said_difficulty"),
     )  # fmt: skip
-    joined = items.join(measured, "item_id", "left")
-    given = {
-        "discipline_probability": F.when(F.col("discipline").isNotNull(), 1.0).otherwise(
-            F.col("discipline_probability")
-        ),
-        "difficulty_probability": F.when(F.col("difficulty").isNotNull(), 1.0).otherwise(
-            F.col("difficulty_probability")
-        ),
-        "discipline": F.coalesce("discipline", "measured_discipline"),
-        "difficulty": F.coalesce("difficulty", "measured_difficulty"),
-        "annotator": F.coalesce("annotator", F.lit("given")),
-        "request_ids": F.coalesce("request_ids", F.array().cast(STRINGS)),
-        "item_table": F.lit(ItemTable.PROBE_ITEM),
-    }
-    whole = joined.withColumns(given).where(F.col("discipline").isNotNull() & F.col("difficulty").isNotNull())
-    return whole.drop("measured_discipline", "measured_difficulty")
+    joined = items.join(said, "item_id", "left")
+    own = joined.withColumns(
+        {
+            "discipline_probability": F.when(F.col("discipline").isNotNull(), 1.0).otherwise(F.col("said_discipline")),
+            "difficulty_probability": F.when(F.col("difficulty").isNotNull(), 1.0).otherwise(F.col("said_difficulty")),
+            "discipline": F.coalesce("discipline", "discipline_code"),
+            "difficulty": F.coalesce("difficulty", "difficulty_code"),
+        }
+    )
+    whole = own.join(_usual_difficulty(own), ["benchmark", "subject"], "left").withColumns(  # unique by both
+        {
+            "difficulty_probability": F.when(F.col("difficulty").isNull(), F.col("share")).otherwise(
+                F.col("difficulty_probability")
+            ),
+            "difficulty": F.coalesce("difficulty", "usual"),
+            "annotator": F.coalesce("annotator", F.lit("given")),
+            "request_ids": F.coalesce("request_ids", F.array().cast(STRINGS)),
+            "item_table": F.lit(ItemTable.PROBE_ITEM),
+        }
+    )
+    missing = F.array_compact(
+        F.array(*(F.when(F.col(label).isNull(), F.lit(label)) for label in ("discipline", "difficulty")))
+    )
+    cannot_tell = F.format_string("annotator %s cannot tell the %s", "annotator", F.array_join(missing, " and the "))
+    evidence = F.concat_ws("; ", cannot_tell, "failure")
+    judged = whole.withColumn("broken_rule", F.when(F.size(missing) > 0, breaks_rule(UNLABELLED, evidence)))
+    kept = judged.where("broken_rule is null").select(
+        *items.columns, "discipline_probability", "difficulty_probability", "annotator", "request_ids", "item_table"
+    )
+    return kept, reject_rows(judged, "probe", "item_id", F.col("request_ids"))
+
+
+def _usual_difficulty(items: DataFrame) -> DataFrame:
+    """[benchmark, subject, usual, share], unique by the first two: the difficulty that most of a subject's labelled items
+    have, of two alike the higher one, and the share of them that do."""
+    counts = items.where("difficulty is not null").groupBy("benchmark", "subject", "difficulty").count()
+    return counts.groupBy("benchmark", "subject").agg(
+        F.max_by("difficulty", F.struct("count", "difficulty")).alias("usual"),
+        (F.max("count") / F.sum("count")).alias("share"),
+    )

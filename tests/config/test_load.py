@@ -204,7 +204,7 @@ PATHS = {
     "output": "{}",
     "tokenizer": "{}",
     "model.generator.id": "model.generator={}",
-    "probe.checkpoints.0": "probe.checkpoints=['{}']",
+    "probe.checkpoints.0.id": "probe.checkpoints=['{}']",
     "seed.sources.0.path": "seed.sources=[{{name: s, path: '{}'}}]",
     "generation.ledger": "{}",
     "generation.staging": "{}",

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from boostqa import cli, config, pipeline
 from boostqa.errors import ConfigError
 from boostqa.tracking import outbox
-from boostqa.tracking.mlflow_runs import log_token_usage, pipeline_mlflow_run, stage_mlflow_run
+from boostqa.tracking.mlflow_runs import log_figures, log_token_usage, pipeline_mlflow_run, stage_mlflow_run
 from boostqa.tracking.outbox import Outbox, Record
 from tests.processes import DEMO
 
@@ -69,6 +69,18 @@ def test_store_that_is_locked_for_a_while_gets_all_at_the_end_of_the_run(conf, w
     assert runs["r1"][0] == "FINISHED" and not list((warehouse / outbox.UNSENT).iterdir())
     shown = capsys.readouterr().err
     assert shown.count("the run goes on") == 1 and "database is locked" in shown and "3 run(s) that were kept" in shown
+
+
+def test_figures_are_artifacts_also_of_a_run_that_was_kept(conf, warehouse):
+    from mlflow import MlflowClient
+
+    with pipeline_mlflow_run(conf, "r1", "code", "hash"), locked(warehouse), stage_mlflow_run("probe"):
+        log_figures({"probe/trend.svg": "<svg/>"})
+    client = MlflowClient(Outbox(conf).uri)
+    [run] = client.search_runs(
+        [client.get_experiment_by_name("boostqa").experiment_id], "attributes.run_name = 'probe'"
+    )
+    assert [f.path for f in client.list_artifacts(run.info.run_id, "probe")] == ["probe/trend.svg"]
 
 
 def test_what_is_kept_beyond_the_run_is_sent_by_status_sync(conf, warehouse, monkeypatch, capsys):

@@ -188,11 +188,12 @@ class VllmEngine:
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
         one = {"temperature": 0, "max_tokens": 1, "detokenize": False, "output_kind": RequestOutputKind.FINAL_ONLY}
+        # What is scored reads no prefix cache: what was in it moves the last digits, and a tie with them.
+        one["skip_reading_prefix_cache"] = True
         if score:
             return SamplingParams(prompt_logprobs=0, **one)
         if "letters" in structured:
-            # As the likelihood of a text: what was in the cache moves the last digits, and a tie with them.
-            return SamplingParams(logprob_token_ids=self._letters(structured), skip_reading_prefix_cache=True, **one)
+            return SamplingParams(logprob_token_ids=self._letters(structured), **one)
         label = "choice" in structured  # only a label's probability is of use; logprobs cost time at every token
         return SamplingParams(
             **{k: v for k, v in sampling.items() if k not in ("chat", "reply_start")},
