@@ -78,12 +78,14 @@ def _split(spark: SparkSession, config: Config, taught: DataFrame) -> tuple[Data
     lot = F.pmod(F.xxhash64("document", F.lit(SALT)), F.lit(10_000)) / 10_000
     drawn = taught.withColumn("held", lot < config.distil.held_out)
     training, held = drawn.where(~F.col("held")), drawn.where("held")
-    apart = held.select(F.lit("held out").alias("benchmark"), "item_id", "question", "choices")
+    # What is longer is no question, and to look for options in a book takes hours.
+    question = F.left("question", F.lit(config.clean.max_question_characters)).alias("question")
+    apart = held.select(F.lit("held out").alias("benchmark"), "item_id", question, "choices")
     if config.scorecard.sources:
         tests = labelled_items(spark, config.scorecard.sources)
-        apart = apart.unionByName(tests.select("benchmark", "item_id", "question", "choices"))
+        apart = apart.unionByName(tests.select("benchmark", "item_id", question, "choices"))
     index = similarity.index(apart).persist()
-    asked = training.select(F.col("item_id").alias("draft_id"), "question", "choices")
+    asked = training.select(F.col("item_id").alias("draft_id"), question, "choices")
     copies = similarity.similar(asked, index, config.clean.min_similarity).select(F.col("draft_id").alias("item_id"))
     return training.join(copies, "item_id", "left_anti"), held
 

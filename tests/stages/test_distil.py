@@ -46,6 +46,16 @@ def test_distilled_annotator_names_a_discipline_in_both_languages_with_its_proba
     assert rows["d"]["discipline_probability"] < rows["a"]["discipline_probability"]
 
 
+def test_distilled_annotator_takes_the_best_discipline_of_the_best_broad_field(spark):
+    taught = [("ohm", code) for code, count in {"0222": 4, "0531": 2, "0533": 3}.items() for _ in range(count)]
+    conf = Distil(features=16, max_iterations=30)
+    model = distil.annotator(
+        distil.untrained(conf).fit(spark.createDataFrame(taught, "text string, discipline string"))
+    )
+    [row] = distil.labelled(spark.createDataFrame([("a", "en", "ohm")], ITEM), model).collect()
+    assert row["discipline"] == "0533" and row["discipline_probability"] == pytest.approx(3 / 9, abs=1e-3)
+
+
 def test_distilled_annotator_is_loaded_as_it_was_saved_and_another_one_has_another_content(
     spark, model, conf, tmp_path
 ):
