@@ -36,22 +36,23 @@ class Independent:
         self.torch, self.tokenizer = torch, AutoTokenizer.from_pretrained(model)
         self.model = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).eval()
 
-    def _logprobs(self, ids: list[int]) -> Any:
-        """Of the next token after each position, [len(ids), vocabulary]."""
+    def _logprobs(self, ids: list[int], last: int) -> Any:
+        """Of the token after each of the last positions, [last, vocabulary]."""
         with self.torch.inference_mode():
-            return self.torch.log_softmax(self.model(self.torch.tensor([ids])).logits[0].double(), dim=-1)
+            logits = self.model(self.torch.tensor([ids]), logits_to_keep=last).logits[0]
+            return self.torch.log_softmax(logits.double(), dim=-1)
 
     def letters(self, prompt: str, letters: list[str]) -> dict[str, float]:
         """Log-probability of each letter as the next token."""
-        last = self._logprobs(self.tokenizer.encode(prompt))[-1]
+        [row] = self._logprobs(self.tokenizer.encode(prompt), 1)
         tokens = {x.strip(): self.tokenizer.encode(x, add_special_tokens=False) for x in letters}
-        return {letter: float(last[token]) for letter, [token] in tokens.items()}
+        return {letter: float(row[token]) for letter, [token] in tokens.items()}
 
     def continuation(self, prompt: str, text: str) -> float:
         """Log-probability of `text` after the prompt."""
         ids, start = self.tokenizer.encode(prompt + text), len(self.tokenizer.encode(prompt))
-        logprobs = self._logprobs(ids)
-        return sum(float(logprobs[i - 1, ids[i]]) for i in range(start, len(ids)))
+        rows = self._logprobs(ids[:-1], len(ids) - start)
+        return sum(float(row[token]) for row, token in zip(rows, ids[start:], strict=True))
 
 
 def ours(files: list[str], count: int, model: str, folder: str) -> tuple[list[Any], dict[str, list[Any]]]:

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from boostqa.calls.models import target_tokenizer
 from boostqa.pipeline import submit
-from boostqa.sources import read_items, read_records
+from boostqa.sources import read_held_out, read_records
 from boostqa.stages import decontaminate, seed, similarity
 from boostqa.tracking.stage_run import StageRun
 
@@ -22,11 +22,10 @@ def main(stage: StageRun) -> None:
     """Read, call the stage, write, check the row balance."""
     conf = stage.config
     records = stage.store(reduce(DataFrame.unionByName, (read_records(stage.spark, s) for s in conf.seed.sources)))
-    held_out = reduce(DataFrame.unionByName, (read_items(stage.spark, s) for s in conf.probe.items))
-    benchmarks = reduce(DataFrame.unionByName, (read_items(stage.spark, s) for s in conf.clean.benchmarks), held_out)
-    benchmarks = stage.store(benchmarks)
+    benchmarks = stage.store(read_held_out(stage.spark, conf))
+    probe_items = benchmarks.where(F.col("benchmark").isin(*(s.name for s in conf.probe.items)))  # names are unique
     index = stage.store(similarity.index(benchmarks))
-    judged = stage.store(seed.judged(records, held_out.select("question"), conf.seed, target_tokenizer(conf)))
+    judged = stage.store(seed.judged(records, probe_items.select("question"), conf.seed, target_tokenizer(conf)))
     leaks = stage.store(decontaminate.leaked_seeds(judged.where("broken_rule is null"), benchmarks, index, conf.clean))
     seeds, rejects = seed.split_kept_and_rejected(seed.without_leaks(judged, leaks))
     kept = stage.write("seed", seeds)

@@ -11,7 +11,7 @@ from boostqa.calls.generation import complete
 from boostqa.calls.models import ModelSpec, model_of_role, target_tokenizer
 from boostqa.pipeline import submit
 from boostqa.schemas import CONTROL
-from boostqa.sources import read_items
+from boostqa.sources import read_held_out, read_items
 from boostqa.stages import aim, annotate, controls, deduplicate, fitness, refine, synthesize
 from boostqa.tracking.stage_run import StageRun
 from boostqa.vocabulary import ItemTable
@@ -111,15 +111,13 @@ def _controls(stage: StageRun, plan: DataFrame, seeds: DataFrame, generator: Mod
     if not conf.controls.sources:
         return stage.spark.createDataFrame([], CONTROL.schema)
 
-    def items(sources: list) -> DataFrame:
-        return reduce(DataFrame.unionByName, (read_items(stage.spark, source) for source in sources))
-
-    drawn = stage.store(controls.draw(items(conf.controls.sources), plan, conf.controls))
+    known = reduce(DataFrame.unionByName, (read_items(stage.spark, source) for source in conf.controls.sources))
+    drawn = stage.store(controls.draw(known, plan, conf.controls))
     one_more = (conf.refine.blind_attempts,)  # no attempt of the voter, should it be the same model
     asked = refine.blind_requests(drawn, generator, conf.refine, one_more)
     tokens = control_tokens(target_tokenizer(conf)).values()
     answered = refine.votes(drawn, asked, complete(stage, asked, generator), tokens)
-    leaks = items([*conf.clean.benchmarks, *conf.probe.items])
+    leaks = read_held_out(stage.spark, conf)
     made = stage.store(controls.make(answered, seeds, leaks, conf.controls))
     return controls.after(made, stage.name, fitness.rejects(made, seeds, conf.clean, stage.name))
 

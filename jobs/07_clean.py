@@ -1,7 +1,5 @@
 """Job 7, clean: drops what is unfit, repeated or leaked. Controls go the same way, which tells what its rules are worth."""
 
-from functools import reduce
-
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -9,7 +7,7 @@ from boostqa.calls.generation import complete
 from boostqa.calls.models import model_spec
 from boostqa.pipeline import submit
 from boostqa.schemas import DRAFT
-from boostqa.sources import read_items
+from boostqa.sources import read_held_out
 from boostqa.stages import clean, controls, fluency, power, similarity
 from boostqa.tracking.stage_run import StageRun
 
@@ -34,9 +32,7 @@ def main(stage: StageRun) -> None:
     refined, seeds, conf = stage.read("refined", required=False), stage.read("seed"), stage.config.clean
     known = stage.store(controls.travelling(stage.read("control", required=False), "refine"))
     items = refined.unionByName(known.select(*DRAFT.schema.names), allowMissingColumns=True)
-    # Probe items are held out as benchmarks are: they join the decontamination index.
-    sources = [*conf.benchmarks, *stage.config.probe.items]
-    benchmarks = stage.store(reduce(DataFrame.unionByName, (read_items(stage.spark, s) for s in sources)))
+    benchmarks = stage.store(read_held_out(stage.spark, stage.config))
     index = stage.store(similarity.index(benchmarks))
     unfit = unfit_items(stage, items, seeds)
     duplicates = clean.rejects_with_duplicates(items, unfit, seeds, conf)

@@ -3,23 +3,26 @@
 import json
 
 OPEN_ITEM = {"id": "1", "question": "Prove that the angles of every triangle in the plane add up to two right angles."}
+_CLOSED = "Which of these objects is attracted by an ordinary bar magnet?"  # probe-001 of the demo
+_SEEDS = (
+    _CLOSED,
+    f"A teacher wrote: {OPEN_ITEM['question']} Nobody knew how.",
+    "Why does a ship of steel float at all?",
+)
 
 
-def with_held_out(folder, conf):
-    """Settings that add to the sources of a conf an open probe item, and seeds: two that hold probe items and one more;
-    writes their files."""
-    closed = "Which of these objects is attracted by an ordinary bar magnet?"  # probe-001 of the demo
-    texts = [
-        closed,
-        f"A teacher wrote: {OPEN_ITEM['question']} Nobody knew how.",
-        "Why does a ship of steel float at all?",
-    ]
-    files = {
+def write(folder):
+    """The files of `settings`: an open probe item, and seeds of which two hold probe items."""
+    rows = {
         "open": [OPEN_ITEM | {"answer": "By a parallel."}],
-        "copies": [{"id": t[:9], "question": t} for t in texts],
+        "copies": [{"id": t[:9], "question": t} for t in _SEEDS],
     }
-    for name, rows in files.items():
-        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    for name, own in rows.items():
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, own)))
+
+
+def settings(folder, conf):
+    """Settings that add both to the sources of a conf."""
     usual = {"format": "jsonl", "kind": "qa", "lang": "en"}
     more = {
         "probe.items": {"name": "open", "fields": {x: x for x in ("id", "question", "answer")}},

@@ -15,7 +15,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from boostqa.config import Source
+from boostqa.config import Config, Source
 from boostqa.errors import ConfigError
 from boostqa.languages import LANGUAGES, language_of
 from boostqa.schemas.table import STRINGS
@@ -120,6 +120,12 @@ def read_items(spark: SparkSession, source: Source) -> DataFrame:
         language_of(F.coalesce("lang", F.lit(source.lang)), F.col("question"), LANGUAGES).alias("lang"),
         *("discipline", "difficulty"),
     )
+
+
+def read_held_out(spark: SparkSession, config: Config) -> DataFrame:
+    """What must be in no seed and no item: the items of all benchmarks and of the probe, as read_items gives them."""
+    sources = [*config.clean.benchmarks, *config.probe.items]
+    return reduce(DataFrame.unionByName, (read_items(spark, source) for source in sources))
 
 
 def _nothing(column: str) -> Column:

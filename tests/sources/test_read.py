@@ -4,10 +4,13 @@ import json
 import pytest
 from py4j.protocol import Py4JError
 
+from boostqa import config
 from boostqa.config import Source
 from boostqa.errors import ConfigError, cause
-from boostqa.sources import RECORD, read_items, read_records
+from boostqa.sources import RECORD, read_held_out, read_items, read_records
 from boostqa.sources.read import _readable
+from tests import held_out
+from tests.processes import DEMO
 
 DOCUMENT = {"doc_id": "id", "text": "text", "licence": "metadata.license"}
 
@@ -171,3 +174,11 @@ def test_read_items_benchmark_with_a_hole_names_file_and_line(spark, tmp_path, l
     path.write_text(lines({"q": "one"}, line))
     with pytest.raises(ConfigError, match=f"b.jsonl:2: {message}"):
         read_items(spark, Source(name="b", path=str(path), kind="qa", fields={"question": "q"}))
+
+
+def test_held_out_are_the_items_of_benchmarks_and_of_the_probe_open_ones_too(spark, tmp_path):
+    held_out.write(tmp_path)
+    conf = config.load(DEMO, held_out.settings(tmp_path, config.load(DEMO)))
+    items = read_held_out(spark, conf).select("benchmark", "question").collect()
+    assert {r["benchmark"] for r in items} == {"demo_benchmark", "demo_probe", "open"}
+    assert held_out.OPEN_ITEM["question"] in {r["question"] for r in items}
