@@ -10,9 +10,11 @@ from pyspark.sql import functions as F
 from boostqa.calls.generation import complete
 from boostqa.calls.models import ModelSpec, model_of_role, target_tokenizer
 from boostqa.pipeline import submit
+from boostqa.report import difficulty
 from boostqa.schemas import CONTROL
 from boostqa.sources import read_held_out, read_items
 from boostqa.stages import aim, annotate, controls, deduplicate, fitness, refine, synthesize
+from boostqa.tracking.mlflow_runs import log_figures
 from boostqa.tracking.stage_run import StageRun
 from boostqa.vocabulary import ItemTable
 from udfs.control_tokens import control_tokens
@@ -101,6 +103,8 @@ def main(stage: StageRun) -> None:
     stage.write("annotation", labels, f"item_table = '{ItemTable.DRAFT}'")
     stage.write("measured", aim.as_measured(judged))
     kept = stage.write("draft", aim.as_drafts(judged))
+    if shown := difficulty.collect(stage.warehouse):
+        log_figures({"difficulty/transitions.svg": difficulty.figure(shown["aims"])})
     rejected = stage.reject(rejects.unionByName(not_best))
     stage.check_row_balance(plan.count(), kept, rejected, fan_out=further)
 

@@ -93,6 +93,28 @@ def _high(counts: Counter[str]) -> float | None:
     return sum(counts[g] for g in HIGH_GRADES) / total if total else None
 
 
+def figure(aims: dict[str, dict[str, dict[str, int]]]) -> str:
+    """The transitions of each strategy ("aims" of `collect`) as SVG: a row is an aim, a column a measured level, colours are
+    shares of the row, figures are drafts."""
+    from matplotlib.figure import Figure
+
+    from boostqa.report.svg import svg
+
+    drawing = Figure(figsize=(4.5 * max(len(aims), 1), 4), layout="constrained")
+    for place, (strategy, transitions) in enumerate(sorted(aims.items()), 1):
+        axes, rows = drawing.add_subplot(1, len(aims), place), sorted(transitions)
+        shares = [[transitions[a].get(g, 0) / sum(transitions[a].values()) for g in GRADES] for a in rows]
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        for y, aim in enumerate(rows):
+            for x, level in enumerate(GRADES):
+                ink = "white" if shares[y][x] > 0.5 else "black"
+                axes.text(x, y, str(transitions[aim].get(level, "")), ha="center", va="center", color=ink)
+        axes.set_xticks(range(len(GRADES)), GRADES)
+        axes.set_yticks(range(len(rows)), rows)
+        axes.set(title=strategy, xlabel="measured", ylabel="aimed at")
+    return svg(drawing)
+
+
 def show(facts: dict[str, Any] | None, console: Console) -> None:
     """Print the transitions of each strategy, a line for each aim, and what trying harder bought. Nothing without drafts."""
     if facts is None:

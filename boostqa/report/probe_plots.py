@@ -1,15 +1,11 @@
-"""What the probe found, as figures: a heat map for each checkpoint and the trend of the series, as SVG texts.
+"""What the probe found, as figures: a heat map for each checkpoint and the trend of the series, as SVG texts."""
 
-They are drawn without pyplot, whose state all threads of a process share.
-"""
-
-import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from boostqa.report.svg import svg
 from boostqa.taxonomy import disciplines
 from boostqa.vocabulary import GRADES, ProbeMethod
 
@@ -76,7 +72,7 @@ def _heat_map(checkpoint: str, rows: list[Row]) -> str:
         axes.set_yticks(range(len(fields)), [names.get(f, f)[:40] for f in fields] if number == 1 else [])
         axes.set_title(MEASURES[ProbeMethod(method)], fontsize=9)
         figure.colorbar(image, ax=axes)
-    return _svg(figure)
+    return svg(figure)
 
 
 _LABEL = {"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "boxstyle": "round,pad=0.15"}
@@ -103,12 +99,4 @@ def _trend(rows: list[Row]) -> str:
         axes.axhline(chance, linestyle=":", color="grey")
         axes.set(xscale="log", ylim=(0, 1), xlabel="tokens seen", title=MEASURES[ProbeMethod(method)])
         axes.legend(fontsize=7)
-    return _svg(figure)
-
-
-def _svg(figure: Figure) -> str:
-    """The same figure gives the same text."""
-    text = io.StringIO()
-    with rc_context({"svg.hashsalt": "probe", "svg.fonttype": "none"}):
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()
+    return svg(figure)

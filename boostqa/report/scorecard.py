@@ -1,6 +1,5 @@
 """What annotators are worth, from what they said of labelled items: figures, a table, confusion matrices. Plain Python."""
 
-import io
 from collections import Counter
 from typing import Any, NamedTuple
 
@@ -124,9 +123,10 @@ def confusion(said: list[Said]) -> dict[str, Counter[tuple[str, str]]]:
 
 def matrices(said: list[Said]) -> str:
     """The confusion matrices as SVG, one beside the other: a row is a broad field of the reference, a column what was said,
-    shares of the row. Drawn without pyplot, whose state all threads of a process share."""
-    from matplotlib import rc_context
+    shares of the row."""
     from matplotlib.figure import Figure
+
+    from boostqa.report.svg import svg
 
     of = confusion(said)
     figure = Figure(figsize=(6 * max(len(of), 1), 5.5), layout="constrained")
@@ -143,7 +143,4 @@ def matrices(said: list[Said]) -> str:
             share, ink = n / sums[a], "white" if n > 0.5 * sums[a] else "black"
             at = (columns.index(b), rows.index(a))
             axes.text(*at, f"{share:.2f}", ha="center", va="center", fontsize=7, color=ink)
-    text = io.StringIO()
-    with rc_context({"svg.hashsalt": "scorecard", "svg.fonttype": "none"}):
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()
+    return svg(figure)

@@ -91,9 +91,10 @@ def log_stage(run: dict[str, Any], engine_rates: list[float]) -> None:
 
 
 def log_figures(figures: dict[str, str]) -> None:
-    """SVG by file name, as artifacts of the active MLflow run, which shows them."""
-    _, record = _open[-1]
-    record.figures |= figures
+    """SVG by file name, as artifacts of the active MLflow run, which shows them; a preview has none."""
+    if _open:
+        _, record = _open[-1]
+        record.figures |= figures
 
 
 def log_token_usage(by_cause: dict[str, dict[str, int]]) -> None:

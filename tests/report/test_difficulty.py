@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from boostqa.report.difficulty import bought, rates, show, transitions
+from boostqa.report.difficulty import bought, figure, rates, show, transitions
 
 
 def summed(attempt, grade, difficulty, drafts, tokens=0, strategy="high_difficulty"):
@@ -16,6 +16,8 @@ def summed(attempt, grade, difficulty, drafts, tokens=0, strategy="high_difficul
 def test_difficulty_transitions_and_rates_count_drafts_by_aim_and_slice():
     rows = [summed(0, "H4", "H3", 3), summed(0, "H4", "H5", 1), summed(1, "H4", "H3", 1, strategy="multi_grade")]
     assert transitions(rows) == {"H4": {"H3": 4, "H5": 1}}
+    drawn = figure({"high_difficulty": transitions(rows)})
+    assert drawn == figure({"high_difficulty": transitions(rows)}) and ">aimed at<" in drawn and ">4<" in drawn
     assert rates(rows, "strategy") == [
         {"value": "high_difficulty", "drafts": 4, "below": 3, "high": 1},
         {"value": "multi_grade", "drafts": 1, "below": 1, "high": 0},
