@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODEL := .cache/models/SmolLM2-135M-Instruct
 CONFIG ?= conf/demo.yaml
+SHARED := -n 2 --dist loadfile  # two processes, a file of tests in one of them
 READY := $(VENV)/.ready-$(strip $(ENGINE))
 export PYTHONDONTWRITEBYTECODE :=
 .DELETE_ON_ERROR:
@@ -18,10 +19,10 @@ demo: setup  ## run all nine stages on the embedded input (conf/demo.yaml) with 
 	@$(BIN)/boostqa run --config $(CONFIG)
 
 test: setup lint  ## lint, types, import contracts and all tests, a vLLM engine's included (about 20 minutes on two cores)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(SHARED)
 
 test-fast: setup lint  ## the same without vLLM (about 17 minutes)
-	@$(BIN)/python -m pytest -m "not engine and not cluster"
+	@$(BIN)/python -m pytest $(SHARED) -m "not engine and not cluster"
 
 test-cluster: setup  ## real engines on a standalone Spark cluster and in a server, a job under spark-submit (2 minutes)
 	@$(BIN)/python -m pytest -m cluster

@@ -15,7 +15,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from boostqa import ROOT
+from boostqa import ROOT, distilled
 from boostqa.calls.models import canonical_json, model_spec, target_tokenizer
 from boostqa.config import Config, Model
 from boostqa.vocabulary import STAGES
@@ -26,10 +26,10 @@ _HELD_OUT = ("clean.benchmarks", "probe.items")
 _CONF = {
     "seed": ("seed", *_HELD_OUT, *_WINDOWS),
     "annotate": ("annotate",),
-    "probe": ("probe", "annotate"),
+    "probe": ("probe", "annotate.max_characters"),
     "plan": ("plan", "probe.checkpoints"),
-    "synthesize": ("synthesize", "controls", "annotate", "refine.blind", "refine.blind_attempts", "clean", "probe.items",
-                   "plan.max_requests_per_seed"),
+    "synthesize": ("synthesize", "controls", "annotate.max_characters", "refine.blind", "refine.blind_attempts", "clean",
+                   "probe.items"),
     "refine": ("refine",),
     "clean": ("clean", "probe.items"),
     "gate": ("seed", "controls", "annotate", "probe", "plan", "synthesize", "refine", "clean", "gate", "mix"),
@@ -49,14 +49,8 @@ _PACKAGES = Path(__file__).parents[1]
 _CODE = (
     *("boostqa/stages", "boostqa/sources", "boostqa/taxonomy", "boostqa/matching_text.py", "boostqa/formulas.py"),
     "boostqa/confusables.tsv",
-    *(
-        "boostqa/prose.py",
-        "boostqa/control_tokens.py",
-        "boostqa/languages.py",
-        "boostqa/wilson.py",
-        "boostqa/shrinkage.py",
-        "udfs/answers",
-    ),
+    *("boostqa/prose.py", "boostqa/control_tokens.py", "boostqa/languages.py", "boostqa/wilson.py", "udfs/answers"),
+    *("boostqa/allocation.py", "boostqa/shrinkage.py"),
     *(f"udfs/{name}.py" for name in ("text", "splitting", "minhash", "keepers", "spoiling", "options", "conclusions")),
     *(
         f"udfs/{name}.py"
@@ -97,6 +91,8 @@ def _models(config: Config, stage: str) -> dict[str, str]:
         model = config.model.fluency if role == "fluency" else config.role(role)
         if model:
             found[f"model {role}"] = _model(config, model)
+    if stage == "annotate" and distilled.is_used(config):
+        found["model distilled"] = distilled.content(config)
     if stage == "probe":
         seen = [c.tokens_seen for c in config.probe.checkpoints]
         found["conf probe.checkpoints"] = digest([[_model(config, model) for model in config.checkpoints()], seen])

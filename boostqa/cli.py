@@ -3,27 +3,28 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from boostqa import ROOT, __version__, pipeline
+from boostqa import ROOT, __version__, pipeline, score_annotators, train_annotator
 from boostqa import config as conf
 from boostqa import preview as trial
 from boostqa.calls import ledger as ledger_calls
+from boostqa.cli_options import ConfigOption, SetOption, wide
+from boostqa.cli_quarantine import quarantine
+from boostqa.console import CONSOLE
 from boostqa.errors import ConfigError
 from boostqa.freshness import Freshness
-from boostqa.gates import decisions
 from boostqa.preflight import missing
+from boostqa.report import budget as budget_report
 from boostqa.report import contamination as contamination_report
-from boostqa.report import quarantine as quarantine_report
+from boostqa.report import scorecard as scorecard_report
 from boostqa.report import side_by_side
 from boostqa.report import status as status_report
 from boostqa.report.explain import explain as explain_item
-from boostqa.storage.lease import user
 from boostqa.tracking.outbox import PATIENT_SECONDS, Outbox
-from boostqa.vocabulary import STAGES, MatchKind, QuarantineEvent
+from boostqa.vocabulary import STAGES, MatchKind
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,16 +32,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Question-answer data for mid-training, on Spark.",
 )
-quarantine = typer.Typer(no_args_is_help=True, help="What the gates hold back: list, show, release, replay.")
 app.add_typer(quarantine, name="quarantine")
 ledger = typer.Typer(no_args_is_help=True, help="What was asked of models: release.")
 app.add_typer(ledger, name="ledger")
-ConfigOption = Annotated[str, typer.Option("--config", help="conf file (YAML)")]
-SetOption = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="override one conf value; may repeat")]
-
-GateOption = Annotated[str | None, typer.Option("--gate", help="only what this gate holds back")]
-ItemsArgument = Annotated[list[str] | None, typer.Argument(help="draft_ids, or their first characters")]
-WhoOption = Annotated[str | None, typer.Option("--who", help="who decides; the user of the system by default")]
 
 
 def _stages(first: str, last: str) -> tuple[str, ...]:
@@ -123,7 +117,36 @@ def preview(
         if as_json:
             typer.echo(json.dumps(facts, indent=2, ensure_ascii=False, default=str))
         else:
-            side_by_side.show(facts, Console(width=None if sys.stdout.isatty() else 160))
+            side_by_side.show(facts, wide())
+
+    sys.exit(pipeline.report_errors(action))
+
+
+@app.command()
+def distil(config: ConfigOption, settings: SetOption = []) -> None:  # noqa: B006
+    """Train the distilled annotator on labelled items, or on the annotator's own labels, and say how far it agrees."""
+
+    def action() -> None:
+        train_annotator.show(train_annotator.train(conf.load(config, settings)), CONSOLE)
+
+    sys.exit(pipeline.report_errors(action))
+
+
+@app.command()
+def scorecard(
+    config: ConfigOption,
+    as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
+    settings: SetOption = [],  # noqa: B006
+) -> None:
+    """Show what the annotators are worth on labelled items: accuracy, calibration, coverage, rank of difficulty, speed."""
+
+    def action() -> None:
+        facts = score_annotators.score(conf.load(config, settings))
+        if as_json:
+            typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        else:
+            scorecard_report.show(facts["rows"], facts["rates"], wide())
+            typer.echo(f"confusion matrices: {facts['figure']}")
 
     sys.exit(pipeline.report_errors(action))
 
@@ -146,7 +169,7 @@ def status(
         if as_json:
             typer.echo(json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False))
         else:
-            status_report.show(facts, Console(width=None if sys.stdout.isatty() else 160))
+            status_report.show(facts, wide())
 
     sys.exit(pipeline.report_errors(action))
 
@@ -166,7 +189,26 @@ def contamination(
         if as_json:
             typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
         else:
-            contamination_report.show(facts, Console(width=None if sys.stdout.isatty() else 160))
+            contamination_report.show(facts, wide())
+
+    sys.exit(pipeline.report_errors(action))
+
+
+@app.command()
+def plan(
+    config: ConfigOption,
+    why: Annotated[str | None, typer.Option("--why", help="a cell as CODE/LEVEL, such as 0533/H4")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
+    settings: SetOption = [],  # noqa: B006
+) -> None:
+    """Show the budget of the last plan: its cells, or why one has the tokens that it has."""
+
+    def action() -> None:
+        rows = budget_report.collect(pipeline.warehouse(conf.load(config, settings)))
+        if as_json:
+            typer.echo(json.dumps([budget_report.find(rows, why)] if why else rows, indent=2, ensure_ascii=False))
+        else:
+            budget_report.show(rows, why, wide())
 
     sys.exit(pipeline.report_errors(action))
 
@@ -186,74 +228,6 @@ def explain(
         )
 
     sys.exit(pipeline.report_errors(action))
-
-
-@quarantine.command("list")
-def list_quarantine(
-    config: ConfigOption,
-    gate: GateOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
-    settings: SetOption = [],  # noqa: B006
-) -> None:
-    """List what is held back, and what was released: counts by gate and state, then the items."""
-
-    def action() -> None:
-        found = decisions.listing(pipeline.warehouse(conf.load(config, settings)), gate)
-        if as_json:
-            typer.echo(json.dumps(found, indent=2, ensure_ascii=False, default=str))
-        else:
-            quarantine_report.show(found, Console(width=None if sys.stdout.isatty() else 160))
-
-    sys.exit(pipeline.report_errors(action))
-
-
-@quarantine.command("show")
-def show_quarantined(
-    config: ConfigOption,
-    item: Annotated[str, typer.Argument(help="draft_id, or its first characters")],
-    settings: SetOption = [],  # noqa: B006
-) -> None:
-    """Show an item with its text, the gates that hold it back, what they saw, and all that was decided."""
-
-    def action() -> None:
-        found = decisions.story(pipeline.warehouse(conf.load(config, settings)), item)
-        typer.echo(json.dumps(found, indent=2, ensure_ascii=False, default=str))
-
-    sys.exit(pipeline.report_errors(action))
-
-
-def _decide(event: QuarantineEvent, config: str, settings: list[str], **chosen: Any) -> None:
-    def action() -> None:
-        made = decisions.decide(pipeline.warehouse(conf.load(config, settings)), event, **chosen)
-        typer.echo(f"{made} {event}; they count from the next `boostqa run --config {config} --from gate` on")
-
-    sys.exit(pipeline.report_errors(action))
-
-
-@quarantine.command("release")
-def release(
-    config: ConfigOption,
-    items: ItemsArgument = None,
-    gate: GateOption = None,
-    why: Annotated[str | None, typer.Option("--why", help="reason (required)")] = None,
-    who: WhoOption = None,
-    settings: SetOption = [],  # noqa: B006
-) -> None:
-    """Let items through, or all that a gate holds back: these contents are not held back by the gate again."""
-    _decide(QuarantineEvent.RELEASED, config, settings, items=items or [], gate=gate, who=who or user(), why=why)
-
-
-@quarantine.command("replay")
-def replay(
-    config: ConfigOption,
-    items: ItemsArgument = None,
-    gate: GateOption = None,
-    why: Annotated[str | None, typer.Option("--why", help="reason")] = None,
-    who: WhoOption = None,
-    settings: SetOption = [],  # noqa: B006
-) -> None:
-    """Have items judged afresh by the next gate run, those that were released, too."""
-    _decide(QuarantineEvent.REPLAYED, config, settings, items=items or [], gate=gate, who=who or user(), why=why)
 
 
 @ledger.command("release")

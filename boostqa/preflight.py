@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from boostqa import distilled
 from boostqa.config import SOURCES, Config
 from boostqa.config.contradictions import Found
 from boostqa.config.places import Key
 from boostqa.errors import ConfigError
 from boostqa.storage.warehouse import is_local
+from boostqa.vocabulary import AnnotatedBy
 from udfs.files import matches, pattern_of
 
 SMALLEST_FREE = 64 * 1024 * 1024  # bytes; a table cannot even be created below this
@@ -30,7 +32,7 @@ def preflight(config: Config) -> None:
 
 def missing(sections: Mapping[str, Any]) -> Found:
     """(key, what is wrong) for all that `sections` of a conf, those that are sound, name and that is not there."""
-    for check in (_missing_models, _missing_sources, _unusable_warehouse):
+    for check in (_missing_models, _missing_annotator, _missing_sources, _unusable_warehouse):
         yield from check(sections)
 
 
@@ -48,6 +50,17 @@ def _missing_models(sections: Mapping[str, Any]) -> Found:
             yield key, f"no folder {name}: give a Hugging Face id or an existing folder (`make setup` makes the demo's)"
         elif key == ("tokenizer",) and folder.is_dir() and not (folder / "tokenizer.json").is_file():
             yield key, f"no tokenizer.json in {name}: give a folder that has one, or a Hugging Face id"
+
+
+def _missing_annotator(sections: Mapping[str, Any]) -> Found:
+    if not {"annotate", "distil", "warehouse"} <= sections.keys():
+        return
+    where = distilled.place(sections["distil"].model, sections["warehouse"])
+    if AnnotatedBy.DISTILLED in sections["annotate"].by.values() and where.startswith("/") and not os.path.isdir(where):
+        yield (
+            ("distil", "model"),
+            f"no distilled annotator in {where}: train it with boostqa distil, or name its folder",
+        )
 
 
 def _missing_sources(sections: Mapping[str, Any]) -> Found:

@@ -97,7 +97,8 @@ def preview(config: Config, count: int, connect: Connect | None = None) -> dict[
     spark = spark_session("boostqa preview", config.spark.master, config.spark.conf)
     tables, run_id = Scratch(spark, config.warehouse, config.generation.ledger, SHOWN), new_run_id()
     with tempfile.TemporaryDirectory(prefix="boostqa-preview-") as folder:
-        trial = config.model_copy(update={"output": folder, "controls": Controls()})
+        few = config.plan.model_copy(update={"when_short": "lower"})  # n labelled seeds do not bear a whole budget
+        trial = config.model_copy(update={"output": folder, "controls": Controls(), "plan": few})
 
         def run(name: str) -> None:
             CONSOLE.print(f"[bold]{name}")

@@ -57,6 +57,13 @@ class ItemTable(StrEnum):
     PROBE_ITEM = "probe_item"
 
 
+class AnnotatedBy(StrEnum):
+    """Who names the discipline of a source's seeds."""
+
+    LLM = "llm"
+    DISTILLED = "distilled"  # a small model trained on labelled items or on the annotator's labels
+
+
 class AnswerStatus(StrEnum):
     """What the blind attempts did to a draft's answer."""
 

@@ -1,22 +1,41 @@
-"""Job 2, annotate: the annotator labels each seed with discipline and difficulty."""
+"""Job 2, annotate: the annotator labels each seed with discipline and difficulty; of the sources that the conf says so
+the distilled one names the discipline, where it is sure."""
 
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from boostqa import distilled
 from boostqa.calls.generation import complete
 from boostqa.calls.models import model_of_role
 from boostqa.pipeline import submit
-from boostqa.stages import annotate
+from boostqa.stages import annotate, distil
 from boostqa.tracking.stage_run import StageRun
-from boostqa.vocabulary import ItemTable
+from boostqa.vocabulary import AnnotatedBy, ItemTable
 
 READS = ("seed",)
 WRITES = ("annotation", "reject")
+
+
+def known_disciplines(stage: StageRun, items: DataFrame) -> DataFrame | None:
+    """What the distilled annotator is sure of: [item_id, discipline, discipline_probability, annotator]; None where no
+    source asks it."""
+    conf = stage.config.annotate
+    sources = [name for name, by in conf.by.items() if by == AnnotatedBy.DISTILLED]
+    if not sources:
+        return None
+    said = distil.labelled(items.where(F.col("source").isin(sources)), distilled.load(stage.config))
+    sure = said.where(F.col("discipline_probability") >= conf.min_probability)
+    return stage.store(sure.withColumn("annotator", F.lit(AnnotatedBy.DISTILLED)))
 
 
 def main(stage: StageRun) -> None:
     """Read, call the stage, write, check the row balance."""
     seeds, annotator = stage.read("seed"), model_of_role(stage.config, "annotator")
     items = seeds.withColumnRenamed("seed_id", "item_id")
-    requests = annotate.requests(items, stage.name, annotator, stage.config.annotate)
-    labels, rejects = annotate.parse(requests, complete(stage, requests, annotator), ItemTable.SEED, stage.name)
+    known = known_disciplines(stage, items)
+    requests = annotate.requests(items, stage.name, annotator, stage.config.annotate, known)
+    completions = complete(stage, requests, annotator)
+    labels, rejects = annotate.parse(requests, completions, ItemTable.SEED, stage.name, known)
     kept = stage.write("annotation", labels, f"item_table = '{ItemTable.SEED}'")
     stage.check_row_balance(seeds.count(), kept, stage.reject(rejects))
 

@@ -3,7 +3,8 @@
 from pyspark.sql import functions as F
 
 from boostqa.pipeline import submit
-from boostqa.stages import plan
+from boostqa.schemas import BUDGET
+from boostqa.stages import budget, plan
 from boostqa.tracking.stage_run import StageRun
 from boostqa.vocabulary import ItemTable
 
@@ -18,14 +19,13 @@ def main(stage: StageRun) -> None:
     labels = labels.select(F.col("item_id").alias("seed_id"), "discipline", "difficulty")
     texts = stage.read("seed").select("seed_id", "lang", "tokens", "text")
     seeds = labels.join(texts, "seed_id", "inner")  # both unique by seed_id
-    borne = plan.bearing(seeds, conf).persist()
-    probe = stage.read("probe").where(F.col("checkpoint") == stage.config.checkpoints()[-1].id)
-    probe = probe.where("accuracy is not null")  # bits per byte are no accuracy
-    stage.write("budget", plan.budget(seeds, borne, probe, conf))
-    budget = stage.read_back("budget")
-    planned = stage.write("plan", plan.plan(budget, borne, conf))
-    requests = int(budget.agg(F.sum("requests")).first()[0] or 0)
-    supply = seeds.count()
+    slots = stage.store(plan.slots(seeds, conf))
+    cells = [r.asDict() for r in plan.cells(seeds, slots).collect()]
+    probe = [r.asDict() for r in stage.read("probe").drop("request_ids").collect()]
+    rows = budget.budget(cells, budget.of_checkpoint(probe, stage.config.checkpoints()[-1].id), conf)
+    stage.write("budget", stage.spark.createDataFrame(rows, BUDGET.schema))
+    planned = stage.write("plan", plan.plan(stage.read_back("budget"), slots))
+    requests, supply = sum(row["requests"] for row in rows), seeds.count()
     stage.check_row_balance(supply, planned, fan_out=requests - supply)
 
 

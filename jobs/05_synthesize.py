@@ -30,7 +30,8 @@ def all_tries(stage: StageRun, plan: DataFrame, seeds: DataFrame) -> tuple[DataF
     labels = labels.select(F.col("item_id").alias("seed_id"), "discipline", "difficulty")
     rows = stage.store(synthesize.with_material(plan, seeds, labels, conf))
     tries, again, further = stage.spark.createDataFrame([], synthesize.TRY), rows.limit(0), 0
-    for sample in range(stage.config.plan.max_requests_per_seed + conf.retries):
+    last = rows.agg(F.max("sample_index")).first()[0]  # None: no row
+    for sample in range(-1 if last is None else last + 1 + conf.retries):
         due = rows.where(F.col("sample_index") == sample).unionByName(again)
         if due.isEmpty():
             continue

@@ -24,6 +24,12 @@ FAST = {
 }
 
 
+def pytest_collection_modifyitems(items):
+    """The longest files first: the processes that share the tests end together."""
+    first = ("test_pipeline.py", "test_vllm.py")
+    items.sort(key=lambda item: first.index(item.path.name) if item.path.name in first else len(first))
+
+
 @pytest.fixture(scope="session")
 def worker_folder(tmp_path_factory):
     """The temporary folder of the session's Python workers, in which engine hosts keep their files."""

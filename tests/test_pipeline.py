@@ -38,7 +38,7 @@ def settings(folder):
     unproven = ("precision", "negatives_stopped", "each_defect_stopped", "judge_tells_apart")
     warns = [f"gate.severity.{gate}=warn" for gate in unproven]
     warns += held_out.settings(folder, config.load(DEMO))
-    return [*warns, "plan.tokens=3000", f"controls.sources={known}", "controls.count=100", *places, fluency]
+    return [*warns, "plan.tokens=4500", f"controls.sources={known}", "controls.count=100", *places, fluency]
 
 
 def facts(spark, folder):

@@ -89,6 +89,14 @@ def test_folder_without_a_tokenizer_is_named(tmp_path):
     assert checked(tmp_path, f"tokenizer={tmp_path}") == ""
 
 
+def test_distilled_annotator_that_is_not_there_is_named_where_a_source_needs_it(tmp_path):
+    asks, registered = "annotate.by={notes: distilled}", "distil.model=models:/annotator"
+    assert f"distil.model: no distilled annotator in {tmp_path}/_distilled: train it" in checked(tmp_path, asks)
+    assert checked(tmp_path) == checked(tmp_path, asks, registered) == ""
+    (tmp_path / "_distilled").mkdir()
+    assert checked(tmp_path, asks) == ""
+
+
 def test_full_disk_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 1024))
     assert "warehouse: 0 MiB free" in checked(tmp_path)

@@ -13,8 +13,20 @@ from typing import Any
 from boostqa.config.execution import Generation
 from boostqa.config.models import EngineSettings, Models
 from boostqa.config.places import Key
-from boostqa.config.sections import Clean, Controls, Gate, Plan, Probe, Refine, Seed, Source, Synthesize
-from boostqa.vocabulary import HIGH_GRADES, GateName, Kind, Severity
+from boostqa.config.sections import (
+    Annotate,
+    Clean,
+    Controls,
+    Distil,
+    Gate,
+    Plan,
+    Probe,
+    Refine,
+    Seed,
+    Source,
+    Synthesize,
+)
+from boostqa.vocabulary import HIGH_GRADES, AnnotatedBy, GateName, Kind, Severity
 
 Found = Iterator[tuple[Key, str]]
 
@@ -56,6 +68,18 @@ def _controls_are_no_benchmark(controls: Controls, clean: Clean, probe: Probe) -
                 "in a file of its own"
             )
             yield (*key, "path"), f"{source.path} is held out as {held_out[source.path]}: {why}"
+
+
+def _annotated_sources_are_seeds(seed: Seed, annotate: Annotate) -> Found:
+    known = [source.name for source in seed.sources]
+    for name in annotate.by:
+        if name not in known:
+            yield ("annotate", "by", name), f"is no source of seed.sources, which are {', '.join(known)}"
+
+
+def _distilled_annotator_has_a_place(warehouse: str, distil: Distil, annotate: Annotate) -> Found:
+    if "." in warehouse and "/" not in warehouse and not distil.model and AnnotatedBy.DISTILLED in annotate.by.values():
+        yield ("distil", "model"), f"is required with a warehouse in a catalog ({warehouse}): a folder or models:/NAME"
 
 
 def _likelihoods_have_engines(model: Models, probe: Probe) -> Found:
@@ -131,6 +155,8 @@ def _gates_can_hold(gate: Gate, plan: Plan, controls: Controls) -> Found:
 _CHECKS = (
     _names_are_unique,
     _controls_are_no_benchmark,
+    _annotated_sources_are_seeds,
+    _distilled_annotator_has_a_place,
     _likelihoods_have_engines,
     _prompt_and_output_fit_the_context,
     _seed_can_be_long_enough,

@@ -19,10 +19,25 @@ from boostqa.config.contradictions import Found, contradictions
 from boostqa.config.execution import Generation, Mlflow, Spark
 from boostqa.config.models import EngineSettings, Model, Models
 from boostqa.config.places import Key, Places
-from boostqa.config.sections import Annotate, Clean, Controls, Gate, Mix, Plan, Probe, Refine, Seed, Source, Synthesize
+from boostqa.config.sections import (
+    Annotate,
+    Clean,
+    Controls,
+    Distil,
+    Gate,
+    Mix,
+    Plan,
+    Probe,
+    Refine,
+    Scorecard,
+    Seed,
+    Source,
+    Synthesize,
+)  # fmt: skip
 from boostqa.errors import ConfigError
 
-SOURCES = ("seed.sources", "controls.sources", "probe.items", "clean.benchmarks")  # the keys that list sources
+# The keys that list sources.
+SOURCES = ("seed.sources", "controls.sources", "distil.sources", "scorecard.sources", "probe.items", "clean.benchmarks")
 
 
 def _nothing_more(sections: Mapping[str, Any]) -> Found:
@@ -39,6 +54,8 @@ class Config(Section):
     seed: Seed
     controls: Controls = Controls()
     annotate: Annotate = Annotate()
+    distil: Distil = Distil()
+    scorecard: Scorecard = Scorecard()
     probe: Probe
     plan: Plan
     synthesize: Synthesize = Synthesize()

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from boostqa.config.base import Flag, NotNegative, PlaceText, Positive, Section, Share
-from boostqa.vocabulary import Format, GateName, Kind, ProbeMethod, Severity
+from boostqa.vocabulary import AnnotatedBy, Format, GateName, Kind, ProbeMethod, Severity
 from udfs import licences
 from udfs.language_tags import language
 
@@ -95,9 +95,41 @@ class Controls(Section):
 
 
 class Annotate(Section):
-    """Stage 2. `max_characters` of an item that the annotator reads."""
+    """Stage 2. `max_characters` of an item that the annotator reads.
+
+    `by` says of a source who names the discipline of its seeds: the annotator (llm, also of sources not named here), or the
+    small model that `boostqa distil` trains, where it gives its label a probability of `min_probability` at least.
+    """
 
     max_characters: Positive = 1500
+    by: dict[str, AnnotatedBy] = {}
+    min_probability: Share = 0.6
+
+
+class Distil(Section):
+    """`boostqa distil`: trains a small annotator of disciplines. `sources` are labelled items (a mapped `discipline`, or a
+    `subject` that boostqa/taxonomy knows); empty: what the annotator said of seeds (table annotation).
+
+    `features` are the places that terms are hashed to, `regularisation` is the L2 penalty, `held_out` the share of the
+    labelled items (documents) that it is measured on and not trained on.
+    """
+
+    model: PlaceText | None = (
+        None  # folder, URI or models:/NAME of an MLflow registry; default: _distilled in the warehouse
+    )
+    sources: list[Source] = []
+    features: Positive = 2**18
+    regularisation: Annotated[float, Field(ge=0, strict=True)] = 1e-5
+    max_iterations: Positive = 60
+    held_out: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.1
+
+
+class Scorecard(Section):
+    """`boostqa scorecard`: labelled items, `items` of each source, of its disciplines as many of one as of another. What
+    resembles one of these sources' items is left out of the distilled annotator's training."""
+
+    sources: list[Source] = []
+    items: Positive = 200
 
 
 class Checkpoint(Section):
@@ -139,10 +171,11 @@ class Plan(Section):
     tokens: Positive
     high_difficulty_share: Share
     stem_boost: Annotated[float, Field(ge=1, strict=True)] = 2.0
-    floor_tokens: NotNegative = 0
+    exploration: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.25  # weight of a cell that does not rise
+    floor_tokens: NotNegative = 0  # of each cell, as far as its seeds bear them
+    when_short: Literal["fail", "lower"] = "fail"  # where the seeds do not bear `tokens`
     kept_tokens_per_request: Positive
-    max_requests_per_seed: Positive = 4  # in one cell
-    min_probe_items: Positive = 5
+    max_requests_per_seed: Positive = 12  # in all its cells together
     formats: Annotated[list[Format], Field(min_length=1)] = list(Format)
 
 

@@ -114,7 +114,7 @@ def value_expectations(seed: Seed, clean: Clean) -> dict[str, list[Expectation]]
             ),
             _between("bits_per_byte", 0),
         ],
-        "budget": [*_cell(), *(_between(c, 0, 1) for c in ("deficit", "difficulty_share")), _between("tokens", 0)],
+        "budget": [*_cell(), *(_between(c, 0, 1) for c in ("deficit", "shrink_weight")), _between("tokens", 0)],
         "plan": [*_request(), _matches("discipline", FIELD)],
         "completion": [
             gxe.ExpectColumnValuesToBeUnique(column="request_id"),

@@ -64,7 +64,7 @@ def judge(
         for v in suite
     ] + [
         verdict(
-            *(conf.gate, f.table, f.gate, versions[f.table], f.holds, f.observed, f"{f.bound} {f.limit:.12g}"),
+            *(conf.gate, f.table, f.gate, versions[f.table], f.holds, f.observed, f"{f.bound} {f.limit:.4g}"),
             rows.names("clean" if isinstance(f, PowerFinding) else f.table, f.gate),
         )
         for f in found

@@ -70,7 +70,7 @@ def _line_gates(good: tuple[int, int], line: dict[str, tuple[int, int]], conf: G
     if conf.max_negatives_passed is not None:
         passed, items = (sum(counts) for counts in zip(*line.values(), strict=True)) if line else (0, 0)
         high = interval(passed, items)[1]
-        seen = f"{passed} of {items} spoilt items pass all checks, so up to {high:.0%} may"
+        seen = f"{passed} of {items} spoilt items pass all checks, so up to {high:.1%} may"
         yield PowerFinding("power", GateName.NEGATIVES_STOPPED, high, "at most", conf.max_negatives_passed, seen)
     seen_enough = {d: passed / items for d, (passed, items) in line.items() if items >= FEWEST_OF_A_DEFECT}
     if conf.max_defect_passed is not None and seen_enough:
@@ -95,7 +95,7 @@ def _precision(line: dict[str, tuple[int, int]], drafts: tuple[int, int], conf: 
     least = 1 - most_wrong(_far(worst), *drafts)
     whose = "of the generator's own wrong answers" if worst == own else "with a wrong answer"
     seen = (
-        f"at least {least:.0%} of the accepted answers are right: the checks pass {worst[0]} of {worst[1]} known items "
+        f"at least {least:.1%} of the accepted answers are right: the checks pass {worst[0]} of {worst[1]} known items "
         f"{whose} and {drafts[0]} of {drafts[1]} drafts"
     )
     yield PowerFinding("power", GateName.PRECISION, least, "at least", conf.min_precision, seen)
@@ -105,7 +105,7 @@ def _voter(power: list[dict[str, Any]]) -> Iterator[PowerFinding]:
     for row in power:
         if row["check"] == VOTER:
             low, chance = row["wilson_low"], row["chance"]  # as stages.power.voter_is_trusted has it
-            guessed = f"guessing gives {chance * row['items']:.0f}"
+            guessed = f"guessing gives {chance * row['items']:.1f}"
             seen = f"voter {row['model']} answered {row['passed']} of {row['items']} known questions right, {guessed}"
             seen += "" if low > chance else ": its votes are no evidence"
             gate = GateName.VOTER_BETTER_THAN_CHANCE

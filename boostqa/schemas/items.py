@@ -59,7 +59,12 @@ ANNOTATION = Table(
         column("discipline_probability", DOUBLE, "probability of the label among all allowed ones", volatile=True),
         DIFFICULTY,
         column("difficulty_probability", DOUBLE, "probability of the label among all allowed ones", volatile=True),
-        column("annotator", STRING, "model that labelled, or 'given' where the item carries a label"),
+        column(
+            "annotator",
+            STRING,
+            "model that labelled; 'distilled + MODEL' where the distilled one named the discipline; 'given' where the item "
+            "carries a label",
+        ),
         column("request_ids", STRINGS, "ledger rows the labels come from; empty when given"),
     ),
 )

@@ -3,7 +3,8 @@
 Two requests an item, discipline and difficulty, each answered by constrained decoding, so that every completion is a
 label and its probability is known. The disciplines are not listed in the prompt: the constraint holds them, the list
 would cost 600 tokens an item, and the demo's model labelled 13 of 44 English probe items right without it against 3
-with it (26 against 8 in the broad field). What may disappear: items the annotator cannot tell, items whose request
+with it (26 against 8 in the broad field). Items whose discipline is known otherwise (by the distilled annotator) are asked for their
+difficulty alone. What may disappear: items the annotator cannot tell, items whose request
 failed.
 """
 
@@ -36,16 +37,22 @@ def _choices(label: str, lang: str) -> list[str]:
     return [*names, CANNOT_TELL[lang]]
 
 
-def requests(items: DataFrame, stage: str, spec: ModelSpec, conf: Annotate) -> DataFrame:
-    """`items` [item_id, lang, text] -> REQUEST columns with item_id and `label` (discipline | difficulty)."""
+def requests(
+    items: DataFrame, stage: str, spec: ModelSpec, conf: Annotate, known: DataFrame | None = None
+) -> DataFrame:
+    """`items` [item_id, lang, text] -> REQUEST columns with item_id and `label` (discipline | difficulty).
+
+    Items in `known` (unique by item_id) are not asked for their discipline.
+    """
     lang, text = F.col("lang"), F.substring("text", 1, conf.max_characters)
     rows, starts = items.select("item_id", "lang", "text"), prompts.terms("reply_start")
     parts = []
     for label in _LABELS:
         template = prompts.load(f"annotate_{label}")
         choice = {key: json.dumps({"choice": _choices(label, key)}, ensure_ascii=False) for key in LANGUAGES}
+        asked = rows if known is None or label != "discipline" else rows.join(known, "item_id", "left_anti")
         part = with_request(
-            rows.withColumn("label", F.lit(label)),
+            asked.withColumn("label", F.lit(label)),
             *(stage, spec, template, template.render(lang, text=text), LABEL),
             structured=in_language(lang, choice["zh"], choice["en"]),
             reply_start={key: starts[key][label] for key in starts},
@@ -77,10 +84,25 @@ def by_item(requests: DataFrame, completions: DataFrame) -> DataFrame:
     )
 
 
+def _with_known(judged: DataFrame, known: DataFrame) -> DataFrame:
+    """With the discipline that is known of an item in place of the one that was not asked for."""
+    other = known.select(
+        "item_id", "discipline", F.col("discipline_probability").alias("probability"), F.col("annotator").alias("by")
+    )
+    return judged.join(other, "item_id", "left").withColumns(
+        {
+            "discipline_code": F.coalesce("discipline", "discipline_code"),
+            "discipline_probability": F.coalesce("probability", "discipline_probability"),
+            "annotator": F.concat_ws(" + ", "by", "annotator"),
+        }
+    )
+
+
 def parse(
-    requests: DataFrame, completions: DataFrame, item_table: ItemTable, stage: str
+    requests: DataFrame, completions: DataFrame, item_table: ItemTable, stage: str, known: DataFrame | None = None
 ) -> tuple[DataFrame, DataFrame]:
-    """Requests (two an item) and the ledger (unique by request_id) -> (ANNOTATION rows, rejects with key item_id).
+    """Requests (two an item, one of those in `known`) and the ledger (unique by request_id) -> (ANNOTATION rows, rejects
+    with key item_id). `known` [item_id, discipline, discipline_probability, annotator] is unique by item_id.
 
     Rules: `annotation_failed` (a request was refused or failed), `discipline_cannot_tell`, `difficulty_cannot_tell`.
     """
@@ -90,7 +112,9 @@ def parse(
         Check(DISCIPLINE_CANNOT_TELL, F.col("discipline_code").isNull(), cannot_tell),
         Check(DIFFICULTY_CANNOT_TELL, F.col("difficulty_code").isNull(), cannot_tell),
     )
-    judged = by_item(requests, completions).withColumn("broken_rule", first_broken(checks))
+    judged = by_item(requests, completions)
+    judged = judged if known is None else _with_known(judged, known)
+    judged = judged.withColumn("broken_rule", first_broken(checks))
     kept = judged.where("broken_rule is null").withColumns(
         {
             "item_table": F.lit(item_table),

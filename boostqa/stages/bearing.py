@@ -67,7 +67,8 @@ def levers() -> Column:
     return F.when(is_stem(F.col("discipline")), F.array(*map(F.lit, LEVERS))).otherwise(F.array(*map(F.lit, of_all)))
 
 
-def questions(conf: Plan) -> Column:
-    """How many questions a seed bears in one cell, by its `tokens`: at least one, at most the conf's limit."""
-    by_length = F.floor(F.col("tokens") / TOKENS_PER_QUESTION).cast("int")
-    return F.least(F.lit(conf.max_requests_per_seed), F.greatest(F.lit(1), by_length))
+def questions(grades: Column, conf: Plan) -> Column:
+    """How many questions a seed bears in its `grades` (array) together, by its `tokens`: at least one, at most the
+    conf's limit. An idea can be asked for at every grade that the seed bears."""
+    by_length = F.greatest(F.lit(1), F.floor(F.col("tokens") / TOKENS_PER_QUESTION)).cast("int")
+    return F.least(F.lit(conf.max_requests_per_seed), by_length * F.size(grades))

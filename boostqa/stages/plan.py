@@ -1,56 +1,43 @@
-"""seed, annotation, probe -> budget, plan. Grains: one cell; one synthesis request. Keys: (discipline, difficulty);
-plan_id.
+"""seed, annotation, budget -> slots, plan. Grains: one question that a seed bears; one synthesis request. Key: plan_id.
 
-Turns deficits into tokens per cell and tokens into requests. Deterministic: every choice is a hash. A cell exists
-where a strategy serves it: multi_grade serves STEM disciplines at every grade, high_difficulty every discipline at H4
-and H5. The cells of a discipline without seeds do not appear.
+Deterministic: every choice is a hash of the seed and the question's place in it, so that one more seed moves no other
+request. A cell exists where a strategy serves it: multi_grade serves STEM disciplines at every grade, high_difficulty
+every discipline at H4 and H5. What it does not know: how many tokens a cell is to give, and why (budget).
 """
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from boostqa.config import Plan
-from boostqa.schemas import BUDGET, PLAN
+from boostqa.schemas import PLAN
 from boostqa.stages import bearing as bears
-from boostqa.taxonomy import broad_field, is_stem
+from boostqa.taxonomy import is_stem
 from boostqa.vocabulary import GRADES, HIGH_GRADES, Strategy
 
 
-def _pooled(probe: DataFrame, *by: str) -> DataFrame:
-    """Accuracy over all methods and items of a level, with its chance."""
-    items = F.sum("items")
-    return probe.groupBy(*by).agg(
-        items.alias("items"),
-        (F.sum("correct") / items).alias("accuracy"),
-        (F.sum(F.col("chance") * F.col("items")) / items).alias("chance"),
-    )
-
-
-def _with_accuracy(cells: DataFrame, probe: DataFrame, enough: int) -> DataFrame:
-    """Cells with the accuracy of the narrowest level that has `enough` scored items: cell, broad field, all."""
-    probe = probe.withColumn("broad", broad_field(F.col("discipline")))
-    levels = {
-        "cell": (_pooled(probe, "discipline", "difficulty"), ["discipline", "difficulty"]),
-        "broad_field": (_pooled(probe, "broad"), ["broad"]),
-        "all": (_pooled(probe.withColumn("one", F.lit(1)), "one"), ["one"]),
-    }
-    cells = cells.withColumns({"broad": broad_field(F.col("discipline")), "one": F.lit(1)})
-    for name, (level, keys) in levels.items():  # each level is unique by its keys
-        found = F.struct(F.lit(name).alias("accuracy_from"), "accuracy", "chance")
-        cells = cells.join(level.where(F.col("items") >= enough).select(*keys, found.alias(name)), keys, "left")
-    used = F.coalesce(*levels)
-    return cells.withColumns({c: used[c] for c in ("accuracy_from", "accuracy", "chance")})
-
-
-def bearing(labelled: DataFrame, conf: Plan) -> DataFrame:
+def slots(labelled: DataFrame, conf: Plan) -> DataFrame:
     """Annotated seeds [seed_id, lang, discipline, difficulty, tokens, text] (unique by seed_id) -> [seed_id, lang,
-    discipline, grade, formats, questions]: a row for each grade at which a strategy serves the seed's discipline and the
-    seed bears a question (stages/bearing.py)."""
+    discipline, grade, sample_index, formats]: a row for each question that a seed bears (stages/bearing.py).
+
+    The grades that it bears, and at which a strategy serves its discipline, take turns from one that its hash draws; so a
+    question belongs to one cell, and what the cells of a seed may give together is never counted twice.
+    """
     rows = labelled.withColumn("quantities", bears.has_quantities(F.col("text"))).drop("text")
-    rows = rows.withColumn("grade", F.explode(F.array(*map(F.lit, GRADES))))
-    rows = rows.where(_served(F.col("grade")) & bears.bears_grade(F.col("grade")))
-    rows = rows.withColumns({"formats": bears.formats(F.col("grade"), conf), "questions": bears.questions(conf)})
-    return rows.where(F.size("formats") > 0).select("seed_id", "lang", "discipline", "grade", "formats", "questions")
+    offered = []
+    for grade in map(F.lit, GRADES):
+        formats = bears.formats(grade, conf)
+        borne = _served(grade) & bears.bears_grade(grade) & (F.size(formats) > 0)
+        offered.append(F.when(borne, F.struct(grade.alias("grade"), formats.alias("formats"))))
+    rows = rows.withColumn("grades", F.array_compact(F.array(*offered))).where(F.size("grades") > 0)
+    last = bears.questions(F.col("grades"), conf) - 1
+    rows = rows.withColumn("slot", F.explode(F.sequence(F.lit(0), last)))
+    turns = F.size("grades")
+    turn = F.pmod(F.pmod(F.xxhash64("seed_id", F.lit("grade")), turns) + F.col("slot"), turns)
+    cell = F.get("grades", turn.cast("int"))
+    index = F.floor(F.col("slot") / turns).cast("int").alias("sample_index")
+    return rows.select(
+        "seed_id", "lang", "discipline", cell["grade"].alias("grade"), index, cell["formats"].alias("formats")
+    )
 
 
 def _served(grade: Column) -> Column:
@@ -58,47 +45,17 @@ def _served(grade: Column) -> Column:
     return is_stem(F.col("discipline")) | grade.isin(*HIGH_GRADES)
 
 
-def budget(labelled: DataFrame, borne: DataFrame, probe: DataFrame, conf: Plan) -> DataFrame:
-    """Annotated seeds [seed_id, discipline], what `bearing` says of them, and the PROBE rows of one checkpoint -> BUDGET
-    rows.
-
-    deficit = 1 - (accuracy - chance) / (1 - chance), clipped to 0..1, and 1 where nothing was probed; weight = deficit
-    x stem_factor x supply_factor inside each side of high difficulty. The floor lifts, the capacity (questions that the
-    cell's seeds bear x kept_tokens_per_request) caps; tokens over the capacity are not moved to other cells, so that a
-    cell without a bearing seed shows what it lost: it has a weight and no tokens.
-    """
+def cells(labelled: DataFrame, slots: DataFrame) -> DataFrame:
+    """Annotated seeds [seed_id, discipline] and their `slots` -> [discipline, difficulty, seeds, bearing_seeds,
+    questions], a row for each cell of a discipline with seeds."""
     supply = labelled.groupBy("discipline").agg(F.count("*").alias("seeds"))
-    cells = supply.crossJoin(
-        supply.sparkSession.range(1).select(F.explode(F.array(*map(F.lit, GRADES))).alias("difficulty"))
+    grades = F.explode(F.array(*map(F.lit, GRADES))).alias("difficulty")
+    all_cells = supply.select("*", grades).where(_served(F.col("difficulty")))
+    borne = slots.groupBy("discipline", F.col("grade").alias("difficulty")).agg(
+        F.count_distinct("seed_id").alias("bearing_seeds"), F.count("*").alias("questions")
     )
-    borne_by = borne.groupBy("discipline", F.col("grade").alias("difficulty")).agg(
-        F.count("*").alias("bearing_seeds"), F.sum("questions").alias("questions")
-    )
-    cells = cells.where(_served(F.col("difficulty"))).join(borne_by, ["discipline", "difficulty"], "left")  # unique
-    cells = cells.fillna(0, ["bearing_seeds", "questions"])
-    high = F.col("difficulty").isin(*HIGH_GRADES)
-    cells = _with_accuracy(cells, probe, conf.min_probe_items)
-    above_chance = (F.col("accuracy") - F.col("chance")) / (1 - F.col("chance"))
-    deficit = F.least(F.lit(1.0), F.greatest(F.lit(0.0), 1 - above_chance))
-    total = supply.select(F.sum("seeds").alias("all_seeds"))
-    cells = cells.crossJoin(total).withColumns(
-        {
-            "deficit": F.when(F.col("accuracy").isNull(), 1.0).otherwise(deficit),  # greatest() would skip a null
-            "stem_factor": F.when(is_stem(F.col("discipline")), conf.stem_boost).otherwise(1.0),
-            "supply_factor": F.sqrt(F.col("seeds") / F.col("all_seeds")),
-            "difficulty_share": F.when(high, conf.high_difficulty_share).otherwise(1 - conf.high_difficulty_share),
-        }
-    )
-    # Decimal: a sum of doubles depends on the order of rows, and its last bit could move a request.
-    raw = (F.col("deficit") * F.col("stem_factor") * F.col("supply_factor")).cast("decimal(20,12)")
-    side = Window.partitionBy(high)
-    weight = F.when(F.sum(raw).over(side) > 0, (raw / F.sum(raw).over(side)).cast("double")).otherwise(0.0)
-    capacity = F.col("questions") * conf.kept_tokens_per_request
-    wanted = F.ceil(conf.tokens * F.col("difficulty_share") * F.col("weight"))
-    cells = cells.withColumn("weight", weight)
-    cells = cells.withColumn("tokens", F.least(capacity, F.greatest(F.lit(conf.floor_tokens), wanted)))
-    requests = F.ceil(F.col("tokens") / conf.kept_tokens_per_request)
-    return cells.withColumn("requests", requests).select(*BUDGET.schema.names)
+    joined = all_cells.join(borne, ["discipline", "difficulty"], "left")  # both unique
+    return joined.fillna(0, ["bearing_seeds", "questions"])
 
 
 def _pick_by_hash(options: Column, salt: str) -> Column:
@@ -108,18 +65,17 @@ def _pick_by_hash(options: Column, salt: str) -> Column:
 
 
 def _strategy() -> Column:
-    """high_difficulty outside STEM, multi_grade at low grades, the two in turn (by `rank`) at high grades of STEM."""
-    in_turn = F.when(F.col("rank") % 2 == 0, Strategy.MULTI_GRADE).otherwise(Strategy.HIGH_DIFFICULTY)
-    stem = F.when(F.col("grade").isin(*HIGH_GRADES), in_turn).otherwise(Strategy.MULTI_GRADE)
+    """high_difficulty outside STEM, multi_grade at low grades, one of the two at high grades of STEM."""
+    either = _pick_by_hash(F.array(F.lit(Strategy.MULTI_GRADE), F.lit(Strategy.HIGH_DIFFICULTY)), "strategy")
+    stem = F.when(F.col("grade").isin(*HIGH_GRADES), either).otherwise(Strategy.MULTI_GRADE)
     return F.when(is_stem(F.col("discipline")), stem).otherwise(Strategy.HIGH_DIFFICULTY)
 
 
-def plan(budget: DataFrame, borne: DataFrame, conf: Plan) -> DataFrame:
-    """BUDGET rows and what `bearing` says of the seeds -> PLAN rows, as many per cell as its `requests`: every seed once
-    before any seed twice, in hash order."""
+def plan(budget: DataFrame, slots: DataFrame) -> DataFrame:
+    """BUDGET rows and what the seeds bear -> PLAN rows, as many per cell as its `requests`: every seed once before any
+    seed twice, in hash order."""
     cells = budget.where("requests > 0").select("discipline", F.col("difficulty").alias("grade"), "requests")
-    samples = F.explode(F.sequence(F.lit(0), F.col("questions") - 1)).alias("sample_index")
-    drawn = borne.join(cells, ["discipline", "grade"], "inner").select("*", samples)  # cells: unique
+    drawn = slots.join(cells, ["discipline", "grade"], "inner")  # cells: unique
     order = Window.partitionBy("discipline", "grade").orderBy("sample_index", F.xxhash64("seed_id", "grade"), "seed_id")
     drawn = drawn.withColumn("rank", F.row_number().over(order)).where(F.col("rank") <= F.col("requests"))
     drawn = drawn.withColumns({"strategy": _strategy(), "format": _pick_by_hash(F.col("formats"), "format")})

@@ -64,7 +64,8 @@ def stage_mlflow_run(name: str) -> Iterator[Record]:
         yield record
 
 
-def _log_metrics(metrics: dict[str, float]) -> None:
+def log_metrics(metrics: dict[str, float]) -> None:
+    """Figures of the active MLflow run."""
     _, record = _open[-1]
     record.metrics += [(name, value, _now(), 0) for name, value in metrics.items()]
 
@@ -77,7 +78,7 @@ def log_stage(run: dict[str, Any], engine_rates: list[float]) -> None:
         metrics["tokens_per_second"] = run["generated_tokens"] / run["generation_seconds"]
         metrics["idle_tail_share"] = run["idle_tail_share"] or 0.0
     metrics |= {f"rejected.{rule}": float(n) for rule, n in run["rejected_by_rule"].items()}
-    _log_metrics(metrics)
+    log_metrics(metrics)
     _, record = _open[-1]
     record.metrics += [("engine_tokens_per_second", rate, _now(), step) for step, rate in enumerate(engine_rates)]
     params: dict[str, Any] = {"code_revision": run["code_revision"], "conf_hash": run["conf_hash"]}
@@ -101,4 +102,4 @@ def log_token_usage(by_cause: dict[str, dict[str, int]]) -> None:
     metrics = {f"token_usage.{cause}": float(sums["tokens"]) for cause, sums in by_cause.items()}
     for kind in ("prompt_tokens", "cached_tokens"):
         metrics |= {f"token_usage.{cause}.{kind}": float(sums[kind]) for cause, sums in by_cause.items()}
-    _log_metrics(metrics)
+    log_metrics(metrics)

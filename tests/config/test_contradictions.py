@@ -26,6 +26,14 @@ SERVED = "{id: m, endpoint: {url: 'http://host/v1', key_env: KEY}}"
             ["controls.sources=[{name: c, path: conf/demo/benchmark.jsonl, kind: qa, fields: {answer: a}}]"],
             "controls.sources.0.path: .* is held out as demo_benchmark",
         ),
+        (
+            ["annotate.by={nowhere: llm}"],
+            "annotate.by.nowhere: is no source of seed.sources, which are documents, exer",
+        ),
+        (
+            ["warehouse=main.boostqa", "generation.staging=/Volumes/s", "annotate.by={notes: distilled}"],
+            "distil.model: is required with a warehouse in a catalog",
+        ),
         ([f"model.fluency={SERVED}"], "model.fluency: no endpoint"),
         ([f"model.generator={SERVED}"], r"probe\.checkpoints: is required"),
         (["synthesize.sampling.max_tokens=1479"], "synthesize.sampling.max_tokens: 1479 .* at least 570 .* 2048"),

@@ -50,7 +50,7 @@ def test_without_controls_nothing_is_known_and_a_limit_of_null_switches_off():
         (
             row("voter", "none", 3, 40, chance=0.125, model="M"),
             "voter_better_than_chance",
-            "voter M answered 3 of 40 known questions right, guessing gives 5: its votes are no evidence",
+            "voter M answered 3 of 40 known questions right, guessing gives 5.0: its votes are no evidence",
         ),
         (
             row("judge", "different", 9, 40, model="judge"),
@@ -63,13 +63,13 @@ def test_without_controls_nothing_is_known_and_a_limit_of_null_switches_off():
         (
             row("line", "cut_off", 11, 30),
             "negatives_stopped",
-            "12 of 70 spoilt items pass all checks, so up to 28% may",
+            "12 of 70 spoilt items pass all checks, so up to 27.6% may",
         ),
         (
             row("line", "wrong_answer", 20, 40),
             "precision",
             (
-                "at least 37% of the accepted answers are right: the checks pass 20 of 40 known items with a wrong "
+                "at least 37.1% of the accepted answers are right: the checks pass 20 of 40 known items with a wrong "
                 "answer and 80 of 100 drafts"
             ),
         ),

@@ -1,22 +1,13 @@
-"""plan: deficits -> tokens per cell -> requests."""
+"""plan: what seeds bear, tokens per cell -> requests."""
 
-import pytest
 from pyspark.sql import functions as F
 
 from boostqa.config import Plan
-from boostqa.schemas import PROBE
 from boostqa.stages import plan
 
-CONF = Plan(
-    tokens=1000, high_difficulty_share=0.5, kept_tokens_per_request=10, max_requests_per_seed=3, min_probe_items=4
-)
+CONF = Plan(tokens=1000, high_difficulty_share=0.5, kept_tokens_per_request=10, max_requests_per_seed=12)
 LABELLED = "seed_id string, lang string, discipline string, difficulty string, tokens int, text string"
 LONG = 400  # tokens: enough for every request of a seed
-
-
-def probe_rows(spark, *rows):
-    full = [("m", "letter", d, h, n, c, c / n, 0.0, 1.0, 0.25, []) for d, h, n, c in rows]
-    return spark.createDataFrame(full, PROBE.schema)
 
 
 def seeds(spark, *disciplines, difficulty="H3"):
@@ -24,67 +15,41 @@ def seeds(spark, *disciplines, difficulty="H3"):
     return spark.createDataFrame(rows, LABELLED)
 
 
-def budget_of(labelled, probe, conf=CONF):
-    return plan.budget(labelled, plan.bearing(labelled, conf), probe, conf)
+def planned(spark, labelled, requests, conf=CONF):
+    """PLAN rows where the cells {(discipline, grade): requests} are asked for."""
+    cells = spark.createDataFrame(
+        [(*cell, n) for cell, n in requests.items()], "discipline string, difficulty string, requests int"
+    )
+    return plan.plan(cells, plan.slots(labelled, conf)).collect()
 
 
-def cells(df):
-    return {(r["discipline"], r["difficulty"]): r for r in df.collect()}
-
-
-def test_budget_weaker_cell_gets_more_tokens(spark):
-    probe = probe_rows(spark, ("0533", "H4", 8, 8), ("0531", "H4", 8, 2))
-    many = seeds(spark, *["0533"] * 40, *["0531"] * 40)
-    got = cells(budget_of(many, probe))
-    assert got["0531", "H4"]["deficit"] == 1.0 and got["0533", "H4"]["deficit"] == 0.0
-    assert got["0531", "H4"]["tokens"] > got["0533", "H4"]["tokens"] == 0
-
-
-def test_budget_accuracy_falls_back_to_broad_field_then_all_then_full_deficit(spark):
-    probe = probe_rows(spark, ("0533", "H4", 3, 3), ("0531", "H4", 3, 0))  # 3 < 4 in the cell, 6 in the broad field
-    got = cells(budget_of(seeds(spark, "0533", "0613"), probe))
-    assert got["0533", "H4"]["accuracy_from"] == "broad_field" and got["0533", "H4"]["accuracy"] == 0.5
-    assert got["0613", "H4"]["accuracy_from"] == "all"
-    unprobed = cells(budget_of(seeds(spark, "0533"), probe_rows(spark, ("0533", "H4", 1, 1))))
-    assert unprobed["0533", "H4"]["accuracy_from"] is None and unprobed["0533", "H4"]["deficit"] == 1.0
-
-
-def test_budget_serves_non_stem_only_at_high_difficulty_and_boosts_stem(spark):
-    probe = probe_rows(spark, ("0533", "H4", 8, 2))
-    got = cells(budget_of(seeds(spark, "0533", "0222"), probe))
-    assert ("0222", "H3") not in got and ("0533", "H2") in got
-    assert got["0533", "H5"]["weight"] == pytest.approx(2 * got["0222", "H5"]["weight"])
-
-
-def test_budget_shares_and_capacity_are_respected(spark):
-    probe = probe_rows(spark, ("0533", "H4", 8, 2))
-    many = cells(budget_of(seeds(spark, *["0533"] * 100), probe))
-    assert sum(r["tokens"] for (_, h), r in many.items() if h in ("H4", "H5")) == 500
-    one = cells(budget_of(seeds(spark, "0533"), probe))
-    borne = {h: (r["weight"] > 0, r["bearing_seeds"], r["tokens"], r["requests"]) for (_, h), r in one.items()}
-    assert borne.pop("H1") == (True, 0, 0, 0)  # a seed of H3: what the cell lost is seen
-    assert set(borne.values()) == {(True, 1, 30, 3)}  # one seed x 3 requests x 10 tokens
+def test_cells_count_every_question_of_a_seed_once(spark):
+    """A cell for each grade of STEM and for the high ones of other fields; a seed of H3 bears H2 to H5."""
+    labelled = seeds(spark, "0533", "0533", "0222")
+    got = {
+        (r["discipline"], r["difficulty"]): (r["seeds"], r["bearing_seeds"], r["questions"])
+        for r in plan.cells(labelled, plan.slots(labelled, CONF)).collect()
+    }
+    assert got == {
+        ("0533", "H1"): (2, 0, 0), **{("0533", f"H{n}"): (2, 2, 6) for n in range(2, 6)},
+        ("0222", "H4"): (1, 1, 6), ("0222", "H5"): (1, 1, 6),
+    }  # fmt: skip
 
 
 def test_plan_gives_each_cell_its_requests_and_every_seed_before_any_twice(spark):
-    labelled = seeds(spark, "0533", "0533", "0222")
-    budget = budget_of(labelled, probe_rows(spark, ("0533", "H4", 8, 2))).where(
-        "discipline = '0533' or difficulty = 'H5'"
-    )
-    budget = budget.withColumn("requests", F.when(F.col("questions") > 0, 3).otherwise(0).cast("long"))
-    rows = plan.plan(budget, plan.bearing(labelled, CONF), CONF).collect()
+    requests = {("0533", f"H{n}"): 4 for n in range(2, 6)} | {("0222", "H5"): 3}
     counts: dict = {}
+    rows = planned(spark, seeds(spark, "0533", "0533", "0222"), requests)
     for r in rows:
         counts.setdefault((r["discipline"], r["grade"]), []).append(r["seed_id"])
-    assert {k: len(v) for k, v in counts.items()} == {("0533", f"H{i}"): 3 for i in range(2, 6)} | {("0222", "H5"): 3}
-    assert all({"s0", "s1"} == set(v) for k, v in counts.items() if k[0] == "0533")
+    assert {k: len(v) for k, v in counts.items()} == requests
+    assert all(sorted(v) == ["s0", "s0", "s1", "s1"] for k, v in counts.items() if k[0] == "0533")
     assert len({r["plan_id"] for r in rows}) == len(rows)
 
 
 def test_plan_strategy_lever_and_format_fit_the_cell(spark):
-    labelled = seeds(spark, "0533", "0222", "0222")
-    budget = budget_of(labelled, probe_rows(spark, ("0533", "H4", 8, 2)))
-    rows = plan.plan(budget, plan.bearing(labelled, CONF), CONF).collect()
+    requests = {("0533", f"H{n}"): 20 for n in range(2, 6)} | {("0222", "H4"): 9, ("0222", "H5"): 9}
+    rows = planned(spark, seeds(spark, *["0533"] * 6, *["0222"] * 2), requests)
     for r in rows:
         assert (r["lever"] is None) == (r["strategy"] == "multi_grade")
         if r["grade"] in ("H1", "H2", "H3"):
@@ -97,21 +62,23 @@ def test_plan_strategy_lever_and_format_fit_the_cell(spark):
     }
 
 
-def test_plan_same_input_same_plan(spark):
-    labelled = seeds(spark, "0533", "0531", "0222")
-    probe = probe_rows(spark, ("0533", "H4", 8, 2))
-
-    def ids(frame):
-        return sorted(
-            r["plan_id"] for r in plan.plan(budget_of(frame, probe), plan.bearing(frame, CONF), CONF).collect()
-        )
-
-    assert ids(labelled) == ids(labelled.orderBy(F.desc("seed_id")).repartition(3))
+def test_plan_one_more_seed_moves_no_other_request_whatever_the_row_order(spark):
+    before, after = seeds(spark, *["0533"] * 5), seeds(spark, *["0533"] * 6)
+    cell = ("0533", "H4")
+    first = {r["plan_id"] for r in planned(spark, before, {cell: 15})}  # all that they bear
+    more = {
+        r["plan_id"]: r["seed_id"] for r in planned(spark, after.orderBy(F.desc("seed_id")).repartition(3), {cell: 18})
+    }
+    assert len(first) == 15 and {i for i, seed in more.items() if seed != "s5"} == first
+    few = {r["plan_id"] for r in planned(spark, before, {cell: 7})}
+    assert (
+        len(few - {r["plan_id"] for r in planned(spark, after, {cell: 7})}) <= 2
+    )  # the new seed's own take their places
 
 
 def test_plan_seed_is_asked_for_what_it_bears(spark):
     """A level near its own; proofs, programs and calculations where the subject and the text have them; one question of
-    a short text."""
+    a short text at each."""
     rows = [
         ("relativity", "en", "0533", "H4", LONG, "Since 1905 light has one speed; see section 3"),
         ("stickers", "en", "0541", "H1", 20, "Lena has 24 stickers and gives away 7"),
@@ -119,12 +86,12 @@ def test_plan_seed_is_asked_for_what_it_bears(spark):
         ("history", "en", "0222", "H2", LONG, "The treaty of 1648 ended it"),
         ("tales", "en", "0222", "H1", LONG, "Once upon a time"),
     ]
-    borne = plan.bearing(spark.createDataFrame(rows, LABELLED), CONF).collect()
+    borne = plan.slots(spark.createDataFrame(rows, LABELLED), CONF).collect()
     grades: dict = {}
     for r in borne:
         grades.setdefault(r["seed_id"], []).append(r["grade"])
     assert {seed: "".join(sorted(found)).replace("H", "") for seed, found in grades.items()} == {
-        "relativity": "345", "stickers": "123", "sorting": "2345", "history": "4"
+        "relativity": "333344445555", "stickers": "123", "sorting": "22334455", "history": "444444"
     }  # fmt: skip
     formats = {(r["seed_id"], r["grade"]): set(r["formats"]) for r in borne}
     always = {"multiple_choice", "short_answer", "explanation"}
@@ -132,6 +99,9 @@ def test_plan_seed_is_asked_for_what_it_bears(spark):
     assert formats["stickers", "H2"] == always | {"calculation"}
     assert formats["stickers", "H3"] == always | {"calculation", "proof"}
     assert formats["sorting", "H2"] == always | {"programming"} and formats["history", "H4"] == always
-    assert {r["seed_id"]: r["questions"] for r in borne} == {
-        "relativity": 3, "stickers": 1, "sorting": 2, "history": 3
-    }  # fmt: skip
+    assert sorted(r["sample_index"] for r in borne if r["seed_id"] == "relativity" and r["grade"] == "H5") == [
+        0,
+        1,
+        2,
+        3,
+    ]

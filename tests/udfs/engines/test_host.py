@@ -7,8 +7,10 @@ child process as vLLM has one. What vLLM itself leaves behind is in tests/test_v
 import json
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import pandas as pd
 import psutil
@@ -24,6 +26,13 @@ from udfs.engines import client
 from udfs.engines.client import HostClient
 from udfs.engines.messages import EngineDied
 from udfs.generate import generate
+
+
+@pytest.fixture
+def tmp_path():
+    """A folder with a short name: a socket's holds 107 bytes, and pytest's are longer where processes share the tests."""
+    with tempfile.TemporaryDirectory(prefix="boostqa-test-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import threading
 import time
 from email.utils import formatdate
@@ -163,7 +164,8 @@ def test_key_that_the_server_echoes_appears_in_no_result_and_no_log(connect, cap
         results = ask(engine, *(request(p) for p in ("json", "raw", "detail", "moved", "text", "junk")))
         engine.close()
     assert KEY[:8] not in json.dumps(results) and KEY[:8] not in caplog.text
-    assert results["raw"]["error"] == "endpoint: HTTP 500 after 2 tries: <html>Bearer ***</html>"
+    tries = "[12] tries"  # one more where no other request was answered meanwhile
+    assert re.fullmatch(rf"endpoint: HTTP 500 after {tries}: <html>Bearer \*\*\*</html>", results["raw"]["error"])
     assert results["text"]["text"] == "header was ***"
     reasons = {prompt: r["finish_reason"] for prompt, r in results.items()}
     assert (reasons["json"], reasons["detail"], reasons["moved"], reasons["junk"]) == ("refused",) * 2 + ("failed",) * 2
