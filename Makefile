@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODEL := .cache/models/SmolLM2-135M-Instruct
 CONFIG ?= conf/demo.yaml
-SHARED := -n 2 --dist loadfile  # two processes, a file of tests in one of them
+SHARED := -n 2 --dist loadfile --no-loadscope-reorder  # two processes, a file of tests in one of them
 READY := $(VENV)/.ready-$(strip $(ENGINE))
 export PYTHONDONTWRITEBYTECODE :=
 .DELETE_ON_ERROR:
