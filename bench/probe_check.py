@@ -33,6 +33,9 @@ class Independent:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
+        torch.set_num_threads(
+            1
+        )  # short texts: threads that wait for each other on a busy machine cost more than they give
         self.torch, self.tokenizer = torch, AutoTokenizer.from_pretrained(model)
         self.model = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).eval()
 
@@ -55,7 +58,7 @@ class Independent:
         return sum(float(row[token]) for row, token in zip(rows, ids[start:], strict=True))
 
 
-def ours(files: list[str], count: int, model: str, folder: str) -> tuple[list[Any], dict[str, list[Any]]]:
+def ours(files: list[str], count: int, model: str, warehouse: str) -> tuple[list[Any], dict[str, list[Any]]]:
     """Items and, by method, their requests with what the engine said of each."""
     from pyspark.sql import functions as F
     from pyspark.sql.dataframe import DataFrame
@@ -69,7 +72,7 @@ def ours(files: list[str], count: int, model: str, folder: str) -> tuple[list[An
     from boostqa.storage.warehouse import Warehouse
     from boostqa.tracking.stage_run import StageRun
 
-    settings = [f"model.generator={model}", f"warehouse={folder}/warehouse", "engine.dtype=float32"]
+    settings = [f"model.generator={model}", f"warehouse={warehouse}", "engine.dtype=float32"]
     conf = config.load(str(ROOT / "conf/demo.yaml"), settings)
     spark = spark_session("probe_check", "local[2]", conf.spark.conf | {"spark.ui.enabled": "false"})
     share = -(-count // len(files))
@@ -128,9 +131,10 @@ def main() -> int:
     parser.add_argument("files", nargs="+", help="JSON Lines with id, question, choices, answer, lang")
     parser.add_argument("--items", type=int, default=200)
     parser.add_argument("--model", default=MODEL, help="folder or Hugging Face id")
+    parser.add_argument("--warehouse", help="folder to keep: another call finds the scores in its ledger")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="probe-check-") as folder:
-        items, rows = ours(args.files, args.items, args.model, folder)
+        items, rows = ours(args.files, args.items, args.model, args.warehouse or f"{folder}/warehouse")
     other = Independent(args.model)
     names = ("items", "same choice", "likelihoods", "median apart", "most apart", "accuracy", "theirs", "cached tokens")
     grid, agree = Table("method", *names, title=f"{args.model}, float32, against transformers"), True
