@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 from boostqa import ROOT, distilled
 from boostqa.calls.models import canonical_json, model_spec, target_tokenizer
 from boostqa.config import Config, Model
+from boostqa.rounds import Step
 from boostqa.vocabulary import STAGES
 
 # Sections and keys of the conf that a stage reads; tests/test_pipeline.py watches what stages really read.
@@ -39,7 +40,7 @@ _ROLES = {
     "annotate": ("annotator",), "probe": ("annotator",), "synthesize": ("generator", "annotator"), "refine": ("refiner",),
     "clean": ("fluency",), "gate": ("generator", "refiner"),
 }  # fmt: skip
-_TOKENIZER = ("seed", "synthesize", "refine", "mix")
+_TOKENIZER = ("seed", "synthesize", "refine", "clean", "mix")
 _SOURCES = {
     "seed": ("seed.sources", *_HELD_OUT), "probe": ("probe.items",), "synthesize": ("controls.sources", *_HELD_OUT),
     "clean": _HELD_OUT,
@@ -50,7 +51,7 @@ _CODE = (
     *("boostqa/stages", "boostqa/sources", "boostqa/taxonomy", "boostqa/matching_text.py", "boostqa/formulas.py"),
     "boostqa/confusables.tsv",
     *("boostqa/prose.py", "boostqa/control_tokens.py", "boostqa/languages.py", "boostqa/wilson.py", "udfs/answers"),
-    *("boostqa/allocation.py", "boostqa/shrinkage.py"),
+    *("boostqa/allocation.py", "boostqa/rounds.py", "boostqa/shrinkage.py"),
     *(f"udfs/{name}.py" for name in ("text", "splitting", "minhash", "keepers", "spoiling", "options", "conclusions")),
     *(
         f"udfs/{name}.py"
@@ -106,6 +107,7 @@ def conf_hash(config: Config) -> str:
     found = _conf(config, {key.partition(".")[0] for keys in _CONF.values() for key in keys})
     for stage in STAGES:
         found |= _models(config, stage)
+    found["conf rounds"] = digest([declared.model_dump(mode="json") for declared in config.rounds])
     return hashlib.sha256(canonical_json(found).encode()).hexdigest()
 
 
@@ -140,9 +142,12 @@ def source_files(spark: SparkSession, config: Config) -> dict[str, str]:
     return {r["source"]: digest([r["files"], int(r["seen"])]) for r in rows}
 
 
-def basis(config: Config, stage: str, files: dict[str, str]) -> dict[str, str]:
-    """What decides the rows of a stage beside tables: name -> digest; `files` as source_files found them."""
+def basis(config: Config, step: Step, files: dict[str, str]) -> dict[str, str]:
+    """What decides the rows of a stage in a round beside tables: name -> digest; `files` as source_files found them."""
+    stage, config = step.stage, config.of_round(step.round)
     about = _conf(config, _CONF[stage]) | _models(config, stage)
+    if stage == "plan":
+        about["conf rounds"] = digest(config.round(step.round).model_dump(mode="json", include={"tokens", "share"}))
     for section in _SOURCES.get(stage, ()):
         about |= {f"files of {source}": seen for source, seen in files.items() if source.startswith(f"{section} ")}
     if stage in _ROLES and stage != "gate":

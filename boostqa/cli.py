@@ -89,6 +89,10 @@ def run(
     config: ConfigOption,
     first: Annotated[str, typer.Option("--from", help="first stage")] = STAGES[0],
     last: Annotated[str, typer.Option("--to", help="last stage")] = STAGES[-1],
+    in_round: Annotated[
+        str | None,
+        typer.Option("--round", metavar="NAME", help="only this round of the conf, and the mix; default: all"),
+    ] = None,
     force: Annotated[list[str], typer.Option("--force", metavar="STAGE", help="run although current; may repeat")] = [],  # noqa: B006
     settings: SetOption = [],  # noqa: B006  (typer needs the list)
 ) -> None:
@@ -98,7 +102,7 @@ def run(
         stages = _stages(first, last)
         if wrong := sorted(set(force) - set(stages)):
             raise ConfigError(f"--force {wrong[0]}: not among the stages of this run: {', '.join(stages)}")
-        pipeline.run(conf.load(config, settings, missing), stages, force=force)
+        pipeline.run(conf.load(config, settings, missing), stages, force=force, in_round=in_round)
 
     sys.exit(pipeline.report_errors(action))
 
@@ -198,13 +202,14 @@ def contamination(
 def plan(
     config: ConfigOption,
     why: Annotated[str | None, typer.Option("--why", help="a cell as CODE/LEVEL, such as 0533/H4")] = None,
+    of_round: Annotated[str | None, typer.Option("--round", metavar="NAME", help="default: the last planned")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
     settings: SetOption = [],  # noqa: B006
 ) -> None:
-    """Show the budget of the last plan: its cells, or why one has the tokens that it has."""
+    """Show the budget of a round: its cells, or why one has the tokens that it has."""
 
     def action() -> None:
-        rows = budget_report.collect(pipeline.warehouse(conf.load(config, settings)))
+        rows = budget_report.collect(pipeline.warehouse(conf.load(config, settings)), of_round)
         if as_json:
             typer.echo(json.dumps([budget_report.find(rows, why)] if why else rows, indent=2, ensure_ascii=False))
         else:

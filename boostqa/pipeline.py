@@ -1,4 +1,4 @@
-"""Runs jobs: one alone (spark-submit), or several in order in one session (`boostqa run`)."""
+"""Runs jobs: one alone (spark-submit), or several in order in one session (`boostqa run`), round after round."""
 
 import argparse
 import sys
@@ -9,21 +9,23 @@ from collections.abc import Callable, Collection, Sequence
 from itertools import takewhile
 
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from boostqa import config as conf
 from boostqa.console import CONSOLE
-from boostqa.errors import BoostQAError, cause, first_line
+from boostqa.errors import BoostQAError, ConfigError, GateFailed, cause, first_line
 from boostqa.freshness import Freshness, declared
 from boostqa.preflight import preflight
 from boostqa.report import status
 from boostqa.report.token_usage import write_token_usage
+from boostqa.rounds import Step, steps
 from boostqa.session import spark_session
 from boostqa.storage.lease import lease
 from boostqa.storage.warehouse import Warehouse, absolute
 from boostqa.tracking.mlflow_runs import log_token_usage, pipeline_mlflow_run
 from boostqa.tracking.outbox import Outbox
 from boostqa.tracking.stage_run import StageRun, code_revision, new_run_id, stage_run
-from boostqa.vocabulary import STAGES
+from boostqa.vocabulary import NO_ROUND, ONLY_ROUND, ROUND_STAGES, STAGES, Outcome
 from udfs.generate import Connect
 
 Job = Callable[[StageRun], None]
@@ -34,18 +36,35 @@ def job(stage: str) -> Job:
     return declared(stage)["main"]
 
 
-def run(config: conf.Config, stages: Sequence[str], connect: Connect | None = None, force: Collection[str] = ()) -> str:
+def run(
+    config: conf.Config,
+    stages: Sequence[str],
+    connect: Connect | None = None,
+    force: Collection[str] = (),
+    in_round: str | None = None,
+) -> str:
     """Run those of the stages that are not current, and those to `force`, in order in one session; returns the run id.
 
-    Raises the errors of errors.py; ConfigError when a stage before them is not current. `connect` replaces the engines of
-    all model calls (tests).
+    They run in each round of the conf, or in one. Raises the errors of errors.py; ConfigError when a stage before them is
+    not current. `connect` replaces the engines of all model calls (tests).
     """
+    chosen = _chosen(config, stages, force, in_round)
     preflight(config)
     Outbox(config).check_server()
     run_id = new_run_id()
     with lease(config.warehouse, run_id):
-        _run(config, stages, run_id, connect, force)
+        _run(config, chosen, run_id, connect, force)
     return run_id
+
+
+def _chosen(config: conf.Config, stages: Sequence[str], force: Collection[str], in_round: str | None) -> list[Step]:
+    if in_round is not None:
+        config.round(in_round)
+    elif len(config.rounds) > 1 and (once := [stage for stage in force if stage in ROUND_STAGES]):
+        raise ConfigError(
+            f"--force {once[0]}: in which round? add --round, one of {', '.join(r.name for r in config.rounds)}"
+        )
+    return [s for s in steps(config) if s.stage in stages and (in_round is None or s.round in (in_round, NO_ROUND))]
 
 
 def where_it_writes(warehouse: str, has_run: bool) -> str:
@@ -53,24 +72,23 @@ def where_it_writes(warehouse: str, has_run: bool) -> str:
     return f"warehouse {absolute(warehouse)}" + ("" if has_run else ": no stage has run here yet")
 
 
-def _run(
-    config: conf.Config, stages: Sequence[str], run_id: str, connect: Connect | None, force: Collection[str]
-) -> None:
+def _run(config: conf.Config, chosen: list[Step], run_id: str, connect: Connect | None, force: Collection[str]) -> None:
     spark = spark_session(f"boostqa {run_id}", config.spark.master, config.spark.conf)
     tables = Warehouse(spark, config.warehouse, config.generation.ledger)
     fresh = Freshness(spark, config, tables)
     CONSOLE.print(where_it_writes(config.warehouse, bool(fresh.last)), markup=False, highlight=False, soft_wrap=True)
-    fresh.refuse_gaps(stages)
-    current = list(takewhile(lambda stage: stage not in force and fresh.why_not(stage) is None, stages))
-    if len(current) == len(stages):
-        CONSOLE.print(f"nothing to do: {', '.join(stages)} are what the conf asks for (boostqa status; --force STAGE)")
+    fresh.refuse_gaps(chosen)
+    current = list(takewhile(lambda step: step.stage not in force and fresh.why_not(step) is None, chosen))
+    if len(current) == len(chosen):
+        told = ", ".join(map(str, chosen))
+        CONSOLE.print(f"nothing to do: {told} are what the conf asks for (boostqa status; --force STAGE)")
         return
-    for name in current:
-        _announce(name, None)
+    for step in current:
+        _announce_current(tables, step)
     try:
         with pipeline_mlflow_run(config, run_id, code_revision(), fresh.conf_hash) as tracking:
             try:
-                _run_stages(spark, fresh, stages[len(current) :], run_id, connect, force)
+                _run_steps(spark, fresh, chosen[len(current) :], run_id, connect, force)
             except BoostQAError:
                 _try("write the token usage", lambda: log_token_usage(write_token_usage(tables, run_id)))
                 raise
@@ -80,7 +98,7 @@ def _run(
             _try("show the status", lambda: status.show(status.collect(tables), CONSOLE))
         raise
     status.show(status.collect(tables), CONSOLE)
-    for text in status.where_to_look(config.output, tracking):
+    for text in status.where_to_look(config.output, [r.name for r in config.rounds], tracking):
         CONSOLE.print(text, highlight=False, soft_wrap=True)
 
 
@@ -92,26 +110,43 @@ def _try(what: str, action: Callable[[], object]) -> None:
         CONSOLE.print(f"could not {what}: {first_line(error)}", style="yellow", markup=False)
 
 
-def _announce(stage: str, why: str | None) -> None:
-    CONSOLE.print(f"[bold]{STAGES.index(stage) + 1}/{len(STAGES)} {stage}[/]: {why or 'current'}", highlight=False)
+def _announce(step: Step, why: str) -> None:
+    CONSOLE.print(f"[bold]{STAGES.index(step.stage) + 1}/{len(STAGES)} {step}[/]: {why}", highlight=False)
 
 
-def _run_stages(
+def _announce_current(tables: Warehouse, step: Step) -> None:
+    """Raises GateFailed for a gate whose verdicts block what follows."""
+    _announce(step, "current")
+    if step.stage != ROUND_STAGES[-1]:
+        return
+    verdicts = tables.read("verdict").where(F.col("round") == step.round)
+    if blocking := verdicts.where(F.col("outcome") == Outcome.BLOCKS).count():
+        others = f"; --round goes on with another one, without {step.round}" if step.round != ONLY_ROUND else ""
+        raise GateFailed(
+            f"{blocking} gates block in the verdict table: nothing follows {step}; run the gate again after mending{others}"
+        )
+
+
+def _run_steps(
     spark: SparkSession,
     fresh: Freshness,
-    stages: Sequence[str],
+    chosen: list[Step],
     run_id: str,
     connect: Connect | None,
     force: Collection[str],
 ) -> None:
-    for name in stages:
-        began, why = time.monotonic(), "--force" if name in force else fresh.why_not(name)
-        _announce(name, why)
+    for step in chosen:
+        began, why = time.monotonic(), "--force" if step.stage in force else fresh.why_not(step)
         if why is None:
+            _announce_current(fresh.tables, step)
             continue
-        with stage_run(spark, fresh.config, name, run_id, fresh.basis(name), fresh.conf_hash, connect) as stage:
-            job(name)(stage)
-        fresh.record(name, stage.recorded)
+        _announce(step, why)
+        if step.stage == STAGES[-1]:
+            fresh.refuse_gaps([step])  # a round that is not among the chosen builds on one that is
+        config = fresh.config.of_round(step.round)
+        with stage_run(spark, config, step, run_id, fresh.basis(step), fresh.conf_hash, connect) as stage:
+            job(step.stage)(stage)
+        fresh.record(step, stage.recorded)
         rows, counts = stage.rows, stage.usage.counts
         CONSOLE.print(
             f"  {rows['rows_in']} in, {rows['kept']} kept, {rows['rejected']} rejected, "
@@ -142,14 +177,22 @@ def report_errors(action: Callable[[], object]) -> int:
 
 
 def submit(stage: str) -> None:
-    """Entry point of a job under spark-submit: `jobs/NN_stage.py --config FILE [--set key=value ...]`."""
+    """Entry point of a job under spark-submit: `jobs/NN_stage.py --config FILE [--round NAME] [--set key=value ...]`."""
     parser = argparse.ArgumentParser(description=f"BoostQA stage {stage}")
     parser.add_argument("--config", required=True, help="conf file (YAML)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one conf value")
     parser.add_argument("--force", action="store_true", help="run the stage although it is current")
+    if stage in ROUND_STAGES:
+        parser.add_argument("--round", help="round of the conf (required where it declares several)")
     args = parser.parse_args()
-    force = [stage] if args.force else []
-    sys.exit(report_errors(lambda: run(conf.load(args.config, args.set), [stage], force=force)))
+
+    def action() -> None:
+        config, name = conf.load(args.config, args.set), getattr(args, "round", None)
+        if name is None and stage in ROUND_STAGES and len(config.rounds) > 1:
+            raise ConfigError(f"--round: name one of {', '.join(r.name for r in config.rounds)}")
+        run(config, [stage], force=[stage] if args.force else [], in_round=name)
+
+    sys.exit(report_errors(action))
 
 
 def warehouse(config: conf.Config) -> Warehouse:

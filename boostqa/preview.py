@@ -2,7 +2,7 @@
 
 Seeds, their labels and the probe's scores are those of the warehouse; without seeds they are read here, without labels
 n seeds are labelled, and a checkpoint is never probed for a preview: without scores every cell counts as a full
-deficit. The plan is made anew over all seeds, so that a change of the conf shows and the requests are those of the real
+deficit. The round is the last one that was probed. The plan is made anew over all seeds, so that a change of the conf shows and the requests are those of the real
 run, and n of its rows are taken. They go through synthesize, refine, clean, gate and mix as in a run, but for: no
 controls travel with them (what voter and judge are worth is what the last run found; without one neither is believed),
 gates stop nothing, and only the ledger is written, so that a second preview pays nothing and a real run nothing for the
@@ -26,13 +26,13 @@ from boostqa.errors import GateFailed
 from boostqa.pipeline import job
 from boostqa.preflight import preflight
 from boostqa.report.side_by_side import items_of
-from boostqa.schemas import PLAN, PROBE
+from boostqa.schemas import PROBE
 from boostqa.session import spark_session
 from boostqa.stages import mix, quarantine
 from boostqa.storage.scratch import Scratch
 from boostqa.storage.warehouse import Written
 from boostqa.tracking.stage_run import StageRun, new_run_id
-from boostqa.vocabulary import ItemTable
+from boostqa.vocabulary import NO_ROUND, ItemTable
 from udfs.generate import Connect
 
 SHOWN = ("seed", "annotation", "probe", "power")  # tables of the warehouse that a preview reads
@@ -65,7 +65,7 @@ def drawn(plan: DataFrame, count: int) -> DataFrame:
     order = (F.col("sample_index"), F.xxhash64("plan_id", F.lit(SALT)), F.col("plan_id"))
     place = F.row_number().over(Window.partitionBy("strategy", "format").orderBy(*order))
     first = plan.withColumn("place", place).where(F.col("place") <= count)
-    return first.orderBy("place", *order).limit(count).select(*PLAN.schema.names)
+    return first.orderBy("place", *order).limit(count).drop("place")
 
 
 def _make_plan(run: Any, tables: Scratch, count: int) -> None:
@@ -81,9 +81,16 @@ def _make_plan(run: Any, tables: Scratch, count: int) -> None:
         tables.write("seed", few)
         run("annotate")
     if not tables.exists("probe"):
-        tables.write("probe", tables.spark.createDataFrame([], PROBE.schema))
+        tables.write("probe", tables.spark.createDataFrame([], PROBE.stored))
     run("plan")
     tables.write("plan", drawn(tables.read("plan"), count))
+
+
+def _round(config: Config, tables: Scratch) -> str:
+    """The last round of the conf that was probed, or its first."""
+    rows = tables.read("probe").select("round").distinct().collect() if tables.exists("probe") else []
+    probed = {row["round"] for row in rows}
+    return next((r.name for r in reversed(config.rounds) if r.name in probed), config.rounds[0].name)
 
 
 def preview(config: Config, count: int, connect: Connect | None = None) -> dict[str, Any]:
@@ -100,9 +107,11 @@ def preview(config: Config, count: int, connect: Connect | None = None) -> dict[
         few = config.plan.model_copy(update={"when_short": "lower"})  # n labelled seeds do not bear a whole budget
         trial = config.model_copy(update={"output": folder, "controls": Controls(), "plan": few})
 
+        in_round = _round(config, tables)
+
         def run(name: str) -> None:
             CONSOLE.print(f"[bold]{name}")
-            stage = Trial(spark, trial, name, run_id, tables, connect)
+            stage = Trial(spark, trial.of_round(in_round), name, run_id, tables, in_round, connect)
             try:
                 job(name)(stage)
             finally:
@@ -118,7 +127,8 @@ def preview(config: Config, count: int, connect: Connect | None = None) -> dict[
     rendered = mix.render(tables.read("clean"), target_tokenizer(trial)).persist()
     rows, over = mix.choose(rendered, tables.read("budget"), trial.mix)
     tables.write("mix", rows)
-    tables.write("reject", held.unionByName(over).withColumn("run_id", F.lit(run_id)), "stage = 'mix'")
+    rejects = held.unionByName(over).withColumns({"run_id": F.lit(run_id), "round": F.lit(NO_ROUND)})
+    tables.write("reject", rejects, "stage = 'mix'")
     rendered.unpersist()
     gates = [r.asDict() for r in tables.read("verdict").orderBy("table", "gate").collect()]
     cost = {name: counts[name] for name in ("requests", "reused", "prompt_tokens", "generated_tokens")}

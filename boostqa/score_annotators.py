@@ -92,7 +92,7 @@ def score(config: Config, connect: Connect | None = None) -> dict[str, Any]:
     run_id = f"{new_run_id()}-{STAGE}"
     spark = spark_session(f"boostqa {run_id}", config.spark.master, config.spark.conf)
     tables = Warehouse(spark, config.warehouse, config.generation.ledger)
-    stage = StageRun(spark, config, STAGE, run_id, tables, connect)
+    stage = StageRun(spark, config, STAGE, run_id, tables, connect=connect)
     items = _sources_of(config, stage)
     with pipeline_mlflow_run(config, run_id, code_revision(), conf_hash(config)):
         answers, rate = _asked(stage, items)

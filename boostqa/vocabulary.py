@@ -5,6 +5,10 @@ from enum import StrEnum
 from udfs.engines.messages import CUT_OFF, UNUSABLE, WRITTEN, FinishReason  # noqa: F401  the driver's code finds them here
 
 STAGES = ("seed", "annotate", "probe", "plan", "synthesize", "refine", "clean", "gate", "mix")
+ROUND_STAGES = STAGES[2:-1]  # they run once in each round of the conf; the others serve all rounds
+BUYING_STAGES = STAGES[2:6]  # of a round that another has followed they are history: what was asked stays asked
+NO_ROUND = ""  # of rows of the other stages
+ONLY_ROUND = "main"  # where the conf declares none
 
 # Education stages: primary, lower secondary, upper secondary, undergraduate, graduate or competition. `grade` is what a
 # request aims at, `difficulty` what the annotator measured.

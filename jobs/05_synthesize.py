@@ -20,15 +20,17 @@ from boostqa.vocabulary import ItemTable
 from udfs.control_tokens import control_tokens
 
 READS = ("plan", "seed", "annotation", "controls", "benchmarks")
+READS_EARLIER = ("draft",)
 WRITES = ("measured", "draft", "control", "annotation", "reject")
 
 
 def tried(stage: StageRun, due: DataFrame, tries: DataFrame, seeds: DataFrame) -> DataFrame:
-    """One round: the rows of `due` asked once, their prompts showing what `tries` asked of their seeds before."""
+    """One wave: the rows of `due` asked once, their prompts showing what `tries` asked of their seeds before."""
     conf, generator = stage.config, model_of_role(stage.config, "generator")
     tokens = tuple(control_tokens(target_tokenizer(conf)).values())
-    requests = synthesize.requests(due, synthesize.asked(tries), generator, conf.synthesize)
-    # No cache: the ledger's next write would drop it, and every later round reads the ones before.
+    before = synthesize.as_tries(stage.read_earlier("draft"))
+    requests = synthesize.requests(due, synthesize.asked(tries.unionByName(before)), generator, conf.synthesize)
+    # No cache: the ledger's next write would drop it, and every later wave reads the ones before.
     parsed = stage.store(synthesize.tried(requests, complete(stage, requests, generator), tokens))
     sound = parsed.where("broken_rule is null").drop("broken_rule")
     unfit = fitness.rejects(sound, seeds, conf.clean, stage.name)
@@ -38,7 +40,7 @@ def tried(stage: StageRun, due: DataFrame, tries: DataFrame, seeds: DataFrame) -
 def all_tries(stage: StageRun, rows: DataFrame, seeds: DataFrame) -> tuple[DataFrame, int]:
     """Every try of every plan row, and how many of them are second ones or later.
 
-    In rounds: sample 0 of all seeds first, and in each later round also what failed in the one before.
+    In waves: sample 0 of all seeds first, and in each later one also what failed in the one before.
     """
     conf = stage.config.synthesize
     tries, again, further = stage.spark.createDataFrame([], synthesize.TRY), rows.limit(0), 0
@@ -54,7 +56,7 @@ def all_tries(stage: StageRun, rows: DataFrame, seeds: DataFrame) -> tuple[DataF
     return tries, further
 
 
-class Round(NamedTuple):
+class Wave(NamedTuple):
     """Drafts that were measured together: the parsed ones, aim.measured of them, their labels, and all rejects."""
 
     parsed: DataFrame
@@ -63,19 +65,21 @@ class Round(NamedTuple):
     rejects: DataFrame
 
 
-def measured(stage: StageRun, tries: DataFrame, before: list[Round]) -> Round:
-    """Drop drafts that ask the same as another one, have the annotator label the others."""
+def measured(stage: StageRun, tries: DataFrame, before: list[Wave]) -> Wave:
+    """Drop drafts that ask the same as another one or as one of an earlier round, have the annotator label the others."""
     conf, annotator = stage.config, model_of_role(stage.config, "annotator")
     drafts, unusable = synthesize.drafts_and_rejects(tries, conf.synthesize)
     everything = reduce(DataFrame.unionByName, (r.parsed for r in before), drafts)
-    parsed, copies = synthesize.without_copies(drafts, deduplicate.exact(synthesize.as_questions(everything)))
+    known = synthesize.as_questions(stage.read_earlier("draft"))
+    twins = deduplicate.exact(synthesize.as_questions(everything), known)
+    parsed, copies = synthesize.without_copies(drafts, twins)
     parsed = stage.store(parsed)
     asked = annotate.requests(synthesize.as_items(parsed), stage.name, annotator, conf.annotate)
     answers = complete(stage, asked, annotator)
     labels, unlabelled = annotate.parse(asked, answers, ItemTable.DRAFT, stage.name)
     labels = stage.store(labels)
     rejects = unusable.unionByName(copies).unionByName(aim.unlabelled(parsed, unlabelled))
-    return Round(parsed, stage.store(aim.measured(parsed, labels, answers)), labels, stage.store(rejects))
+    return Wave(parsed, stage.store(aim.measured(parsed, labels, answers)), labels, stage.store(rejects))
 
 
 def main(stage: StageRun) -> None:
@@ -85,16 +89,16 @@ def main(stage: StageRun) -> None:
     of_seeds = of_seeds.select(F.col("item_id").alias("seed_id"), "discipline", "difficulty")
     rows = stage.store(synthesize.with_material(plan, seeds, of_seeds, conf))
     tries, further = all_tries(stage, rows, seeds)
-    rounds = [measured(stage, tries, [])]
+    waves = [measured(stage, tries, [])]
     for number in range(1, conf.harder_tries + 1):
-        due = stage.store(aim.harder(rows, rounds[-1].measured, number))
+        due = stage.store(aim.harder(rows, waves[-1].measured, number))
         if due.isEmpty():
             break
         found = tried(stage, due, tries, seeds)
         tries, further = tries.unionByName(found), further + due.count()
-        rounds.append(measured(stage, found, rounds))
+        waves.append(measured(stage, found, waves))
     drafts, labels, rejects = (
-        reduce(DataFrame.unionByName, parts) for parts in zip(*(r[1:] for r in rounds), strict=True)
+        reduce(DataFrame.unionByName, parts) for parts in zip(*(r[1:] for r in waves), strict=True)
     )
     judged, not_best = aim.best(drafts, conf)
     judged = stage.store(judged)

@@ -1,10 +1,10 @@
-"""Job 7, clean: drops what is unfit, repeated or leaked. Controls go the same way, which tells what its rules are worth."""
+"""Job 7, clean: drops what is unfit, repeated, also from an earlier round, or leaked. Controls go the same way, which tells what its rules are worth."""
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from boostqa.calls.generation import complete
-from boostqa.calls.models import model_spec
+from boostqa.calls.models import model_spec, target_tokenizer
 from boostqa.pipeline import submit
 from boostqa.schemas import DRAFT
 from boostqa.sources import read_held_out
@@ -12,6 +12,7 @@ from boostqa.stages import clean, controls, fluency, power, similarity
 from boostqa.tracking.stage_run import StageRun
 
 READS = ("refined", "control", "seed", "completion", "benchmarks", "probe items")
+READS_EARLIER = ("clean",)
 WRITES = ("clean", "contamination", "control", "power", "reject")
 
 
@@ -35,12 +36,12 @@ def main(stage: StageRun) -> None:
     benchmarks = stage.store(read_held_out(stage.spark, stage.config))
     index = stage.store(similarity.index(benchmarks))
     unfit = unfit_items(stage, items, seeds)
-    duplicates = clean.rejects_with_duplicates(items, unfit, seeds, conf)
+    duplicates = clean.rejects_with_duplicates(items, unfit, seeds, stage.read_earlier("clean"), conf)
     rejected = stage.store(controls.without_lookalikes(duplicates, known))
     matches = stage.store(clean.contaminate(items, rejected, seeds, benchmarks, index, conf))
     stage.write("contamination", controls.without(matches, known))
-    rows, contaminated = clean.clean(items, rejected, matches, seeds)
-    rejects = stage.store(rejected.unionByName(contaminated))
+    rows, rest = clean.clean(items, rejected, matches, seeds, target_tokenizer(stage.config))
+    rejects = stage.store(rejected.unionByName(rest))
     kept = stage.write("clean", controls.without(rows, known))
     dropped = stage.reject(controls.without(rejects, known, "key"))
     stage.check_row_balance(refined.count(), kept, dropped)

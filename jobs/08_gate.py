@@ -6,6 +6,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from boostqa.errors import GateFailed
+from boostqa.export import manifest
 from boostqa.export.shards import mix_folder, withdraw
 from boostqa.gates.judge import judge
 from boostqa.pipeline import submit
@@ -25,8 +26,9 @@ WRITES = ("verdict", "quarantine")
 
 def main(stage: StageRun) -> None:
     """Read, judge, hold rows back, write, check the row balance."""
-    conf, folder = stage.config, quality_folder(stage.config.output)
-    withdraw(mix_folder(conf.output))  # an earlier export is none of what is judged now
+    conf, folder = stage.config, quality_folder(stage.config.output, stage.round)
+    if manifest.holds(mix_folder(conf.output), stage.round):
+        withdraw(mix_folder(conf.output))  # an earlier export is none of what is judged now
     for name in ("control", "power", "quarantine"):  # a table without a row says: no control, nothing held back
         stage.warehouse.create(name)
     frames = {name: stage.read(name, required=False) for name in READS}

@@ -1,9 +1,13 @@
-"""Job 9, mix: exports what the gate judged, and nothing else: shards, manifest, dataset card."""
+"""Job 9, mix: exports what the gates judged, of every round that they let pass, and nothing else: shards, manifest,
+dataset card."""
 
 import hashlib
 
+from pyspark.sql import functions as F
+
 from boostqa.basis import digest as basis_digest
 from boostqa.calls.models import target_tokenizer
+from boostqa.console import CONSOLE
 from boostqa.errors import GateFailed
 from boostqa.export import card, manifest, shards
 from boostqa.pipeline import submit
@@ -11,19 +15,27 @@ from boostqa.stages import mix, quarantine
 from boostqa.tracking.stage_run import StageRun, code_revision
 from boostqa.vocabulary import Outcome
 
-READS = ("verdict", "clean", "budget", "quarantine")
+READS = ("quarantine",)
+READS_EARLIER = ("verdict", "clean", "budget")  # of all rounds
 WRITES = ("mix", "reject", "shards", "manifest", "dataset card")
 
 
 def main(stage: StageRun) -> None:
     """Read, call the stage, write, check the row balance, export."""
-    verdicts = [r.asDict() for r in stage.read("verdict").collect()]
-    if blocking := sum(v["outcome"] == Outcome.BLOCKS for v in verdicts):
+    verdicts = [r.asDict() for r in stage.read_earlier("verdict").collect()]
+    blocked = {v["round"] for v in verdicts if v["outcome"] == Outcome.BLOCKS}
+    judged = {v["round"] for v in verdicts}
+    rounds = [r.name for r in stage.config.rounds if r.name in judged - blocked]
+    if not rounds:
+        blocking = sum(v["outcome"] == Outcome.BLOCKS for v in verdicts)
         raise GateFailed(
             f"{blocking} gates block in the verdict table: nothing is exported; run the gate again after mending"
         )
-    judged = {v["table"]: v["version"] for v in verdicts}  # a verdict holds for exact versions: the mix reads no others
-    clean, budget = (stage.read(name, name != "clean", judged[name]) for name in ("clean", "budget"))
+    for name in [r.name for r in stage.config.rounds if r.name not in rounds]:
+        why = "its gates block" if name in blocked else "no gate has judged it"
+        CONSOLE.print(f"  round {name} is left out: {why}", style="yellow", markup=False, highlight=False)
+    verdicts = [v for v in verdicts if v["round"] in rounds]
+    clean, budget = (stage.read_earlier(name).where(F.col("round").isin(rounds)) for name in ("clean", "budget"))
     passed, held = quarantine.split(clean, stage.read("quarantine", required=False))  # as it is now: people release
     tokenizer, conf = target_tokenizer(stage.config), stage.config.mix
     rendered = mix.render(passed, tokenizer).persist()
@@ -33,9 +45,8 @@ def main(stage: StageRun) -> None:
     exported, folder = stage.read_back("mix"), shards.mix_folder(stage.config.output)
     files = shards.export(exported, folder, list(conf.formats), conf.shards)
     digest = hashlib.sha256(tokenizer.encode()).hexdigest()
-    versions = judged | {"quarantine": stage.inputs["quarantine"]}
     hashes = (stage.conf_hash, digest, basis_digest(stage.basis))
-    described = manifest.describe(exported, files, versions, code_revision(), *hashes)
+    described = manifest.describe(exported, rounds, files, stage.inputs, code_revision(), *hashes)
     card.write(folder, card.card(exported, clean, described, verdicts))
     manifest.write(folder, described)
 

@@ -3,8 +3,10 @@
 from datetime import datetime
 
 from pyspark.sql import functions as F
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from boostqa.schemas import COMPLETION, Table
+from boostqa.vocabulary import ONLY_ROUND
 
 SHA = "a" * 64
 # What a column holds where a test says nothing; a column that may be null holds null.
@@ -33,6 +35,19 @@ def row(contract: Table, /, **changes) -> dict:
 def frame(spark, table: Table, *changes: dict):
     """A DataFrame of the table with a row for each dict of changes."""
     return spark.createDataFrame([tuple(row(table, **c).values()) for c in changes], table.schema)
+
+
+def stored(spark, table: Table, *changes: dict):
+    """`frame` as it is stored: with the only round of a conf that declares none."""
+    rows = frame(spark, table, *changes)
+    return rows.withColumn("round", F.lit(ONLY_ROUND)) if table.by_round else rows
+
+
+def word_tokenizer() -> str:
+    """tokenizer.json of a tokenizer for which a word is a token."""
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return tokenizer.to_str()
 
 
 def ledger(spark, rows):

@@ -8,7 +8,8 @@ import pytest
 from boostqa import basis, config
 from boostqa.errors import ConfigError
 from boostqa.freshness import Freshness
-from boostqa.vocabulary import STAGES
+from boostqa.rounds import Step
+from boostqa.vocabulary import ROUND_STAGES
 from tests.processes import DEMO
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -34,14 +35,23 @@ def conf(*settings):
     return config.load(DEMO, [f"tokenizer={DEMO}", *settings])
 
 
+def run(one, step):
+    writes = one.writes[step.stage]
+    row = {"hashes": {t: f"{step} {t}" for t in writes}, "outputs": dict.fromkeys(writes, 3)}
+    one.record(step, row | {"basis": one.basis(step), "failed": 0, "requests": 1, "finished_at": NOW})
+
+
+def main(stage):
+    return Step("main" if stage in ROUND_STAGES else "", stage)
+
+
 def fresh(monkeypatch, tmp_path, *settings):
     """Every stage has run, under the conf as it is."""
     monkeypatch.setattr("boostqa.freshness.source_files", lambda spark, config: {"seed.sources papers": "1"})
     one = Freshness(None, conf(*settings), Tables())
-    for stage in STAGES:
-        row = {"hashes": {t: f"{stage} {t}" for t in one.writes[stage]}, "outputs": dict.fromkeys(one.writes[stage], 3)}
-        one.record(stage, row | {"basis": one.basis(stage), "failed": 0, "requests": 1, "finished_at": NOW})
-    monkeypatch.setattr("boostqa.freshness.manifest.basis_of", lambda _: basis.digest(one.last["mix"]["basis"]))
+    for step in one.steps:
+        run(one, step)
+    monkeypatch.setattr("boostqa.freshness.manifest.basis_of", lambda _: basis.digest(one.last["", "mix"]["basis"]))
     assert one.stale() == {}
     return one
 
@@ -72,30 +82,63 @@ def test_what_happened_to_tables_files_and_requests_makes_a_stage_run_again(monk
     one.files = {"seed.sources papers": "2"}
     assert one.stale() == {"seed": "changed: files of seed.sources papers"}
     one = fresh(monkeypatch, tmp_path)
-    one.last["refine"] = one.last["refine"] | {"hashes": one.last["refine"]["hashes"] | {"refined": "other rows"}}
+    was = one.last["main", "refine"]
+    one.last["main", "refine"] = was | {"hashes": was["hashes"] | {"refined": "other rows"}}
     assert {s: why for s, why in one.stale().items() if s != "gate"} == {"clean": "changed: table refined of refine"}
     one = fresh(monkeypatch, tmp_path)
-    one.tables.commits = {"annotation": [{"stage": "annotate", "run_id": "later"}]}
+    one.tables.commits = {"annotation": [{"stage": "annotate", "round": "", "run_id": "later"}]}
     assert one.stale() == {"annotate": "written since, or only in part: table annotation"}
     one.tables.commits = {"quarantine": [{"event": "released"}]}
     assert one.stale() == {"gate": "written since, or only in part: table quarantine"}
     one.tables.commits, one.tables.gone = {}, {"plan"}
     assert one.stale() == {"plan": "written since, or only in part: table plan"}
     one = fresh(monkeypatch, tmp_path)
-    one.last["probe"] = one.last["probe"] | {"failed": 2}
+    one.last["main", "probe"] |= {"failed": 2}
     assert one.stale() == {"probe": "2 of its requests failed"}
     one = fresh(monkeypatch, tmp_path)
     one.tables.released = (NOW - timedelta(seconds=1)).timestamp()
     assert one.stale() == {}
     one.tables.released = (NOW + timedelta(seconds=1)).timestamp()
-    assert one.why_not("annotate") == "refused requests were released"
+    assert one.why_not(main("annotate")) == "refused requests were released"
     one = fresh(monkeypatch, tmp_path)
     monkeypatch.setattr("boostqa.freshness.manifest.basis_of", lambda _: None)
     assert one.stale() == {"mix": "no export of it in output/demo"}
-    del one.last["annotate"]
+    del one.last["", "annotate"]
     with pytest.raises(ConfigError, match="stage plan would build on what is not current: annotate: it never ran here"):
-        one.refuse_gaps(["plan", "synthesize"])
-    one.refuse_gaps(["annotate", "plan"])
+        one.refuse_gaps([main("plan"), main("synthesize")])
+    one.refuse_gaps([main("annotate"), main("plan")])
+
+
+def test_what_a_round_has_bought_is_history_once_another_has_begun(monkeypatch, tmp_path):
+    two = "rounds=[{name: pilot, tokens: 500}, {name: rest}]"
+    one = fresh(monkeypatch, tmp_path, two)
+    assert [str(s) for s in one.steps[:4]] == ["seed", "annotate", "pilot/probe", "pilot/plan"]
+    one.config = conf(two, "synthesize.sampling.top_p=0.5")
+    assert set(one.stale()) == {"pilot/gate", "rest/synthesize", "rest/gate"}
+    one.config = conf(two.replace("500", "600"))
+    assert set(one.stale()) == set()
+    one.config = conf(two, "clean.ngram_words=12")
+    assert {"pilot/clean", "rest/clean"} <= set(one.stale()) and "pilot/synthesize" not in one.stale()
+    one.last["pilot", "clean"]["hashes"]["clean"] = "other rows"
+    one.config = conf(two)
+    assert set(one.stale()) == {"pilot/gate", "rest/plan", "rest/clean", "mix"}
+    one.tables.commits = {"plan": [{"stage": "plan", "round": "rest"}]}  # as it should be
+    assert one.why_not(Step("pilot", "plan")) is None
+    one.tables.commits = {"plan": [{"stage": "plan", "round": "pilot"}]}
+    assert "table plan" in one.why_not(Step("pilot", "plan"))
+
+
+def test_a_declared_round_that_has_not_begun_changes_nothing_and_one_undeclared_is_told(monkeypatch, tmp_path):
+    one = fresh(monkeypatch, tmp_path)
+    later = Freshness(None, conf("rounds=[{name: main}, {name: more}]"), one.tables)
+    later.last = one.last
+    assert later.stale() == {"more/probe": "it never ran here"}
+    with pytest.raises(ConfigError, match="stage more/plan would build on what is not current: more/probe"):
+        later.refuse_gaps([Step("more", "plan")])
+    later.refuse_gaps([Step("", "mix")])  # leaves out what no gate has judged
+    monkeypatch.setattr("boostqa.freshness.last_runs", lambda _: one.last)
+    with pytest.raises(ConfigError, match="the warehouse holds round main, which the conf does not declare"):
+        Freshness(None, conf("rounds=[{name: more}]"), one.tables)
 
 
 def test_conf_hash_ignores_how_and_where_it_runs_and_sees_thresholds_and_models():

@@ -18,7 +18,7 @@ from boostqa.errors import GateFailed
 from boostqa.report.status import collect
 from boostqa.schemas import TABLES
 from boostqa.storage.warehouse import Warehouse
-from boostqa.vocabulary import STAGES, STRATEGIES
+from boostqa.vocabulary import ROUND_STAGES, STAGES, STRATEGIES
 from tests import held_out
 from tests.conftest import FAST
 from tests.fakes import EchoEngine, known_sums, scholar
@@ -178,13 +178,18 @@ def test_jobs_say_what_they_read_and_write(first):
         [file] = (ROOT / "jobs").glob(f"*_{row['stage']}.py")
         job = run_path(str(file))
         ledger = {"completion"} if row["requests"] else set()  # of its model calls
-        assert set(row["inputs"]) - ledger == (set(job["READS"]) & set(TABLES)) - ledger, file.name
+        read = set(job["READS"]) | (set(job.get("READS_EARLIER", ())) if row["stage"] == "mix" else set())
+        assert set(row["inputs"]) - ledger == (read & set(TABLES)) - ledger, file.name
         assert set(row["outputs"]) == set(job["WRITES"]) & set(TABLES), file.name
 
 
 def command(done, *words):
     """A command in this process, on the warehouse in `done`."""
-    options = [x for setting in settings(done) for x in ("--set", setting)]
+    return command_with(settings(done), *words)
+
+
+def command_with(chosen, *words):
+    options = [x for setting in chosen for x in ("--set", setting)]
     return CliRunner().invoke(cli.app, [words[0], "--config", DEMO, *options, *words[1:]])
 
 
@@ -283,7 +288,9 @@ def test_token_usage_is_written_after_the_stages_and_never_hides_why_they_stoppe
         return {}
 
     written = []
-    fresh = SimpleNamespace(refuse_gaps=lambda _: None, why_not=lambda _: "it never ran here", conf_hash="", last={})
+    fresh = SimpleNamespace(
+        refuse_gaps=lambda _: None, why_not=lambda _: "it never ran here", conf_hash="", last={}, steps=[]
+    )
     monkeypatch.setattr(pipeline.status, "collect", lambda _: {})
     monkeypatch.setattr(pipeline.status, "show", lambda *_: None)
     monkeypatch.setattr(pipeline, "Freshness", lambda *_: fresh)
@@ -291,9 +298,36 @@ def test_token_usage_is_written_after_the_stages_and_never_hides_why_they_stoppe
     monkeypatch.setattr(pipeline, "spark_session", lambda *_: spark)
     monkeypatch.setattr(pipeline, "pipeline_mlflow_run", lambda *_: nullcontext("nowhere"))
     monkeypatch.setattr(pipeline, "log_token_usage", lambda tokens: None)
-    monkeypatch.setattr(pipeline, "_run_stages", stages)
+    monkeypatch.setattr(pipeline, "_run_steps", stages)
     monkeypatch.setattr(pipeline, "write_token_usage", usage)
     conf = config.load(DEMO, [f"warehouse={tmp_path}/w", f"output={tmp_path}/o"])
     with pytest.raises(GateFailed, match="min_rows") if error else nullcontext():
         pipeline.run(conf, ["gate"])
     assert len(written) == 1
+
+
+def test_a_second_round_buys_what_the_first_has_left_and_costs_the_first_nothing(spark, done, first, capsys):
+    two = config.load(DEMO, [*settings(done), "rounds=[{name: main}, {name: more, tokens: 900}]"])
+    tables = Warehouse(spark, f"{done}/warehouse")
+    ran = Warehouse(spark, f"{done}/warehouse").read("run").where(F.col("run_id") == pipeline.run(two, STAGES, connect))
+    assert {(r["round"], r["stage"]) for r in ran.collect()} == {*(("more", s) for s in ROUND_STAGES), ("", "mix")}
+    assert "3/9 probe: current" in (told := capsys.readouterr().err) and "4/9 more/plan: it never ran here" in told
+    for table, key in (("plan", "plan_id"), ("draft", "draft_id"), ("clean", "draft_id")):
+        rows = tables.read(table)
+        assert rows.select(key).distinct().count() == rows.count(), table
+        hashed = tables.measure(table, "round = 'main'")[0].hash
+        assert hashed == first["tables"][table]["hash"], table
+    slots = tables.read("plan").groupBy("seed_id").count().agg(F.max("count")).first()[0]
+    assert slots <= two.plan.max_requests_per_seed
+    budget = {r["round"]: r["round_tokens"] for r in tables.read("budget").select("round", "round_tokens").collect()}
+    assert budget == {"main": 4500, "more": 900}
+    assert {r["round"] for r in tables.read("mix").collect()} == {"main", "more"}
+    manifest = json.loads((done / "output" / "mix" / "manifest.json").read_text())
+    assert manifest["rounds"] == ["main", "more"] and manifest["tokens_by"]["round"]["more"] > 0
+    pipeline.run(two, STAGES, connect)
+    assert "nothing to do" in capsys.readouterr().err
+    more = [*settings(done), "synthesize.sampling.top_p=0.5", "rounds=[{name: main}, {name: more, tokens: 900}]"]
+    stale = command_with(more, "status", "--json")
+    assert set(json.loads(stale.stdout)["not_current"]) == {"gate", "more/synthesize", "more/gate"}
+    shown = command_with(more, "plan", "--json")
+    assert {r["round"] for r in json.loads(shown.stdout)} == {"more"}

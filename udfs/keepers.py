@@ -12,22 +12,22 @@ SCHEMA = "node long, keeper long"
 
 
 def keepers(keys: pd.DataFrame) -> pd.DataFrame:
-    """[node long, key long, is_seed boolean] -> SCHEMA, in the order: seeds first, then the smaller node.
+    """[node long, key long, known boolean] -> SCHEMA, in the order: known ones first, then the smaller node.
 
     An item is kept unless it shares a key with one that is kept before it: that is its keeper, the first in order where
-    there are several. So what is dropped resembles what is kept, however long a chain of resemblances is. A seed is
+    there are several. So what is dropped resembles what is kept, however long a chain of resemblances is. A known one is
     always kept.
     """
-    keys = keys.sort_values(["is_seed", "node"], ascending=[False, True], kind="stable")
+    keys = keys.sort_values(["known", "node"], ascending=[False, True], kind="stable")
     nodes, codes = keys["node"].to_numpy(), np.unique(keys["key"], return_inverse=True)[1]
     first = np.flatnonzero(np.r_[True, nodes[1:] != nodes[:-1]])
-    seeds = int(keys["is_seed"].to_numpy()[first].sum())
+    known_ones = int(keys["known"].to_numpy()[first].sum())
     owner = np.full(codes.max(initial=-1) + 1, -1)  # of each key: the item kept for it, by place in the order
     keeper = np.full(len(first), -1)
     for place, own in enumerate(np.split(codes, first[1:])):
         taken = owner[own]
         known = taken[taken >= 0]
-        if len(known) and place >= seeds:
+        if len(known) and place >= known_ones:
             keeper[place] = known.min()
         else:
             owner[own[taken < 0]] = place

@@ -23,7 +23,7 @@ import xxhash
 
 Words = npt.NDArray[np.uint64]
 Positions = npt.NDArray[np.int64]
-SCHEMA = "node long, is_seed boolean, keys array<long>"
+SCHEMA = "node long, known boolean, keys array<long>"
 _SHIFT = np.uint64(32)
 
 
@@ -78,7 +78,7 @@ def band_keys(units: pa.Array, window: int, bands: int, rows: int) -> Positions:
 
 
 def map_band_keys(batches: Iterator[pa.RecordBatch], bands: int, rows: int) -> Iterator[pa.RecordBatch]:
-    """Batches of [node long, is_seed boolean, units list<string>, window int] -> batches of SCHEMA, in the order of the
+    """Batches of [node long, known boolean, units list<string>, window int] -> batches of SCHEMA, in the order of the
     windows; an item without a unit is left out."""
     for every in batches:
         batch = every.filter(pc.greater(pc.list_value_length(every.column("units")), 0))
@@ -88,5 +88,5 @@ def map_band_keys(batches: Iterator[pa.RecordBatch], bands: int, rows: int) -> I
             keys = band_keys(part.column("units"), int(window), bands, rows)
             offsets = pa.array(np.arange(0, keys.size + 1, bands, dtype=np.int32))
             lists = pa.ListArray.from_arrays(offsets, pa.array(keys.ravel()))
-            columns = [part.column("node"), part.column("is_seed"), lists]
-            yield pa.RecordBatch.from_arrays(columns, names=["node", "is_seed", "keys"])
+            columns = [part.column("node"), part.column("known"), lists]
+            yield pa.RecordBatch.from_arrays(columns, names=["node", "known", "keys"])

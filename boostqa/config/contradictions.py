@@ -22,6 +22,7 @@ from boostqa.config.sections import (
     Plan,
     Probe,
     Refine,
+    Round,
     Seed,
     Source,
     Synthesize,
@@ -152,6 +153,26 @@ def _gates_can_hold(gate: Gate, plan: Plan, controls: Controls) -> Found:
         yield ("gate", "min_controls"), f"{gate.min_controls} is above the good ones that are drawn: {of_all}"
 
 
+def _rounds_follow_each_other(rounds: list[Round], probe: Probe) -> Found:
+    known = [c.id for c in probe.checkpoints]
+    before = -1
+    for number, declared in enumerate(rounds):
+        if declared.name in [r.name for r in rounds[:number]]:
+            yield ("rounds", number, "name"), f"each name once, got {declared.name} before"
+        if declared.tokens and declared.share:
+            yield ("rounds", number, "share"), "tokens or a share of what is left, not both"
+        if declared.checkpoint is not None and declared.checkpoint not in known:
+            have = ", ".join(known) or "none"
+            yield (
+                ("rounds", number, "checkpoint"),
+                f"{declared.checkpoint} is not in probe.checkpoints, which has {have}",
+            )
+        place = known.index(declared.checkpoint) if declared.checkpoint in known else len(known)
+        if place < before:
+            yield ("rounds", number, "checkpoint"), f"{declared.checkpoint} comes before that of the round before"
+        before = place
+
+
 _CHECKS = (
     _names_are_unique,
     _controls_are_no_benchmark,
@@ -164,4 +185,5 @@ _CHECKS = (
     _catalog_has_staging,
     _budget_is_above_its_floors,
     _gates_can_hold,
+    _rounds_follow_each_other,
 )

@@ -6,12 +6,13 @@ fields have no default. Relative paths are taken from the working directory, ~ a
 
 import codecs
 from collections.abc import Callable, Mapping
+from itertools import takewhile
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import PrivateAttr, TypeAdapter, ValidationError
+from pydantic import Field, PrivateAttr, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from boostqa.config.base import PlaceText, Section, WarehousePlace, is_secret, redacted
@@ -29,12 +30,14 @@ from boostqa.config.sections import (
     Plan,
     Probe,
     Refine,
+    Round,
     Scorecard,
     Seed,
     Source,
     Synthesize,
 )  # fmt: skip
 from boostqa.errors import ConfigError
+from boostqa.vocabulary import ONLY_ROUND
 
 # The keys that list sources.
 SOURCES = ("seed.sources", "controls.sources", "distil.sources", "scorecard.sources", "probe.items", "clean.benchmarks")
@@ -63,6 +66,7 @@ class Config(Section):
     clean: Clean
     gate: Gate
     mix: Mix
+    rounds: Annotated[list[Round], Field(min_length=1)] = [Round(name=ONLY_ROUND)]
     engine: EngineSettings = EngineSettings()
     generation: Generation = Generation()
     mlflow: Mlflow = Mlflow()
@@ -81,6 +85,21 @@ class Config(Section):
     def checkpoints(self) -> list[Model]:
         """Who is probed, in order of training: the generator where the conf names none."""
         return [Model(id=c.id) for c in self.probe.checkpoints] or [self.model.generator]
+
+    def round(self, name: str) -> Round:
+        """What the conf declares of a round. Raises ConfigError for one that it does not declare."""
+        if found := [r for r in self.rounds if r.name == name]:
+            return found[0]
+        raise ConfigError(f"no round {name!r}: the conf declares {', '.join(r.name for r in self.rounds)}")
+
+    def of_round(self, name: str) -> "Config":
+        """The conf as the stages of a round see it: its checkpoints end with the round's."""
+        last = self.round(name).checkpoint if name else None
+        if last is None:
+            return self
+        seen = list(takewhile(lambda c: c.id != last, self.probe.checkpoints))
+        series = self.probe.checkpoints[: len(seen) + 1]
+        return self.model_copy(update={"probe": self.probe.model_copy(update={"checkpoints": series})})
 
     def role(self, role: str) -> Model:
         """The model that plays `role` (generator | annotator | refiner)."""

@@ -179,6 +179,17 @@ class Plan(Section):
     formats: Annotated[list[Format], Field(min_length=1)] = list(Format)
 
 
+class Round(Section):
+    """One pass from probe to gate. `checkpoint` is one of probe.checkpoints (default: the last); those before it in the
+    list give the trend. It plans `tokens`, or its `share` of what the rounds before it left of plan.tokens (default: all).
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
+    checkpoint: PlaceText | None = None
+    tokens: Positive | None = None
+    share: Annotated[float, Field(gt=0, le=1, strict=True)] | None = None
+
+
 class Sampling(Section):
     """Sampling parameters of one kind of request; `max_tokens` includes thinking."""
 
@@ -255,7 +266,7 @@ class Gate(Section):
     # Of multiple-choice items with the same answer: a model learns the letter. Of 20 fair ones more than half have the
     # same in 2 of 100 cases.
     max_letter_share: Share | None = 0.5
-    min_budget_share: Share | None = 0.8  # of plan.tokens, by an estimate; the plan's yields are estimates, too
+    min_budget_share: Share | None = 0.8  # of the tokens that the round is to give; the plan's yields are estimates
     # With fewer good controls the 95% interval of a share is wider than 0.35: nothing is known.
     min_controls: Positive | None = 30
     min_positives_kept: Share | None = 0.2  # below, the checks throw away four good items to keep one

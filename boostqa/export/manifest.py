@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from pyarrow.fs import FileSelector
@@ -16,11 +17,12 @@ from udfs.writers.shard import WRITERS
 SHARD_FILE = re.compile(
     "|".join(rf"{name}/part-\d{{5}}-of-\d{{5}}\.{re.escape(w.EXTENSION)}" for name, w in WRITERS.items())
 )
-GROUPS = ("discipline", "difficulty", "licence", "source", "lang")
+GROUPS = ("round", "discipline", "difficulty", "licence", "source", "lang")
 
 
 def describe(
     mix: DataFrame,
+    rounds: Sequence[str],
     shards: list[dict[str, Any]],
     versions: dict[str, int],
     code_revision: str,
@@ -30,11 +32,11 @@ def describe(
 ) -> dict[str, Any]:
     """The manifest of an export of MIX rows: a plain dict without a clock, equal for equal input.
 
-    `shards` is what `export` returned; `versions` are the Delta versions of the tables read; the hashes are sha256 of
+    `rounds` are those exported, `shards` is what `export` returned; `versions` are the Delta versions of the tables read; the hashes are sha256 of
     the conf's identity part, of tokenizer.json, and of all that decided the rows. Rows and tokens are counted in one job.
     """
     counted = mix.groupBy(*GROUPS).agg(F.count("*").alias("rows"), F.sum("tokens").alias("tokens")).collect()
-    by: dict[str, Counter[str]] = {name: Counter() for name in ("cell", "licence", "source", "lang")}
+    by: dict[str, Counter[str]] = {name: Counter() for name in ("round", "cell", "licence", "source", "lang")}
     for row in counted:
         values = {**row.asDict(), "cell": f"{row['discipline']} {row['difficulty']}"}
         for name, counter in by.items():
@@ -45,6 +47,7 @@ def describe(
         "tokenizer_hash": tokenizer_hash,
         "basis_hash": basis_hash,
         "versions": versions,
+        "rounds": list(rounds),
         "rows": sum(r["rows"] for r in counted),
         "tokens": sum(r["tokens"] for r in counted),
         "tokens_by": {name: dict(sorted(counter.items())) for name, counter in by.items()},
@@ -52,14 +55,26 @@ def describe(
     }
 
 
-def basis_of(folder: str) -> str | None:
-    """The `basis_hash` of the export in a folder; None without one."""
+def _read(folder: str) -> dict[str, Any] | None:
     target, path = file_system(folder)
     try:
         with target.open_input_stream(f"{path}/{MANIFEST}") as manifest:
-            return json.loads(manifest.read()).get("basis_hash")
-    except (OSError, ValueError):
+            return json.loads(manifest.read())
+    except OSError:
         return None
+    except ValueError:  # no manifest, and yet there is one
+        return {}
+
+
+def basis_of(folder: str) -> str | None:
+    """The `basis_hash` of the export in a folder; None without one."""
+    return (_read(folder) or {}).get("basis_hash")
+
+
+def holds(folder: str, name: str) -> bool:
+    """Whether there is an export in a folder that has rows of a round, or does not say of which."""
+    exported = _read(folder)
+    return exported is not None and name in exported.get("rounds", [name])
 
 
 def write(folder: str, manifest: dict[str, Any]) -> None:

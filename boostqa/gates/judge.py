@@ -51,7 +51,7 @@ def judge(
     found = [
         *(rows.after_releases(f) for f in about_checks),
         *rows.findings(),
-        *table_gates.export_findings(left, frames["seed"], conf.gate, conf.plan.tokens),
+        *table_gates.export_findings(left, frames["budget"], conf.gate),
         *table_gates.counted_findings(frames, conf.gate),
         *table_gates.label_findings(frames["annotation"], conf.gate),
         *table_gates.request_findings(frames, conf.gate),

@@ -203,40 +203,30 @@ def accepted_drafts(frames: dict[str, DataFrame]) -> tuple[int, int]:
     return row[1], row[0]
 
 
-def export_findings(left: DataFrame, seed: DataFrame, gate: Gate, wanted_tokens: int) -> Iterator[Finding]:
-    """Gates on what is left for the mix (CLEAN rows that are not in quarantine).
-
-    Their tokens are estimated: characters of an item times what the seeds of its language (of any, where there are
-    none) hold of tokens a character, under the target tokenizer. The mix counts them exactly.
-    """
-    text = F.concat_ws("\n", "question", F.array_join("choices", "\n"), "solution", "answer")
+def export_findings(left: DataFrame, budget: DataFrame, gate: Gate) -> Iterator[Finding]:
+    """Gates on what is left for the mix (CLEAN rows that are not in quarantine), the round's BUDGET rows beside it."""
     hard = F.count_if(F.col("difficulty").isin(*HIGH_GRADES))
     lettered = F.col("format") == Format.MULTIPLE_CHOICE
     letters = [F.count_if(lettered & (F.col("answer") == letter)).alias(letter) for letter in DRAFT_LETTERS]
-    sums = left.groupBy("lang").agg(
-        F.count("*").alias("n"), hard.alias("hard"), F.sum(F.length(text)).alias("characters"), *letters
-    )
-    by_lang = sums.collect()
-    rows, hard_rows = (sum(r[name] for r in by_lang) for name in ("n", "hard"))
+    tokens = F.coalesce(F.sum("tokens"), F.lit(0)).alias("tokens")
+    sums = left.agg(F.count("*").alias("n"), hard.alias("hard"), tokens, *letters).first()
+    assert sums is not None
+    rows, hard_rows = sums["n"], sums["hard"]
     yield _left(GateName.MIN_ROWS, rows, gate.min_rows, f"{rows} items are left for the mix")
     if rows:
         share = hard_rows / rows
         seen = f"{hard_rows} of {rows} items left are of high difficulty ({share:.0%})"
         yield _left(GateName.HIGH_DIFFICULTY_SHARE, share, gate.min_high_difficulty_share, seen)
-    by_letter = {letter: sum(r[letter] for r in by_lang) for letter in DRAFT_LETTERS}
+    by_letter = {letter: sums[letter] for letter in DRAFT_LETTERS}
     choices, most = sum(by_letter.values()), max(by_letter, key=lambda letter: by_letter[letter])
     if choices >= FEWEST_LABELS and gate.max_letter_share is not None:
         share = by_letter[most] / choices
         seen = f"{by_letter[most]} of {choices} multiple-choice items left have the answer {most} ({share:.0%})"
         yield Finding("clean", GateName.LETTERS_BALANCED, share, "at most", gate.max_letter_share, seen)
-    if gate.min_budget_share is not None:
-        written = seed.groupBy("lang").agg(F.sum("tokens").alias("tokens"), F.sum(F.length("text")).alias("characters"))
-        measured = {r["lang"]: (r["tokens"], r["characters"]) for r in written.collect()}
-        overall = tuple(sum(figures) for figures in zip(*measured.values(), strict=True)) or (1, 4)
-        rates = {r["lang"]: measured.get(r["lang"], overall) for r in by_lang}
-        tokens = round(sum(r["characters"] * rates[r["lang"]][0] / max(rates[r["lang"]][1], 1) for r in by_lang))
-        share = tokens / wanted_tokens
-        seen = f"about {tokens:,} tokens are left for the mix, {share:.0%} of the {wanted_tokens:,} that plan.tokens asks for"
+    wanted = budget.agg(F.max("round_tokens")).first()
+    if gate.min_budget_share is not None and wanted and wanted[0]:
+        share = sums["tokens"] / wanted[0]
+        seen = f"{sums['tokens']:,} tokens are left for the mix, {share:.0%} of the {wanted[0]:,} that the round is to give"
         yield _left(GateName.BUDGET_MET, share, gate.min_budget_share, seen)
 
 

@@ -2,23 +2,29 @@
 
 from typing import Any
 
+from pyspark.sql import functions as F
 from rich.console import Console
 from rich.table import Table as Grid
 
 from boostqa.errors import ConfigError
 from boostqa.storage.warehouse import Warehouse
 from boostqa.taxonomy import disciplines
+from boostqa.tracking.stage_run import last_runs
 from boostqa.vocabulary import HIGH_GRADES
 
 _SHOWN = 20  # cells of the overview
 
 
-def collect(warehouse: Warehouse) -> list[dict[str, Any]]:
-    """BUDGET rows with the English `name` of the discipline, most tokens first. Raises ConfigError without a budget."""
-    if not warehouse.exists("budget"):
-        raise ConfigError(f"no budget in warehouse {warehouse.location}: run the line to `plan` first")
+def collect(warehouse: Warehouse, of_round: str | None = None) -> list[dict[str, Any]]:
+    """BUDGET rows of a round (default: the one that was planned last) with the English `name` of the discipline, most
+    tokens first. Raises ConfigError without a budget."""
+    planned = [name for name, stage in last_runs(warehouse) if stage == "plan"]
+    if not planned or of_round not in (None, *planned):
+        told = f" of round {of_round}" if of_round and planned else ""
+        raise ConfigError(f"no budget{told} in warehouse {warehouse.location}: run the line to `plan` first")
     names = {d.code: d.name["en"] for d in disciplines()}
-    rows = [r.asDict() | {"name": names[r["discipline"]]} for r in warehouse.read("budget").collect()]
+    budget = warehouse.read("budget").where(F.col("round") == (of_round or planned[-1]))
+    rows = [r.asDict() | {"name": names[r["discipline"]]} for r in budget.collect()]
     return sorted(rows, key=lambda r: (-r["tokens"], r["discipline"], r["difficulty"]))
 
 

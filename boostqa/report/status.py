@@ -2,6 +2,7 @@
 
 import textwrap
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from boostqa.errors import ConfigError
 from boostqa.reasons import by_weight, why_nothing
 from boostqa.report import controls, difficulty
 from boostqa.report.token_usage import COST
+from boostqa.rounds import Step
 from boostqa.schemas import TABLES
 from boostqa.stages.quarantine import states
 from boostqa.storage.warehouse import Warehouse
 from boostqa.tracking.stage_run import last_runs
-from boostqa.vocabulary import STAGES, Cause, Outcome
+from boostqa.vocabulary import ONLY_ROUND, ROUND_STAGES, STAGES, Cause, Outcome
 
 
 def collect(warehouse: Warehouse) -> dict[str, Any]:
@@ -28,7 +30,7 @@ def collect(warehouse: Warehouse) -> dict[str, Any]:
 
     Raises ConfigError when nothing was run into this warehouse.
     """
-    stages = list(last_runs(warehouse).values())
+    stages = _in_order(last_runs(warehouse))
     if not stages:
         raise ConfigError(f"no run in warehouse {warehouse.location}: start one with `boostqa run --config ...`")
     for row in stages:
@@ -53,6 +55,21 @@ def collect(warehouse: Warehouse) -> dict[str, Any]:
     facts["difficulty"] = difficulty.collect(warehouse)
     usage = _token_usage(warehouse)
     return facts | {"token_usage": usage} if usage else facts
+
+
+def _in_order(last: dict[tuple[str, str], dict[str, Any]]) -> list[dict[str, Any]]:
+    """RUN rows: what serves all rounds, each round in the order in which they were probed, the mix."""
+    began = [name for name, stage in last if stage == ROUND_STAGES[0]]
+    places = {name: began.index(name) for name in began}
+
+    def place(row: dict[str, Any]) -> tuple[int, int]:
+        number, stage = STAGES.index(row["stage"]), row["stage"]
+        of_round = stage in ROUND_STAGES
+        return (
+            places.get(row["round"], len(began)) if of_round else -1 if stage != STAGES[-1] else len(began) + 1
+        ), number
+
+    return sorted(last.values(), key=place)
 
 
 def _table(warehouse: Warehouse, name: str, stages: list[dict[str, Any]]) -> dict[str, Any]:
@@ -117,14 +134,18 @@ def show(facts: dict[str, Any], console: Console) -> None:
     for row in facts["stages"]:
         rate = f"{row['tokens_per_second']:.0f}" if row["tokens_per_second"] else "-"
         grid.add_row(
-            row["stage"], *(str(row[n]) for n in names), rate, str(row["engine_starts"]), f"{row['seconds']:.0f}"
+            str(Step(row["round"], row["stage"])),
+            *(str(row[n]) for n in names),
+            rate,
+            str(row["engine_starts"]),
+            f"{row['seconds']:.0f}",
         )
     console.print(grid)
     for stage, why in facts.get("not_current", {}).items():
         console.print(f"  not current: {stage}: {why}", style="yellow", markup=False, highlight=False)
     for row in facts["stages"]:
         if row["rejected_by_rule"]:
-            _print_items(f"rejected by {row['stage']}: ", row["rejected_by_rule"], console)
+            _print_items(f"rejected by {Step(row['round'], row['stage'])}: ", row["rejected_by_rule"], console)
     grid = Grid("table", "version", "rows", "content hash")
     for name, table in facts["tables"].items():
         grid.add_row(name, str(table["version"]), str(table["rows"]), table["hash"] or "-")
@@ -141,7 +162,8 @@ def show(facts: dict[str, Any], console: Console) -> None:
 
 
 def _show_gates(facts: dict[str, Any], console: Console) -> None:
-    """Verdicts by outcome and what is held back, each in a line; every gate that fails; and why nothing is exported."""
+    """Verdicts by outcome (of all rounds) and what is held back, each in a line; every gate that fails; and why nothing is
+    exported."""
     if not facts["gates"]:
         return
     by_outcome = Counter(g["outcome"] for g in facts["gates"])
@@ -156,7 +178,8 @@ def _show_gates(facts: dict[str, Any], console: Console) -> None:
         if gate["outcome"] != Outcome.HOLDS:
             wanted = f"{gate['observed']} (wanted: {gate['expected']})"
             style = "red" if gate["outcome"] == Outcome.BLOCKS else "yellow"
-            console.print(f"  {gate['outcome']} {gate['table']}: {gate['gate']}: {wanted}", style=style, markup=False)
+            where = Step(gate["round"], gate["table"])
+            console.print(f"  {gate['outcome']} {where}: {gate['gate']}: {wanted}", style=style, markup=False)
     blocked = any(g["outcome"] == Outcome.BLOCKS for g in facts["gates"])
     if not blocked and facts["tables"].get("mix", {}).get("rows") == 0:
         console.print(f"nothing is exported: {why_nothing(facts['gates'])}", style="red", markup=False)
@@ -197,26 +220,30 @@ def _show_token_usage(usage: dict[str, Any], console: Console) -> None:
         )
 
 
-def quality_folder(output: str) -> Path:
-    """Where verdict pages and Great Expectations' files go: they need a local folder, also when `output` is a URI."""
-    return Path("output" if "://" in output else output) / "quality"
+def quality_folder(output: str, name: str) -> Path:
+    """Where verdict pages and Great Expectations' files of a round go: they need a local folder, also when `output` is a
+    URI."""
+    folder = Path("output" if "://" in output else output) / "quality"
+    return folder if name == ONLY_ROUND else folder / name
 
 
-def where_to_look(output: str, tracking: str) -> list[str]:
+def where_to_look(output: str, rounds: Iterable[str], tracking: str) -> list[str]:
     """Lines that say what a run left and how to open it; only what exists on this machine."""
-    mix, quality = Path(output) / "mix", quality_folder(output)
-    places = {
-        "mix": (mix / "parquet", "pandas.read_parquet('{}')"),
-        "dataset card": (mix / "README.md", "{}"),
-        "verdicts": (quality / "verdicts.html", "open {} in a browser (needs no network)"),
-        "Data Docs": (
-            quality / "gx/uncommitted/data_docs/local_site/index.html",
-            "open {} (GX's pages, empty without the network: scripts and styles come from it)",
-        ),
-    }
+    mix = Path(output) / "mix"
+    places = [
+        ("mix", mix / "parquet", "pandas.read_parquet('{}')"),
+        ("dataset card", mix / "README.md", "{}"),
+    ]
+    for quality in (quality_folder(output, name) for name in rounds):
+        docs = quality / "gx/uncommitted/data_docs/local_site/index.html"
+        without = "open {} (GX's pages, empty without the network: scripts and styles come from it)"
+        places += [
+            ("verdicts", quality / "verdicts.html", "open {} in a browser (needs no network)"),
+            ("Data Docs", docs, without),
+        ]
     lines = [
         f"{name + ':':14}{how.format(path)}"
-        for name, (path, how) in places.items()
+        for name, path, how in places
         if path.is_file() or (path.is_dir() and any(path.iterdir()))
     ]
     return [*lines, f"{'MLflow:':14}{tracking}"]

@@ -11,6 +11,8 @@ What is not here: completions of earlier confs and of other recipes in the same 
 to which no table refers), and requests that cost nothing (refused). It does not know why an item without reject is not in the mix unless a gate stopped the run: `unfinished`.
 """
 
+from collections.abc import Collection
+
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
@@ -55,11 +57,10 @@ _SUMS = ("completions", "prompt_tokens", "cached_tokens", "tokens")
 COST = "generated_tokens > 0 or prompt_tokens > 0"  # of the ledger: what was paid for
 
 
-def token_usage(frames: dict[str, DataFrame], gate_failed: bool, runs: DataFrame | None = None) -> DataFrame:
+def token_usage(frames: dict[str, DataFrame], blocked: Collection[str], runs: DataFrame | None = None) -> DataFrame:
     """TOKEN_USAGE rows of the tables TABLES_READ (empty where not written yet).
 
-    `gate_failed` says that the gate refused the present `clean` table; `runs`
-    [run_id, stage, retry_tokens] (unique by the first two) holds tokens that no completion shows, because their engine
+    `blocked` are the rounds whose gate refused what `clean` holds of them; `runs` [run_id, stage, retry_tokens] holds tokens that no completion shows, because their engine
     died or a request was answered twice: those of executions that paid for something here are its cause `retry`.
     """
     paid = frames["completion"].where(COST).select(
@@ -67,7 +68,7 @@ def token_usage(frames: dict[str, DataFrame], gate_failed: bool, runs: DataFrame
         "prompt_tokens", "cached_tokens", "generated_tokens", "thinking_tokens",
     )  # fmt: skip
     whole = F.col("template").isin(*_IN_NO_TABLE)
-    referred = _referred(frames, frames["completion"].where(whole), gate_failed)
+    referred = _referred(frames, frames["completion"].where(whole), blocked)
     rows = paid.join(referred, "request_id", "inner")  # both unique by request_id
     rows = rows.withColumn("thinking", F.when(F.col("of_control"), 0).otherwise(F.col("thinking_tokens")))
     split = rows.select("stage", "run_id", F.inline(_parts())).where(f"cause != '{Cause.THINKING}' or tokens > 0")
@@ -98,7 +99,7 @@ def _parts() -> Column:
 def _with_retries(costs: DataFrame, runs: DataFrame) -> DataFrame:
     """`costs` by stage, run and cause, with a row `retry` for each execution that is among them and lost tokens."""
     per_run = costs.groupBy("stage", "run_id").agg(F.collect_list(F.struct("cause", *_SUMS)).alias("parts"))
-    lost = runs.where("retry_tokens > 0").select("stage", "run_id", F.col("retry_tokens").alias("lost"))
+    lost = runs.where("retry_tokens > 0").groupBy("stage", "run_id").agg(F.sum("retry_tokens").alias("lost"))
     retry = _part(Cause.RETRY, F.lit(0), F.lit(0), F.col("lost"), completions=0)
     both = per_run.join(lost, ["stage", "run_id"], "left")  # both unique by stage and run_id
     parts = F.when(F.col("lost").isNull(), F.col("parts")).otherwise(F.concat("parts", F.array(retry)))
@@ -126,14 +127,14 @@ def _lost_to() -> Column:
     return F.coalesce(F.try_element_at(known, F.concat_ws(".", "stage", "rule")), "rule")
 
 
-def _referred(frames: dict[str, DataFrame], more: DataFrame, gate_failed: bool) -> DataFrame:
+def _referred(frames: dict[str, DataFrame], more: DataFrame, blocked: Collection[str]) -> DataFrame:
     """[request_id, fate, rewritten, of_control] of every completion that a row refers to, and of `more`, unique by
     request_id.
 
     Grain before the grouping: one reference of a row to a completion. Labels and scores have no fate of their own.
     """
     rejects = frames["reject"].select("stage", "key", "request_ids", _lost_to().alias("fate"))
-    fates = _fates(frames, rejects, gate_failed)  # unique by draft_id
+    fates = _fates(frames, rejects, blocked)  # unique by draft_id
     request_id, fate = F.explode("request_ids").alias("request_id"), F.coalesce("fate", F.lit(Cause.UNFINISHED))
     rewritten = (F.col("rewrite") == Rewrite.USED).alias("rewritten")
     refined = frames["refined"].select("draft_id", rewritten, request_id)
@@ -157,7 +158,7 @@ def _referred(frames: dict[str, DataFrame], more: DataFrame, gate_failed: bool) 
     )
 
 
-def _fates(frames: dict[str, DataFrame], rejects: DataFrame, gate_failed: bool) -> DataFrame:
+def _fates(frames: dict[str, DataFrame], rejects: DataFrame, blocked: Collection[str]) -> DataFrame:
     """[draft_id, fate] of every draft whose fate is known, unique by draft_id.
 
     Of two rejects of a draft the earlier stage's counts: the later one is from before that stage ran again.
@@ -168,9 +169,10 @@ def _fates(frames: dict[str, DataFrame], rejects: DataFrame, gate_failed: bool) 
         F.col("key").alias("draft_id"), order.alias("place"), "fate"
     )
     known = kept.unionByName(lost)
-    if gate_failed:
+    if blocked:
         last = F.lit(len(STAGES) + 1).cast("long").alias("place")
-        known = known.unionByName(frames["clean"].select("draft_id", last, F.lit(Cause.GATE).alias("fate")))
+        stopped = frames["clean"].where(F.col("round").isin(*blocked))
+        known = known.unionByName(stopped.select("draft_id", last, F.lit(Cause.GATE).alias("fate")))
     return known.groupBy("draft_id").agg(F.min_by("fate", "place").alias("fate"))
 
 
@@ -182,11 +184,11 @@ def write_token_usage(warehouse: Warehouse, run_id: str) -> dict[str, dict[str, 
     frames = {
         name: warehouse.read(name)
         if warehouse.exists(name)
-        else warehouse.spark.createDataFrame([], TABLES[name].schema)
+        else warehouse.spark.createDataFrame([], TABLES[name].stored)
         for name in TABLES_READ
     }
     runs = warehouse.read("run").select("run_id", "stage", "retry_tokens") if warehouse.exists("run") else None
-    rows = token_usage(frames, _gate_failed(warehouse), runs).collect()  # a row for each stage and cause: few
+    rows = token_usage(frames, _blocked(warehouse), runs).collect()  # a row for each stage and cause: few
     stored = warehouse.spark.createDataFrame(rows, TOKEN_USAGE.schema)
     warehouse.write("token_usage", stored, metadata={"run_id": run_id})
     by_cause: dict[str, dict[str, int]] = {}
@@ -197,11 +199,15 @@ def write_token_usage(warehouse: Warehouse, run_id: str) -> dict[str, dict[str, 
     return by_cause
 
 
-def _gate_failed(warehouse: Warehouse) -> bool:
-    """Whether the gate refused the present version of `clean`; a verdict on an older one says nothing of it."""
+def _blocked(warehouse: Warehouse) -> list[str]:
+    """The rounds whose gate refused what `clean` holds of them; a verdict on what was there before says nothing of it."""
     if not (warehouse.exists("verdict") and warehouse.exists("clean")):
-        return False
-    verdicts = warehouse.read("verdict").select("table", "version", "outcome").collect()
-    present = ("clean", warehouse.version("clean"))
-    blocks = any(v["outcome"] == Outcome.BLOCKS for v in verdicts)
-    return blocks and any((v["table"], v["version"]) == present for v in verdicts)
+        return []
+    verdicts = warehouse.read("verdict").select("round", "table", "version", "outcome").collect()
+    blocked = {v["round"] for v in verdicts if v["outcome"] == Outcome.BLOCKS}
+    judged = {v["round"]: v["version"] for v in verdicts if v["table"] == "clean"}
+
+    def is_present(name: str) -> bool:
+        return all(c.get("round", name) != name for c in warehouse.commits_since("clean", judged[name]))
+
+    return sorted(name for name in blocked & judged.keys() if is_present(name))

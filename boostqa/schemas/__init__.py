@@ -3,11 +3,11 @@
 from boostqa.schemas.control import BUDGET, CONTAMINATION, POWER, PROBE, QUARANTINE, REJECT, RUN, VERDICT
 from boostqa.schemas.items import ANNOTATION, CLEAN, CONTROL, DRAFT, MEASURED, MIX, PLAN, REFINED, SEED
 from boostqa.schemas.ledger import COMPLETION, CONFLICT, ENGINE_TASK, TOKEN_USAGE
-from boostqa.schemas.table import Table, column
+from boostqa.schemas.table import ROUND, Table, column
 
 __all__ = [
     "ANNOTATION", "BUDGET", "CLEAN", "COMPLETION", "CONFLICT", "CONTAMINATION", "CONTROL", "DRAFT", "ENGINE_TASK", "MEASURED", "MIX", "PLAN",
-    "POWER", "PROBE", "QUARANTINE", "REFINED", "REJECT", "RUN", "SEED", "TABLES", "TOKEN_USAGE", "VERDICT", "Table", "column",
+    "POWER", "PROBE", "QUARANTINE", "REFINED", "REJECT", "ROUND", "RUN", "SEED", "TABLES", "TOKEN_USAGE", "VERDICT", "Table", "column",
 ]  # fmt: skip
 
 TABLES = {

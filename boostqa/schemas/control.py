@@ -56,6 +56,7 @@ PROBE = Table(
         column("bits_per_byte_se", DOUBLE, "its standard error; null with one item", null=True, volatile=True),
         column("request_ids", STRINGS, "ledger rows the scores come from"),
     ),
+    by_round=True,
 )
 
 BUDGET = Table(
@@ -82,6 +83,9 @@ BUDGET = Table(
         column("stem_factor", DOUBLE, "stem_boost for STEM disciplines, else 1"),
         column("supply_factor", DOUBLE, "square root of the share of seeds in the discipline"),
         column("weight", DOUBLE, "deficit x learnability x stem_factor x supply_factor, as a share of its side"),
+        column(
+            "round_tokens", LONG, "kept tokens wanted of the round: its part of what is left of plan.tokens", null=True
+        ),
         column("side_tokens", LONG, "kept tokens wanted of all cells on its side of high difficulty (H4, H5)"),
         column("floor", LONG, "least kept tokens"),
         column("capacity", LONG, "most kept tokens: questions x kept tokens per request"),
@@ -89,6 +93,7 @@ BUDGET = Table(
         column("bound", STRING, "floor | capacity: what holds `tokens`; null: they follow `weight`", null=True),
         column("requests", LONG, "requests planned = tokens / kept tokens per request; their sum is rounded up"),
     ),
+    by_round=True,
 )
 
 POWER = Table(
@@ -107,6 +112,7 @@ POWER = Table(
         column("model", STRING, "model that voted or judged; else null", null=True),
         column("tokens", LONG, "generated tokens the controls cost (line); else 0"),
     ),
+    by_round=True,
 )
 
 REJECT = Table(
@@ -123,6 +129,7 @@ REJECT = Table(
         ),
         column("run_id", STRING, "run that dropped the row", volatile=True),
     ),
+    by_round=True,
 )
 
 CONTAMINATION = Table(
@@ -144,6 +151,7 @@ CONTAMINATION = Table(
         SOURCE,
         column("generator", STRING, "model that wrote the item"),
     ),
+    by_round=True,
 )
 
 VERDICT = Table(
@@ -161,6 +169,7 @@ VERDICT = Table(
         column("version", LONG, "Delta version the verdict holds for", volatile=True),
         column("run_id", STRING, "run that judged", volatile=True),
     ),
+    by_round=True,
 )
 
 QUARANTINE = Table(
@@ -223,4 +232,5 @@ RUN = Table(
         column("conf_hash", STRING, "sha256 of the identity part of the conf"),
         column("mlflow_run_id", STRING, "MLflow child run", null=True),
     ),
+    by_round=True,
 )

@@ -15,6 +15,7 @@ from boostqa.schemas.table import (
     LICENCE,
     LONG,
     QUESTION,
+    ROUND,
     SEED_ID,
     SOURCE,
     STRATEGY,
@@ -68,6 +69,7 @@ ANNOTATION = Table(
         ),
         column("request_ids", STRINGS, "ledger rows the labels come from; empty when given"),
     ),
+    by_round=True,
 )
 
 PLAN = Table(
@@ -85,6 +87,7 @@ PLAN = Table(
         column("lever", STRING, "what makes the question hard (high_difficulty); null for multi_grade", null=True),
         column("sample_index", INT, "0-based sample of the same request"),
     ),
+    by_round=True,
 )
 
 ITEM = (
@@ -108,7 +111,7 @@ ITEM = (
 
 STATUS = column("status", STRING, " | ".join(AnswerStatus))
 
-DRAFT = Table("draft", "one parsed and measured question with its draft answer", ("draft_id",), ITEM)
+DRAFT = Table("draft", "one parsed and measured question with its draft answer", ("draft_id",), ITEM, by_round=True)
 
 MEASURED = Table(
     "measured",
@@ -130,6 +133,7 @@ MEASURED = Table(
         column("kept", BOOLEAN, "whether it is the draft of its request"),
         column("tokens", LONG, "tokens generated for it, thinking included"),
     ),
+    by_round=True,
 )
 
 CONTROL = Table(
@@ -146,6 +150,7 @@ CONTROL = Table(
         column("evidence", STRING, "what the rule saw", null=True),
         column("request_ids", STRINGS, "ledger rows it has cost so far"),
     ),
+    by_round=True,
 )
 
 REFINED = Table(
@@ -162,6 +167,7 @@ REFINED = Table(
         column("refiner", STRING, "model that answered blind and rewrote"),
         column("request_ids", STRINGS, "ledger rows of the blind attempts and the rewrite"),
     ),
+    by_round=True,
 )
 
 CLEAN = Table(
@@ -175,7 +181,9 @@ CLEAN = Table(
         SOURCE,
         LICENCE,
         ATTRIBUTION,
+        column("tokens", INT, "tokens of its text in the mix; null: of an earlier release", null=True),
     ),
+    by_round=True,
 )
 
 MIX = Table(
@@ -184,6 +192,7 @@ MIX = Table(
     ("draft_id",),
     (
         column("draft_id", STRING, "item"),
+        ROUND,
         column("text", STRING, "plain-text rendering, no chat tokens"),
         column("tokens", INT, "tokens of `text` under the target tokenizer"),
         LANG,

@@ -88,6 +88,7 @@ ENGINE_TASK = Table(
         column("idle_seconds", DOUBLE, "of these lost at the end, when too little was left to do", volatile=True),
         column("tokens_per_second", DOUBLE, "generated_tokens / seconds", volatile=True),
     ),
+    by_round=True,
 )
 
 TOKEN_USAGE = Table(

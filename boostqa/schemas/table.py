@@ -3,6 +3,9 @@
 A contract is checked on every write and on every read (storage). Columns marked `volatile` (clock, run, placement, and
 likelihoods, whose last digits depend on what else was in the engine's batch) do not count in a table's content hash.
 Aim (`grade`) and measurement (`difficulty`) never share a column.
+
+Tables `by_round` are stored with a column `round` in front, part of their key: a stage replaces the rows of its round
+only. Stages see the rows of one round, without it.
 """
 
 from dataclasses import dataclass, field
@@ -21,6 +24,9 @@ def column(name: str, kind: T.DataType, meaning: str, null: bool = False, volati
     return T.StructField(name, kind, null, {"comment": meaning, "volatile": volatile})
 
 
+ROUND = column("round", STRING, "round of the conf that wrote the row; empty: of no round, all of them share it")
+
+
 @dataclass(frozen=True)
 class Table:
     """A table's contract: `key` is unique, every column not marked `null` is never null."""
@@ -29,11 +35,22 @@ class Table:
     grain: str
     key: tuple[str, ...]
     columns: tuple[T.StructField, ...] = field(repr=False)
+    by_round: bool = False
 
     @property
     def schema(self) -> T.StructType:
         """The columns as Spark's schema."""
         return T.StructType(list(self.columns))
+
+    @property
+    def stored(self) -> T.StructType:
+        """The columns as they are stored: with `round` of a table by round."""
+        return T.StructType([ROUND, *self.columns] if self.by_round else list(self.columns))
+
+    @property
+    def stored_key(self) -> tuple[str, ...]:
+        """What is unique in the stored table."""
+        return (ROUND.name, *self.key) if self.by_round else self.key
 
     @property
     def stable_columns(self) -> list[str]:

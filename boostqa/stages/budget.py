@@ -42,30 +42,36 @@ def of_checkpoint(probe: Iterable[Mapping[str, Any]], checkpoint: str) -> list[M
     return rated
 
 
-def budget(cells: Iterable[Mapping[str, Any]], probe: Iterable[Mapping[str, Any]], conf: Plan) -> list[Row]:
+def budget(
+    cells: Iterable[Mapping[str, Any]],
+    probe: Iterable[Mapping[str, Any]],
+    conf: Plan,
+    tokens: int | None = None,
+) -> list[Row]:
     """Cells [discipline, difficulty, seeds, bearing_seeds, questions] and the PROBE rows of one checkpoint -> BUDGET
     rows.
 
-    weight = deficit x learnability x stem_factor x supply_factor (`_learnability`). Tokens fill the cells of each side of high difficulty up
-    to the side's part of `conf.tokens` exactly (allocation.fill), between floor and capacity (questions that the cell's
-    seeds bear x kept_tokens_per_request). A side that no seed bears leaves its part to the other.
+    weight = deficit x learnability x stem_factor x supply_factor (`_learnability`). Tokens fill the cells of each side of
+    high difficulty up to the side's part of `tokens`, the round's (default: all of `conf.tokens`), exactly
+    (allocation.fill), between floor and capacity (questions that the cell's seeds bear x kept_tokens_per_request). A side that no seed bears leaves its part to the other.
     Raises ConfigError where floors or capacities do not let the sums come out, with the figure that would; with
     `conf.when_short` lower what the seeds bear is enough.
     """
+    tokens = conf.tokens if tokens is None else tokens
     cells = sorted(cells, key=lambda c: (c["discipline"], c["difficulty"]))
     all_seeds = sum({c["discipline"]: c["seeds"] for c in cells}.values())
     rows = [_factors(c, all_seeds, conf) for c in cells]
     probe = list(probe)
     for row, lack, promise in zip(rows, _deficits(cells, probe), _learnability(cells, probe, conf), strict=True):
         row |= lack | promise
-    for high, side, tokens in _sides(rows, conf):
-        _check(side, tokens, high, conf)
+    for high, side, of_side in _sides(rows, conf, tokens):
+        _check(side, of_side, high, conf, tokens)
         weights = {r["discipline"] + r["difficulty"]: _weight(r) for r in side}
         bounds = {name: Bounds(weights[name], r["floor"], r["capacity"]) for name, r in zip(weights, side, strict=True)}
-        filled, total = fill(bounds, tokens), sum(weights.values())
+        filled, total = fill(bounds, of_side), sum(weights.values())
         requests = whole({name: Fraction(filled[name], conf.kept_tokens_per_request) for name in filled})
         for (name, weight), row in zip(weights.items(), side, strict=True):
-            row |= {"weight": float(weight / total) if total else 0.0, "side_tokens": tokens}
+            row |= {"weight": float(weight / total) if total else 0.0, "round_tokens": tokens, "side_tokens": of_side}
             row |= {"tokens": filled[name], "requests": requests[name], "bound": _bound(row, filled[name])}
     return rows
 
@@ -154,36 +160,36 @@ def _bound(row: Row, tokens: int) -> str | None:
     return "floor" if tokens == row["floor"] else None
 
 
-def _sides(rows: list[Row], conf: Plan) -> list[tuple[bool, list[Row], int]]:
+def _sides(rows: list[Row], conf: Plan, wanted: int) -> list[tuple[bool, list[Row], int]]:
     """(high difficulty or not, its rows, its tokens) of each side with rows."""
-    high = round(conf.tokens * conf.high_difficulty_share)
-    tokens = {True: high, False: conf.tokens - high}
+    high = round(wanted * conf.high_difficulty_share)
+    tokens = {True: high, False: wanted - high}
     sides = {side: [r for r in rows if (r["difficulty"] in HIGH_GRADES) == side] for side in tokens}
     room = {side: sum(r["capacity"] for r in of_side) for side, of_side in sides.items()}
     empty = [side for side in room if not room[side] and room[not side]]
     if empty:
-        tokens = {empty[0]: 0, not empty[0]: conf.tokens}
+        tokens = {empty[0]: 0, not empty[0]: wanted}
     if conf.when_short == "lower":
         tokens = {side: min(tokens[side], room[side]) for side in tokens}
     return [(side, of_side, tokens[side]) for side, of_side in sides.items() if of_side]
 
 
-def _check(side: list[Row], tokens: int, high: bool, conf: Plan) -> None:
+def _check(side: list[Row], tokens: int, high: bool, conf: Plan, wanted: int) -> None:
     """Raise ConfigError where the side's floors are above, or its capacities below, its tokens."""
     floors, room, where = sum(r["floor"] for r in side), sum(r["capacity"] for r in side), _SIDES[high]
-    part = Fraction(tokens, conf.tokens)
+    part, key = Fraction(tokens, wanted), "plan.tokens" if wanted == conf.tokens else "the round's tokens"
     if floors > tokens:
         fits = highest_floor((r["capacity"] for r in side), tokens)
-        enough = f" or plan.tokens to at least {ceil(floors / part)}" if part else ""
+        enough = f" or {key} to at least {ceil(floors / part)}" if part else ""
         raise ConfigError(
-            f"plan.floor_tokens: {conf.floor_tokens} in the {len(side)} cells {where} are {floors} tokens, and plan.tokens "
-            f"{conf.tokens} gives these cells {tokens}\n  fix: set plan.floor_tokens to at most {fits}{enough}"
+            f"plan.floor_tokens: {conf.floor_tokens} in the {len(side)} cells {where} are {floors} tokens, and {key} "
+            f"{wanted} gives these cells {tokens}\n  fix: set plan.floor_tokens to at most {fits}{enough}"
         )
     if room < tokens:
         questions = sum(r["questions"] for r in side)
         raise ConfigError(
-            f"plan.tokens: {conf.tokens} gives the cells {where} {tokens} tokens, and their seeds bear {questions} questions, "
-            f"{room} tokens at plan.kept_tokens_per_request {conf.kept_tokens_per_request}\n  fix: set plan.tokens to at most "
+            f"{key}: {wanted} gives the cells {where} {tokens} tokens, and their seeds bear {questions} questions, "
+            f"{room} tokens at plan.kept_tokens_per_request {conf.kept_tokens_per_request}\n  fix: set {key} to at most "
             f"{int(room / part)}, add seeds, raise plan.max_requests_per_seed ({conf.max_requests_per_seed}), change "
             "plan.high_difficulty_share, or set plan.when_short: lower to take what the seeds bear"
         )

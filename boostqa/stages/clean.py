@@ -2,14 +2,16 @@
 
 Four steps, because the result of each is read more than once by the next; the caller stores it in between:
     unfit = rejects_of_unfit(refined, seeds, conf)                                 # persist
-    rejected = rejects_with_duplicates(refined, unfit, seeds, conf)                   # persist: MinHash
+    rejected = rejects_with_duplicates(refined, unfit, seeds, earlier, conf)          # persist: MinHash
     contamination = contaminate(refined, rejected, seeds, benchmarks, index, conf)   # write and read back: n-grams
-    rows, contaminated = clean(refined, rejected, contamination, seeds)       # all rejects: rejected and contaminated
+    rows, rest = clean(refined, rejected, contamination, seeds, tokenizer)    # all rejects: rejected and rest
 
-What may disappear: items that a named rule finds unfit, duplicates among drafts and of seeds, items that share text
-with a benchmark; each is rejected once, for the first reason in this order. What it does not know: whether a question
+What may disappear: items that a named rule finds unfit, duplicates among drafts, of seeds and of items of earlier
+rounds, items that share text with a benchmark, those whose seed was withdrawn; each is rejected once, for the first reason in this order. What it does not know: whether a question
 is right, and paraphrases.
 """
+
+from functools import reduce
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -18,12 +20,13 @@ from boostqa.config import Clean
 from boostqa.schemas import CLEAN
 from boostqa.stages import decontaminate, deduplicate, fitness, fluency
 from boostqa.stages.rejects import Rule, breaks_rule, reject_rows
-from boostqa.stages.wording import separated
+from boostqa.stages.wording import counted, separated, text_in_the_mix
 from boostqa.vocabulary import Cause, MatchKind
 
 CONTAMINATED = Rule("contaminated", Cause.CONTAMINATION)
 SIMILAR_TO_BENCHMARK = Rule("similar_to_benchmark", Cause.CONTAMINATION)
-RULES = (*fitness.RULES, *fluency.RULES, *deduplicate.RULES, CONTAMINATED, SIMILAR_TO_BENCHMARK)
+SEED_WITHDRAWN = Rule("seed_withdrawn", Cause.RULE)
+RULES = (*fitness.RULES, *fluency.RULES, *deduplicate.RULES, CONTAMINATED, SIMILAR_TO_BENCHMARK, SEED_WITHDRAWN)
 
 
 def rejects_of_unfit(refined: DataFrame, seeds: DataFrame, conf: Clean) -> DataFrame:
@@ -42,20 +45,31 @@ def _comparable() -> Column:
     return F.concat_ws("\n", item["question"], F.array_sort(item["choices"]))
 
 
-def rejects_with_duplicates(refined: DataFrame, unfit: DataFrame, seeds: DataFrame, conf: Clean) -> DataFrame:
-    """REFINED rows, rejects of `rejects_of_unfit`, SEED rows -> the rejects so far: `unfit`, then `exact_duplicate`
-    among drafts, then `near_duplicate` and `near_duplicate_of_seed`, whose evidence is the keeper's id.
+def rejects_with_duplicates(
+    refined: DataFrame, unfit: DataFrame, seeds: DataFrame, earlier: DataFrame, conf: Clean
+) -> DataFrame:
+    """REFINED rows, rejects of `rejects_of_unfit`, SEED rows, CLEAN rows of earlier rounds -> the rejects so far: `unfit`,
+    then `exact_duplicate` among drafts and of earlier ones, then `near_duplicate` and `near_duplicate_of_seed`, whose
+    evidence is the keeper's id.
 
     Drafts are compared by question and options, with seeds by theirs, or by the text of a seed without a question.
     The caller persists `unfit` before, which is read six times here, and the result after.
     """
     fit = _without(refined, unfit)
-    drafts = fit.select(F.col("draft_id").alias("item_id"), _comparable().alias("text"), F.lit(False).alias("is_seed"))
-    twins = deduplicate.exact(drafts)
+    drafts, made = (
+        rows.select(F.col("draft_id").alias("item_id"), _comparable().alias("text")) for rows in (fit, earlier)
+    )
+    twins = deduplicate.exact(drafts, made)
     text = F.when(F.col("question").isNull(), F.col("text")).otherwise(_comparable())
-    known = seeds.select(F.col("seed_id").alias("item_id"), text.alias("text"), F.lit(True).alias("is_seed"))
+    of_seeds = seeds.select(F.col("seed_id").alias("item_id"), text.alias("text"))
     singles = drafts.join(twins, on="item_id", how="left_anti")  # twins: unique by item_id
-    near = deduplicate.near(singles.unionByName(known), conf.minhash)
+    kinds = (
+        (singles, False, deduplicate.NEAR_DUPLICATE),
+        (made, True, deduplicate.NEAR_DUPLICATE),
+        (of_seeds, True, deduplicate.NEAR_DUPLICATE_OF_SEED),
+    )
+    items = [rows.withColumns({"known": F.lit(known), "rule": F.lit(r.name)}) for rows, known, r in kinds]
+    near = deduplicate.near(reduce(DataFrame.unionByName, items), conf.minhash)
     broken_rule = F.struct("rule", F.col("keeper_id").alias("evidence")).alias("broken_rule")
     duplicates = twins.unionByName(near).select(F.col("item_id").alias("draft_id"), broken_rule)
     return unfit.unionByName(_rejects(duplicates))
@@ -80,19 +94,23 @@ def contaminate(
 
 
 def clean(
-    refined: DataFrame, rejected: DataFrame, contamination: DataFrame, seeds: DataFrame
+    refined: DataFrame, rejected: DataFrame, contamination: DataFrame, seeds: DataFrame, tokenizer_json: str
 ) -> tuple[DataFrame, DataFrame]:
     """REFINED rows less those `rejected` (result of `rejects_with_duplicates`) and those of `contamination`
-    (CONTAMINATION rows) -> (CLEAN rows, rejects `contaminated` and `similar_to_benchmark`); all rejects of the stage are `rejected` and these.
+    (CONTAMINATION rows) -> (CLEAN rows, rejects `contaminated`, `similar_to_benchmark` and `seed_withdrawn`); all rejects of
+    the stage are `rejected` and these.
 
-    Source, licence and attribution come from the seed; a seed_id without seed leaves them null, which the contract
-    refuses.
+    Source, licence and attribution come from the seed: an item whose seed is not among the seeds any more cannot say where
+    it comes from. `tokens` are counted as in the mix.
     """
     leaks = decontaminate.evidence(contamination)  # unique by draft_id
     left = _without(refined, rejected).join(leaks, on="draft_id", how="left")
     leak, kind = F.col("evidence"), F.col("kind")
     similar = F.when(kind == MatchKind.SIMILAR, breaks_rule(SIMILAR_TO_BENCHMARK, leak))
-    left = left.withColumn("broken_rule", similar.when(kind == MatchKind.VERBATIM, breaks_rule(CONTAMINATED, leak)))
     origin = seeds.select("seed_id", "source", "licence", "attribution")
-    rows = left.where("broken_rule is null").join(origin, on="seed_id", how="left")  # seeds: unique by seed_id
+    left = left.join(origin, on="seed_id", how="left")  # seeds: unique by seed_id
+    withdrawn = F.when(F.col("source").isNull(), breaks_rule(SEED_WITHDRAWN, F.col("seed_id")))
+    contaminated = similar.when(kind == MatchKind.VERBATIM, breaks_rule(CONTAMINATED, leak))
+    left = left.withColumn("broken_rule", F.coalesce(contaminated, withdrawn))
+    rows = left.where("broken_rule is null").withColumn("tokens", counted(tokenizer_json)(text_in_the_mix())["tokens"])
     return rows.select(*CLEAN.schema.names), _rejects(left)

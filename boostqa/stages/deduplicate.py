@@ -21,35 +21,39 @@ NEAR_DUPLICATE_OF_SEED = Rule("near_duplicate_of_seed", Cause.DUPLICATE)
 RULES = (EXACT_DUPLICATE, NEAR_DUPLICATE, NEAR_DUPLICATE_OF_SEED)
 
 
-def exact(items: DataFrame) -> DataFrame:
-    """[item_id, text] -> [item_id, keeper_id, rule]: items whose normalised text another item has as well.
+def exact(items: DataFrame, known: DataFrame | None = None) -> DataFrame:
+    """[item_id, text] -> [item_id, keeper_id, rule]: items whose normalised text another item has as well, or one of
+    `known` (the same columns), which stay.
 
-    The keeper is the item with the smallest hash of its id. `rule` is `exact_duplicate`. Items without text have none.
+    The keeper is the known item, else the one, with the smallest hash of its id. `rule` is `exact_duplicate`. Items
+    without text have none.
     """
-    hashed = items.withColumn("folded", folded(F.col("text")))
+    new = items.withColumn("new", F.lit(True))
+    both = new if known is None else new.unionByName(known.withColumn("new", F.lit(False)))
+    hashed = both.withColumn("folded", folded(F.col("text")))
     same = Window.partitionBy(F.sha2("folded", 256))
-    ranked = hashed.withColumn("keeper_id", F.min(F.struct(F.xxhash64("item_id"), "item_id")).over(same)["item_id"])
+    first = F.min(F.struct("new", F.xxhash64("item_id"), "item_id")).over(same)
+    ranked = hashed.withColumn("keeper_id", first["item_id"])
     # Filtered here: below the window Spark would fold each text a second time for the filter.
-    return ranked.where((F.col("item_id") != F.col("keeper_id")) & (F.col("folded") != "")).select(
+    return ranked.where((F.col("item_id") != F.col("keeper_id")) & (F.col("folded") != "") & F.col("new")).select(
         "item_id", "keeper_id", F.lit(EXACT_DUPLICATE.name).alias("rule")
     )
 
 
 def near(items: DataFrame, conf: MinHash) -> DataFrame:
-    """[item_id, text, is_seed] -> [item_id, keeper_id, rule]: items that nearly equal one that is kept.
+    """[item_id, text, known, rule] -> [item_id, keeper_id, rule]: items that nearly equal one that is kept.
 
     Two are near duplicates that share a MinHash band key (udfs/minhash.py), over shingles of `conf.words` words or
-    `conf.characters` Chinese or Japanese characters. Kept is, in the order of seeds first and then of the hash of the
-    id, what shares no key with an item kept before; a seed is never dropped. `rule` is `near_duplicate_of_seed` where
-    the keeper is a seed, else `near_duplicate`. Items without text have no duplicates.
+    `conf.characters` Chinese or Japanese characters. Kept is, in the order of known ones first and then of the hash of
+    the id, what shares no key with an item kept before; a known one is never dropped. `rule` is the keeper's
+    (`near_duplicate_of_seed` of a seed, else `near_duplicate`). Items without text have no duplicates.
     Keys carry the 64-bit hash of the id instead of the id: 10^8 items confuse two of them with probability 0.03%.
     """
-    nodes = items.select("item_id", "is_seed", "text", F.xxhash64("item_id").alias("node"))
+    nodes = items.select("item_id", "known", "rule", "text", F.xxhash64("item_id").alias("node"))
     found = _shared_keys(nodes, conf).groupBy().applyInPandas(keepers.keepers, keepers.SCHEMA)  # unique by node
-    dropped = nodes.where(~F.col("is_seed")).select("node", "item_id").join(found, on="node", how="inner")
-    kept = nodes.select(F.col("node").alias("keeper"), F.col("item_id").alias("keeper_id"), "is_seed")
-    rule = F.when(F.col("is_seed"), NEAR_DUPLICATE_OF_SEED.name).otherwise(NEAR_DUPLICATE.name)
-    return dropped.join(kept, on="keeper", how="inner").select("item_id", "keeper_id", rule.alias("rule"))
+    dropped = nodes.where(~F.col("known")).select("node", "item_id").join(found, on="node", how="inner")
+    kept = nodes.select(F.col("node").alias("keeper"), F.col("item_id").alias("keeper_id"), "rule")
+    return dropped.join(kept, on="keeper", how="inner").select("item_id", "keeper_id", "rule")
 
 
 def _shingle_units(text: Column, conf: MinHash) -> Column:
@@ -58,12 +62,12 @@ def _shingle_units(text: Column, conf: MinHash) -> Column:
 
 
 def _shared_keys(nodes: DataFrame, conf: MinHash) -> DataFrame:
-    """[node, key, is_seed]: the band keys of each item that another item has too, and not seeds alone."""
-    texts = nodes.select("node", "is_seed", folded(F.col("text")).alias("folded"))
+    """[node, key, known]: the band keys of each item that another item has too, and not seeds alone."""
+    texts = nodes.select("node", "known", folded(F.col("text")).alias("folded"))
     window = _shingle_units(F.col("folded"), conf).alias("window")
-    shingled = texts.select("node", "is_seed", units(F.col("folded")).alias("units"), window)
+    shingled = texts.select("node", "known", units(F.col("folded")).alias("units"), window)
     keys = shingled.mapInArrow(partial(minhash.map_band_keys, bands=conf.bands, rows=conf.rows), minhash.SCHEMA)
-    each = keys.select("node", "is_seed", F.explode("keys").alias("key"))
+    each = keys.select("node", "known", F.explode("keys").alias("key"))
     same = Window.partitionBy("key")
-    shared = (F.count("*").over(same) > 1) & ~F.min("is_seed").over(same)
+    shared = (F.count("*").over(same) > 1) & ~F.min("known").over(same)
     return each.withColumn("shared", shared).where("shared").drop("shared")

@@ -6,18 +6,15 @@ What may disappear: items beyond the total (rule `over_budget`); the caller leav
 `quarantined`). Not known here: repeats and other corpora.
 """
 
-import pandas as pd
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from boostqa.config import Mix
-from boostqa.languages import in_language
 from boostqa.schemas import MIX
 from boostqa.stages.quarantine import QUARANTINED
 from boostqa.stages.rejects import Rule, breaks_rule, reject_rows
-from boostqa.stages.wording import answer_line, question_with_options
+from boostqa.stages.wording import counted, text_in_the_mix
 from boostqa.vocabulary import Cause
-from udfs.text import count_with_control_tokens
 
 OVER_BUDGET = Rule("over_budget", Cause.OVER_BUDGET)
 CONTROL_TOKENS = Rule("control_tokens", Cause.RULE)
@@ -28,32 +25,20 @@ SALT = "mix"
 BUCKET_DIGITS = 4
 
 
-def _text() -> Column:
-    """Question, options, worked solution, final answer; a solution that only repeats the answer is left out."""
-    lang, solution, answer = F.col("lang"), F.trim("solution"), F.trim("answer")
-    label = in_language(lang, "问题：", "Question: ")
-    question = F.concat(label, question_with_options(F.col("question"), F.col("choices")))
-    worked = F.when(solution != answer, F.nullif(solution, F.lit("")))
-    return F.concat_ws("\n\n", question, worked, answer_line(lang, answer))
-
-
 def render(clean: DataFrame, tokenizer_json: str) -> DataFrame:
-    """CLEAN rows -> MIX columns without `shard`: `text` in plain text and its `tokens`, no special tokens added; and
+    """CLEAN rows with their `round` -> MIX columns without `shard`: `text` in plain text and its `tokens`, no special tokens added; and
     `control_tokens`, an array of those that the tokenizer finds in the text.
 
     `tokenizer_json` is the content of the target model's tokenizer.json. Labels are Chinese for lang zh, else English.
     """
-
-    @F.pandas_udf("tokens int, control_tokens array<string>")  # type: ignore[call-overload]
-    def count(texts: pd.Series) -> pd.DataFrame:
-        return count_with_control_tokens(texts, tokenizer_json)
-
-    rendered = clean.withColumn("text", _text()).withColumn("counted", count("text")).select("*", "counted.*")
+    texts = clean.drop("tokens").withColumn("text", text_in_the_mix())
+    rendered = texts.withColumn("counted", counted(tokenizer_json)("text")).select("*", "counted.*")
     return rendered.select(*(name for name in MIX.schema.names if name != "shard"), "control_tokens")
 
 
 def _cell_shares(budget: DataFrame, tokens: int) -> DataFrame:
     """Grain: a cell. [discipline, difficulty, budget, share]: its part of `tokens` by its part of all budgets."""
+    budget = budget.groupBy(*CELL).agg(F.sum("tokens").alias("tokens"))
     all_budgets = F.broadcast(budget.agg(F.sum("tokens").alias("all_budgets")))  # one row
     share = F.floor(F.lit(float(tokens)) * F.try_divide("tokens", "all_budgets"))
     return budget.crossJoin(all_budgets).select(*CELL, F.col("tokens").alias("budget"), share.alias("share"))
@@ -89,7 +74,7 @@ def _with_filled(rows: DataFrame) -> DataFrame:
 
 
 def choose(rendered: DataFrame, budget: DataFrame, conf: Mix) -> tuple[DataFrame, DataFrame]:
-    """`render`'s rows and BUDGET -> (MIX rows of at most `conf.tokens` tokens, rejects).
+    """`render`'s rows and BUDGET rows of any number of rounds -> (MIX rows of at most `conf.tokens` tokens, rejects).
 
     Rules: `control_tokens` (the text would not be read as text; escaping leaves none, so a row that has one came past
     it), `over_budget`.

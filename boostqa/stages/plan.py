@@ -40,6 +40,13 @@ def slots(labelled: DataFrame, conf: Plan) -> DataFrame:
     )
 
 
+def unused(slots: DataFrame, planned: DataFrame) -> DataFrame:
+    """`slots` less those that PLAN rows of earlier rounds have taken."""
+    return slots.join(
+        planned.select("seed_id", "grade", "sample_index"), ["seed_id", "grade", "sample_index"], "left_anti"
+    )
+
+
 def _served(grade: Column) -> Column:
     """Whether a strategy serves a row's discipline at `grade`."""
     return is_stem(F.col("discipline")) | grade.isin(*HIGH_GRADES)

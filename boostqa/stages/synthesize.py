@@ -1,9 +1,9 @@
 """plan, seed, annotation -> draft, rejects. Grain: one try of one synthesis request. Key: draft_id.
 
 A draft is text between tags that a grammar enforces (stages/tags.py); it is parsed, then measured by the same annotator
-as the seeds. Requests are made in rounds: the first samples of all seeds, then the second ones, which see
+as the seeds. Requests are made in waves: the first samples of all seeds, then the second ones, which see
 the questions already asked of their seed. What was cut off, cannot be parsed, is a copy or unfit by its own text
-(stages/fitness.py) is tried again in the next round, with a new sample.
+(stages/fitness.py) is tried again in the next wave, with a new sample.
 What may disappear: tries that failed, were cut off, cannot be parsed, copy what they were shown or are unfit, copies of
 other drafts. What it does not know: how difficult a draft is (stages/aim.py).
 """
@@ -190,6 +190,12 @@ def with_unfit(tries: DataFrame, unfit: DataFrame) -> DataFrame:
     return rows.withColumn("broken_rule", F.coalesce("broken_rule", "unfit")).select(*TRY.names)
 
 
+def as_tries(drafts: DataFrame) -> DataFrame:
+    """DRAFT rows of earlier rounds as tries that broke no rule, for `asked`."""
+    none = {name: F.lit(None).cast(TRY[name].dataType) for name in ("sample_index", "broken_rule")}
+    return drafts.withColumns(none).select(*TRY.names)
+
+
 def asked(tries: DataFrame) -> DataFrame:
     """Tries -> [seed_id, asked]: the questions of the drafts on each seed, in a fixed order."""
     questions = F.array_sort(F.collect_set("question")).alias("asked")
@@ -203,7 +209,7 @@ def _superseded(retries: int) -> Column:
 
 
 def again(tries: DataFrame, rows: DataFrame, conf: Synthesize) -> DataFrame:
-    """Tries of one round and the rows of `with_material` (unique by plan_id) -> those to try once more, each with the
+    """Tries of one wave and the rows of `with_material` (unique by plan_id) -> those to try once more, each with the
     sample index of its next try."""
     failed = tries.where(_superseded(conf.retries)).select(
         "plan_id", (F.col("sample_index") + _TRIES_APART).alias("next")

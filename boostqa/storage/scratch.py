@@ -38,7 +38,7 @@ class Scratch(Warehouse):
     def write(self, name: str, df: DataFrame, where: str | None = None, metadata: dict | None = None) -> Written:
         """Replace a table's rows (only those matching the SQL predicate `where`); the rows are computed here, once."""
         check(df, TABLES[name], "write")
-        rows = df.select(*TABLES[name].schema.names).localCheckpoint()
+        rows = df.select(*TABLES[name].stored.names).localCheckpoint()
         rest = self.read(name).where(f"not ({where})") if where and self.exists(name) else None
         self.written[name] = rows if rest is None else rest.unionByName(rows)
         return Written(name, 0, rows.count(), "")
@@ -55,7 +55,7 @@ class Scratch(Warehouse):
         if name in LEDGER:
             super().create(name)
         elif not self.exists(name):
-            self.written[name] = self.spark.createDataFrame([], TABLES[name].schema)
+            self.written[name] = self.spark.createDataFrame([], TABLES[name].stored)
 
     def append(self, name: str, df: DataFrame, metadata: dict | None = None) -> None:
         """Append rows, to the ledger's tables in the warehouse, to others here."""

@@ -15,14 +15,15 @@ from delta.tables import DeltaTable
 from py4j.protocol import Py4JJavaError
 from pyarrow import fs
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from boostqa.errors import ConfigError, ContractError, first_line, told
-from boostqa.schemas import TABLES, Table
+from boostqa.schemas import ROUND, TABLES, Table
 from boostqa.storage.commits import CONCURRENT, BeingMade, until_alone
 from boostqa.storage.contract import check, lacking, violations
+from boostqa.vocabulary import ONLY_ROUND
 from udfs.files import file_system
 
 UPKEEP = ("OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "ADD COLUMNS", "UPGRADE PROTOCOL", "REORG")
@@ -47,6 +48,11 @@ def is_catalog(location: str) -> bool:
 def is_local(location: str) -> bool:
     """Whether a warehouse or ledger is a folder, and neither a URI nor in a catalog."""
     return "://" not in location and not is_catalog(location)
+
+
+def _of_earlier_release(column: T.StructField) -> Column:
+    """What a column that they lack says of the rows of an earlier release: nothing, but that there was one round."""
+    return F.lit(ONLY_ROUND if column is ROUND else None).cast(column.dataType)
 
 
 def absolute(location: str) -> str:
@@ -103,7 +109,7 @@ class Warehouse:
         reader = self.spark.read if version is None else self.spark.read.option("versionAsOf", version)
         path = self.path(name)
         df = reader.table(path) if is_catalog(path) else reader.format("delta").load(path)
-        df = df.withColumns({c.name: F.lit(None).cast(c.dataType) for c in lacking(df, TABLES[name])})
+        df = df.withColumns({c.name: _of_earlier_release(c) for c in lacking(df, TABLES[name])})
         if wrong := violations(df, TABLES[name]):
             raise ContractError(
                 f"table {self.path(name)} does not hold its contract (boostqa/schemas):\n  "
@@ -122,7 +128,7 @@ class Warehouse:
         check(df, table, "write")
         self.create(name)
         before, commit = self.version(name), uuid.uuid4().hex
-        writer = df.select(*table.schema.names).write.format("delta").mode("overwrite")
+        writer = df.select(*table.stored.names).write.format("delta").mode("overwrite")
         writer = writer.option("userMetadata", json.dumps((metadata or {}) | {"commit": commit}))
         self._save(writer.option("replaceWhere", where) if where else writer, table)
         written, keys = self.measure(name, where, self._version_of(name, commit))
@@ -139,7 +145,7 @@ class Warehouse:
         table = TABLES[name]
         check(df, table, "append")
         self.create(name)
-        writer = df.select(*table.schema.names).write.format("delta").mode("append")
+        writer = df.select(*table.stored.names).write.format("delta").mode("append")
         self._save(writer.option("userMetadata", json.dumps(metadata or {})), table)
 
     def create(self, name: str) -> None:
@@ -153,10 +159,10 @@ class Warehouse:
         """
         table = TABLES[name]
         check(df, table, "insert")
-        same = " AND ".join(f"known.{c} = new.{c}" for c in table.key)
+        same = " AND ".join(f"known.{c} = new.{c}" for c in table.stored_key)
 
         def merge() -> None:
-            rows = df.select(*table.schema.names).alias("new")
+            rows = df.select(*table.stored.names).alias("new")
             builder = self._delta(name).alias("known").merge(rows, same)
             if better is not None:
                 builder = builder.whenMatchedUpdateAll(better)
@@ -206,7 +212,7 @@ class Warehouse:
         keyed = (
             self.read(name, version)
             .where(where or "true")
-            .groupBy(*table.key)
+            .groupBy(*table.stored_key)
             .agg(F.count("*").alias("rows"), F.sum(content.cast("decimal(38,0)")).alias("content"))
         )
         [(rows, keys, content_sum)] = keyed.agg(F.sum("rows"), F.count("*"), F.sum("content")).collect()
@@ -222,7 +228,7 @@ class Warehouse:
         path = self.path(table.name)
         builder = builder.tableName(path) if is_catalog(path) else builder.location(path)
         fields = [
-            T.StructField(c.name, c.dataType, c.nullable, {"comment": c.metadata["comment"]}) for c in table.columns
+            T.StructField(c.name, c.dataType, c.nullable, {"comment": c.metadata["comment"]}) for c in table.stored
         ]
         try:
             builder.addColumns(T.StructType(fields)).execute()
@@ -248,10 +254,12 @@ class Warehouse:
             files.delete_dir(folder)
 
     def _widen(self, table: Table) -> None:
-        """Add the columns that a table of an earlier release lacks; its rows have null there."""
+        """Add the columns that a table of an earlier release lacks; its rows have null there, and the only round."""
         if more := lacking(self._delta(table.name).toDF(), table):
             added = ", ".join(f"`{c.name}` {c.dataType.simpleString()} COMMENT '{c.metadata['comment']}'" for c in more)
             self.spark.sql(f"ALTER TABLE {self.identifier(table.name)} ADD COLUMNS ({added})")
+            if ROUND in more:
+                self._delta(table.name).update(set={ROUND.name: F.lit(ONLY_ROUND)})
 
     def _save(self, writer: DataFrameWriter, table: Table) -> None:
         try:
@@ -272,5 +280,5 @@ class Warehouse:
         """Make a table, or its rows matching `where`, what they were at a version; others' rows stay as they are now."""
         if where is None:
             return until_alone(table.name, self.location, lambda: self._delta(table.name).restoreToVersion(version))
-        rows = self.read(table.name, version).where(where).select(*table.schema.names)
+        rows = self.read(table.name, version).where(where).select(*table.stored.names)
         self._save(rows.write.format("delta").mode("overwrite").option("replaceWhere", where), table)

@@ -58,7 +58,7 @@ def pipeline_mlflow_run(config: Config, run_id: str, code_revision: str, conf_ha
 def stage_mlflow_run(name: str) -> Iterator[Record]:
     """The MLflow child run of a stage; yields its record, whose id is None while MLflow is away."""
     outbox, parent = _open[-1]
-    record = Record(f"{parent.key}-{name}", name, _now(), parent=parent.mlflow_run_id)
+    record = Record(f"{parent.key}-{name.replace('/', '-')}", name, _now(), parent=parent.mlflow_run_id)
     outbox.send(record)
     with _mlflow_run(outbox, record):
         yield record

@@ -17,11 +17,12 @@ from pyspark.sql import functions as F
 from boostqa import __version__
 from boostqa.config import Config
 from boostqa.errors import ContractError, GateFailed
-from boostqa.schemas import ENGINE_TASK, RUN
+from boostqa.rounds import Step
+from boostqa.schemas import ENGINE_TASK, RUN, TABLES
 from boostqa.storage.warehouse import Warehouse, Written, is_catalog
 from boostqa.tracking.mlflow_runs import log_stage, stage_mlflow_run
 from boostqa.tracking.model_usage import ModelUsage
-from boostqa.vocabulary import STAGES
+from boostqa.vocabulary import NO_ROUND
 from udfs.files import file_system, pattern_of
 from udfs.generate import Connect
 
@@ -51,6 +52,7 @@ class StageRun:
     name: str
     run_id: str
     warehouse: Warehouse
+    round: str = NO_ROUND
     connect: Connect | None = None
     inputs: dict[str, int] = field(default_factory=dict)  # table -> Delta version
     outputs: dict[str, Written] = field(default_factory=dict)
@@ -66,13 +68,12 @@ class StageRun:
         self.usage = ModelUsage(self.run_id, self.name)
 
     def read(self, name: str, required: bool = True, version: int | None = None) -> DataFrame:
-        """A table at `version` (default: the latest), which is recorded as input.
+        """The rows of a table that are of this round or of none, at `version` (default: the latest), which is recorded as
+        input.
 
         Raises ContractError when the table is missing, breaks its contract, or is empty though `required`.
         """
-        if name not in self.inputs and self.warehouse.exists(name):
-            self.inputs[name] = self.warehouse.version(name) if version is None else version
-        df = self.warehouse.read(name, self.inputs.get(name))
+        df = self._own(name, self._read(name, version))
         if required and df.isEmpty():
             raise ContractError(
                 f"stage {self.name}: table {name} is empty, so there is nothing to do\n"
@@ -81,29 +82,57 @@ class StageRun:
             )
         return df
 
+    def _read(self, name: str, version: int | None = None) -> DataFrame:
+        if name not in self.inputs and self.warehouse.exists(name):
+            self.inputs[name] = self.warehouse.version(name) if version is None else version
+        return self.warehouse.read(name, self.inputs.get(name))
+
+    def _own(self, name: str, df: DataFrame) -> DataFrame:
+        return df.where(F.col("round").isin(self.round, NO_ROUND)).drop("round") if TABLES[name].by_round else df
+
+    def earlier_rounds(self) -> list[str]:
+        """The rounds before this one, in order; all of them for a stage of no round."""
+        names = [r.name for r in self.config.rounds]
+        return names[: names.index(self.round)] if self.round else names
+
+    def read_earlier(self, name: str) -> DataFrame:
+        """The rows that the rounds before this one left in a table, with their `round`; none where it was not written. Of a
+        table that is not by round all rows."""
+        earlier = self.earlier_rounds()
+        if not earlier or not self.warehouse.exists(name):
+            return self.spark.createDataFrame([], TABLES[name].stored)
+        df = self._read(name)
+        return df.where(F.col("round").isin(earlier)) if TABLES[name].by_round else df
+
     def read_back(self, name: str) -> DataFrame:
-        """A table in the version that this execution wrote."""
-        return self.warehouse.read(name, self.outputs[name].version)
+        """The rows of this round or of none in the version of a table that this execution wrote."""
+        return self._own(name, self.warehouse.read(name, self.outputs[name].version))
 
     def write(self, name: str, df: DataFrame, where: str | None = None) -> int:
-        """Replace a table (or its rows matching `where`) and return the rows written."""
+        """Replace the rows of this round in a table (or those of them that match `where`) and return the rows written."""
         return self._replace(name, df, where).rows
 
     def _replace(self, name: str, df: DataFrame, where: str | None) -> Written:
         metadata = {
             "run_id": self.run_id,
             "stage": self.name,
+            "round": self.round,
             "code": code_revision(),
             "inputs": self.inputs,
             "basis": self.basis,
         }
+        if TABLES[name].by_round:
+            df = df.withColumn("round", F.lit(self.round))
+            # Rows of no round are told apart by stage or kind alone: in an earlier release they were of the only round.
+            of_round = f"round = '{self.round}'" if self.round else None
+            where = " and ".join(f"({part})" for part in (of_round, where) if part) or None
         written = self.outputs[name] = self.warehouse.write(name, df, where, metadata)
         return written
 
     def append(self, name: str, df: DataFrame) -> DataFrame:
         """Add rows to an existing table; no rows make no new version. Returns the table as it is then."""
         if not df.isEmpty():
-            self.warehouse.append(name, df, {"run_id": self.run_id, "stage": self.name})
+            self.warehouse.append(name, df, {"run_id": self.run_id, "stage": self.name, "round": self.round})
         self.outputs[name], _ = self.warehouse.measure(name)
         return self.read_back(name)
 
@@ -112,7 +141,7 @@ class StageRun:
         ledger = self.warehouse.path("completion")
         beside = None if is_catalog(ledger) else f"{ledger.rpartition('/')[0]}/_staging"
         staging = self.config.generation.staging or beside
-        return None if staging is None else f"{staging}/_stored/{self.run_id}-{self.name}"
+        return None if staging is None else f"{staging}/_stored/{self.run_id}-{self.round}-{self.name}"
 
     def store(self, df: DataFrame) -> DataFrame:
         """The rows, computed here and once, for what reads them more than once: as Parquet files until the stage ends.
@@ -136,7 +165,7 @@ class StageRun:
             self.stored = 0
 
     def reject(self, df: DataFrame) -> int:
-        """Replace this stage's rows of the reject table; returns their number."""
+        """Replace the rows of this stage and round in the reject table; returns their number."""
         where = f"stage = '{self.name}'"
         self._replace("reject", df.withColumn("run_id", F.lit(self.run_id)), where)
         by_rule = self.read_back("reject").where(where).groupBy("rule").count().collect()
@@ -156,6 +185,7 @@ class StageRun:
     def run_row(self, seconds: float, mlflow_run_id: str | None) -> dict[str, Any]:
         """This execution as a RUN row."""
         return {
+            "round": self.round,
             "run_id": self.run_id,
             "stage": self.name,
             "finished_at": datetime.now(UTC),
@@ -175,21 +205,22 @@ class StageRun:
         }
 
 
-def last_runs(warehouse: Warehouse) -> dict[str, dict[str, Any]]:
-    """Stage -> RUN row of its last execution, in the order of stages; empty where nothing ran."""
+def last_runs(warehouse: Warehouse) -> dict[tuple[str, str], dict[str, Any]]:
+    """(round, stage) -> RUN row of its last execution, in the order in which they ended; empty where nothing ran."""
     if not warehouse.exists("run"):
         return {}
     runs = warehouse.read("run")
-    last = runs.groupBy("stage").agg(F.max_by(F.struct(*runs.columns), "finished_at").alias("last"))
-    rows = {r["stage"]: r["last"].asDict(recursive=True) for r in last.collect()}
-    return {stage: rows[stage] for stage in STAGES if stage in rows}
+    last = runs.groupBy("round", "stage").agg(F.max_by(F.struct(*runs.columns), "finished_at").alias("last"))
+    rows = sorted((r["last"].asDict(recursive=True) for r in last.collect()), key=lambda row: row["finished_at"])
+    return {(row["round"], row["stage"]): row for row in rows}
 
 
 def _clear(stage: StageRun) -> None:
     """Remove what the stage stored for itself, and write what its engines did: paid for, also when it failed then."""
     stage.discard_stored()
     if stage.usage.engine_tasks:
-        tasks = stage.spark.createDataFrame(stage.usage.engine_tasks, ENGINE_TASK.schema)
+        rows = [{"round": stage.round, **task} for task in stage.usage.engine_tasks]
+        tasks = stage.spark.createDataFrame(rows, ENGINE_TASK.stored)
         stage.warehouse.append("engine_task", tasks)
 
 
@@ -197,18 +228,20 @@ def _clear(stage: StageRun) -> None:
 def stage_run(
     spark: SparkSession,
     config: Config,
-    name: str,
+    step: Step,
     run_id: str,
     basis: dict[str, str],
     conf_hash: str,
     connect: Connect | None = None,
 ) -> Iterator[StageRun]:
-    """Run one stage inside an MLflow child run; at the end write its row of the `run` table."""
+    """Run one stage of a round inside an MLflow child run; at the end write its row of the `run` table."""
     warehouse = Warehouse(spark, config.warehouse, config.generation.ledger)
-    stage = StageRun(spark, config, name, run_id, warehouse, connect, basis=basis, conf_hash=conf_hash)
+    stage = StageRun(
+        spark, config, step.stage, run_id, warehouse, step.round, connect, basis=basis, conf_hash=conf_hash
+    )
     began = time.monotonic()
     failed_gate = None
-    with stage_mlflow_run(name) as tracked:
+    with stage_mlflow_run(str(step)) as tracked:
         try:
             yield stage
         except GateFailed as error:  # a verdict is a result: it is recorded like any other
@@ -221,9 +254,9 @@ def stage_run(
         if failed_gate and not stage.rows:
             raise failed_gate
         if not stage.rows:
-            raise ContractError(f"stage {name} checked no balance of its rows; this is a bug in jobs/")
+            raise ContractError(f"stage {step} checked no balance of its rows; this is a bug in jobs/")
         row = stage.run_row(time.monotonic() - began, tracked.mlflow_run_id)
-        warehouse.append("run", spark.createDataFrame([row], RUN.schema))
+        warehouse.append("run", spark.createDataFrame([row], RUN.stored))
         stage.recorded = row
         log_stage(row, [task["tokens_per_second"] for task in stage.usage.engine_tasks])
         if failed_gate:

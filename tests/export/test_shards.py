@@ -10,9 +10,23 @@ from boostqa.export.shards import export
 from boostqa.schemas import CLEAN, MIX
 
 ROWS = [
-    ("b", "问题：二\n\n答案：2", 5, "zh", "0541", "H4", "multi_grade", "proof", "book", "CC-BY-4.0", "A | B", 1),
-    ("a", "Question: 1", 3, "en", "0541", "H5", "multi_grade", "proof", "book", "CC-BY-4.0", "A | B", 1),
-    ("c", "Question: 3", 2, "en", "0222", "H1", "multi_grade", "proof", "notes", "CC0-1.0", None, 0),
+    (
+        "b",
+        "main",
+        "问题：二\n\n答案：2",
+        5,
+        "zh",
+        "0541",
+        "H4",
+        "multi_grade",
+        "proof",
+        "book",
+        "CC-BY-4.0",
+        "A | B",
+        1,
+    ),
+    ("a", "main", "Question: 1", 3, "en", "0541", "H5", "multi_grade", "proof", "book", "CC-BY-4.0", "A | B", 1),
+    ("c", "main", "Question: 3", 2, "en", "0222", "H1", "multi_grade", "proof", "notes", "CC0-1.0", None, 0),
 ]
 
 
@@ -52,11 +66,12 @@ def test_manifest_rewrite_with_fewer_files_is_stable_and_removes_only_stale_shar
     export(frame(spark), folder, ["parquet", "jsonl"], shards=2)
     shards = export(frame(spark), folder, ["parquet"], shards=2)
     assert (tmp_path / "jsonl" / "part-00000-of-00002.jsonl.zst").exists()
-    found = manifest.describe(frame(spark), shards, {"mix": 3}, "rev", "conf", "tok", "basis")
+    found = manifest.describe(frame(spark), ["main"], shards, {"mix": 3}, "rev", "conf", "tok", "basis")
     manifest.write(folder, found)
     content = (tmp_path / "manifest.json").read_bytes()
     manifest.write(
-        folder, manifest.describe(frame(spark, ROWS[::-1]), shards[::-1], {"mix": 3}, "rev", "conf", "tok", "basis")
+        folder,
+        manifest.describe(frame(spark, ROWS[::-1]), ["main"], shards[::-1], {"mix": 3}, "rev", "conf", "tok", "basis"),
     )
     assert (tmp_path / "manifest.json").read_bytes() == content
     assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == [
@@ -74,15 +89,15 @@ def test_export_over_an_earlier_one_drops_its_manifest_until_a_new_one_is_writte
 
 
 def test_card_names_counts_licences_generators_and_failed_gates(spark, tmp_path):
-    item = dict.fromkeys(CLEAN.schema.names, "x") | {"choices": None}
+    item = dict.fromkeys(CLEAN.schema.names, "x") | {"choices": None, "tokens": 9}
     made = [item | {"draft_id": d, "generator": g} for d, g in zip("abcd", "mmno", strict=True)]
     clean = spark.createDataFrame(made, CLEAN.schema)
     shards = [
         {"file": "parquet/part-00000-of-00001.parquet", "format": "parquet", "rows": 3, "tokens": 10, "bytes": 12345}
     ]
-    described = manifest.describe(frame(spark), shards, {}, "rev", "conf", "tok", "basis")
+    described = manifest.describe(frame(spark), ["main"], shards, {}, "rev", "conf", "tok", "basis")
     verdict = {
-        "table": "clean", "gate": "min_rows", "success": False, "outcome": "warns", "observed": "3 items are left",
+        "round": "main", "table": "clean", "gate": "min_rows", "success": False, "outcome": "warns", "observed": "3 items are left",
         "expected": "at least 9",
     }  # fmt: skip
     held = verdict | {"gate": "expect_table_columns_to_match_set", "success": True, "outcome": "holds"}
@@ -92,7 +107,7 @@ def test_card_names_counts_licences_generators_and_failed_gates(spark, tmp_path)
     assert "| CC-BY-4.0 | 8 | A \\| B |" in text
     assert "| m | 2 |\n| n | 1 |" in text
     assert "| o |" not in text
-    assert "| clean | min_rows | **warns** | 3 items are left | at least 9 |" in text
+    assert "| main | clean | min_rows | **warns** | 3 items are left | at least 9 |" in text
     assert "Gates: 1 of 2 hold" in text
     assert "expect_table_columns" not in text
     assert "machine-made" in text
@@ -103,8 +118,8 @@ def test_export_of_nothing_is_whole_and_its_card_says_why_first(spark, tmp_path)
     (tmp_path / "parquet").mkdir()
     (tmp_path / "parquet" / "part-00000-of-00001.parquet").write_text("of an earlier export")
     files = export(rows, str(tmp_path), ["parquet", "jsonl"], shards=2)
-    described = manifest.describe(rows, files, {}, "rev", "conf", "tok", "basis")
-    verdict = {"table": "clean", "success": False, "expected": "at least 1"}
+    described = manifest.describe(rows, ["main"], files, {}, "rev", "conf", "tok", "basis")
+    verdict = {"round": "main", "table": "clean", "success": False, "expected": "at least 1"}
     voter = {"gate": "voter_better_than_chance", "outcome": "quarantined", "observed": "voter m guesses"}
     few = {"gate": "min_rows", "outcome": "warns", "observed": "0 items are left for the mix"}
     clean = spark.createDataFrame([], CLEAN.schema)

@@ -12,7 +12,7 @@ from boostqa.schemas import TABLES
 from boostqa.stages.quarantine import item_hash
 from boostqa.storage.warehouse import Warehouse
 from boostqa.vocabulary import QuarantineEvent
-from tests.rows import frame
+from tests.rows import frame, stored
 
 RELEASED, REPLAYED = QuarantineEvent.RELEASED, QuarantineEvent.REPLAYED
 HELD = {"event": "quarantined", "number": 1, "who": "gate", "clean_version": 1}
@@ -22,7 +22,7 @@ def test_people_decide_by_name_or_gate_and_every_decision_is_a_row_more(spark, t
     warehouse = Warehouse(spark, str(tmp_path))
     with pytest.raises(ConfigError, match="run the gate first"):
         listing(warehouse)
-    warehouse.write("clean", frame(spark, TABLES["clean"], {"draft_id": "ab1"}, {"draft_id": "ab2"}))
+    warehouse.write("clean", stored(spark, TABLES["clean"], {"draft_id": "ab1"}, {"draft_id": "ab2"}))
     hashes = {
         r["draft_id"]: r["hash"]
         for r in warehouse.read("clean").select("draft_id", item_hash().alias("hash")).collect()

@@ -27,7 +27,12 @@ SETTINGS = (
 )
 CONF = config.load(DEMO, list(SETTINGS))
 # What expectations of values want beyond the contract.
-FIT = {"budget": {"tokens": 1}, "refined": {"votes": 1}, "seed": {"tokens": 30}, "probe": {"items": 1}}
+FIT = {
+    "budget": {"tokens": 1, "round_tokens": 5},
+    "refined": {"votes": 1},
+    "seed": {"tokens": 30},
+    "probe": {"items": 1},
+}
 A, B, C, D = "a" * 64, "b" * 64, "c" * 64, "d" * 64
 
 
@@ -130,7 +135,7 @@ def test_judge_broken_tables_fail_by_name_all_else_holds_and_the_page_needs_no_n
             "writer_is_voter",
         ): "1 of 3 items were checked by the model that wrote them: its agreement with itself is weaker evidence",
         ("clean", "min_rows"): "0 items are left for the mix",
-        ("clean", "budget_met"): "about 0 tokens are left for the mix, 0% of the 5 that plan.tokens asks for",
+        ("clean", "budget_met"): "0 tokens are left for the mix, 0% of the 5 that the round is to give",
     }
     assert {(v["gate"], v["outcome"]) for v in verdicts if v["outcome"] not in ("blocks", "holds")} == {
         *(("writer_is_voter", "warns"), ("budget_met", "warns"))
@@ -291,18 +296,11 @@ def test_labels_that_collapse_requests_that_fail_and_texts_cut_off_are_told_by_s
     assert [tuple(r) for r in found["failed_requests(refine)"].rows.collect()] == [("e", "quota spent")]
 
 
-def test_tokens_left_are_estimated_from_the_seeds_of_the_language_else_of_all(spark):
-    clean = frame(spark, TABLES["clean"], *({"draft_id": x, "lang": x, **item} for x, item in (
-        ("en", {"question": "q" * 37, "solution": "", "answer": "a"}), ("fr", {"question": "q" * 37, "solution": "", "answer": "a"})
-    )))  # fmt: skip
-    seeds = frame(
-        spark,
-        TABLES["seed"],
-        {"lang": "en", "text": "x" * 40, "tokens": 10},
-        {"lang": "zh", "text": "x" * 40, "tokens": 30},
-    )
-    *_, budget = export_findings(clean, seeds, CONF.gate, 100)
-    assert budget.observed.startswith("about 30 tokens are left for the mix, 30% of the 100")  # 40 / 4 + 40 / 2
+def test_tokens_left_are_set_against_what_the_round_is_to_give(spark):
+    clean = frame(spark, TABLES["clean"], {"draft_id": "a", "tokens": 10}, {"draft_id": "b", "tokens": 20})
+    wanted = frame(spark, TABLES["budget"], {"round_tokens": 100}, {"round_tokens": 100})
+    *_, budget = export_findings(clean, wanted, CONF.gate)
+    assert budget.observed.startswith("30 tokens are left for the mix, 30% of the 100")
     assert not budget.holds
 
 
@@ -310,8 +308,8 @@ def test_answers_of_multiple_choice_items_that_are_nearly_all_one_letter_fail(sp
     def items(letters):
         return frame(spark, TABLES["clean"], *({"format": "multiple_choice", "answer": x} for x in letters))
 
-    seed = frame(spark, TABLES["seed"], {"tokens": 30})
+    wanted = frame(spark, TABLES["budget"], {"round_tokens": 5})
     for letters, holds in (("A" * 11 + "BCD" * 3, False), ("ABCD" * 5, True), ("A" * 19, None)):
-        found = {f.gate: f for f in export_findings(items(letters), seed, CONF.gate, 5)}
+        found = {f.gate: f for f in export_findings(items(letters), wanted, CONF.gate)}
         assert (found["letters_balanced"].holds if "letters_balanced" in found else None) is holds, letters
     assert found["min_rows"].holds

@@ -8,7 +8,7 @@ from rich.console import Console
 from boostqa.report.side_by_side import items_of, show
 from boostqa.schemas import TABLES
 from boostqa.storage.scratch import Scratch
-from tests.rows import frame
+from tests.rows import frame, stored
 
 
 def call(request_id, sample, template="multi_grade", **changes):
@@ -56,7 +56,7 @@ def test_items_hold_their_tries_what_ended_them_and_what_they_cost(spark, tmp_pa
     tables.create("completion")
     tables.insert("completion", frame(spark, TABLES["completion"], *rows.pop("completion")))
     for name, changes in rows.items():
-        tables.write(name, frame(spark, TABLES[name], *changes))
+        tables.write(name, stored(spark, TABLES[name], *changes))
     kept, unread, below = sorted(items_of(tables), key=lambda i: ("kept", "unread", "easy").index(i["plan_id"]))
     assert (kept["draft_id"], kept["text"], kept["filters"], kept["prompt"]) == ("d", "Question: ...", [], "prompt k1")
     assert [t["rule"] for t in kept["tries"]] == ["truncated"] and kept["seed"]["difficulty"] == "H3"

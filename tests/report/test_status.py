@@ -10,7 +10,7 @@ from boostqa.report.status import collect, show
 from boostqa.report.token_usage import write_token_usage
 from boostqa.schemas import TABLES
 from boostqa.storage.warehouse import Warehouse
-from tests.rows import frame, row
+from tests.rows import frame, row, stored
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def warehouse(spark, tmp_path):
 
 
 def write(warehouse, name, *changes):
-    warehouse.write(name, frame(warehouse.spark, TABLES[name], *changes))
+    warehouse.write(name, stored(warehouse.spark, TABLES[name], *changes))
 
 
 def asked(request_id, tokens, **changes):
@@ -38,7 +38,7 @@ def test_rejected_rows_by_rule_break_between_items_on_a_narrow_console():
     )  # fmt: skip
     rejected = {"licence_not_allowed": 1, "malformed": 12, "too_short": 3}
     shown = StringIO()
-    stages = [row | {"stage": "seed", "rejected_by_rule": rejected}]
+    stages = [row | {"round": "", "stage": "seed", "rejected_by_rule": rejected}]
     show({"stages": stages, "tables": {}, "gates": [], "kept_tokens": 0}, Console(file=shown, width=52))
     assert "rejected by seed: licence_not_allowed 1, malformed\n" not in shown.getvalue()
     assert "rejected by seed: licence_not_allowed 1,\n  malformed 12, too_short 3\n" in shown.getvalue()

@@ -7,7 +7,7 @@ from boostqa.schemas import TABLES
 from boostqa.stages import annotate, clean, deduplicate, mix, probe, refine, seed, synthesize
 from boostqa.stages.rejects import Rule
 from boostqa.vocabulary import STAGES
-from tests.rows import frame
+from tests.rows import stored
 
 RUNS = "run_id string, stage string, retry_tokens long"
 
@@ -27,10 +27,10 @@ def reject(stage, rule, key, *request_ids):
     return {"stage": stage, "rule": rule, "key": key, "request_ids": list(request_ids) or None}
 
 
-def used(spark, gate_failed=False, runs=None, sums=("completions", "tokens"), **tables):
+def used(spark, blocked=(), runs=None, sums=("completions", "tokens"), **tables):
     """{(stage, cause): sums} of the tables given; the others are empty."""
-    frames = {name: frame(spark, TABLES[name], *tables.get(name, [])) for name in TABLES_READ}
-    rows = token_usage(frames, gate_failed, runs).collect()
+    frames = {name: stored(spark, TABLES[name], *tables.get(name, [])) for name in TABLES_READ}
+    rows = token_usage(frames, blocked, runs).collect()
     total = sum(r["tokens"] for r in rows)
     assert not total or sum(r["share"] for r in rows) == pytest.approx(1)
     assert all(r["share"] == pytest.approx(r["tokens"] / max(total, 1)) for r in rows)
@@ -84,7 +84,7 @@ def test_token_usage_every_cause_once(spark):
     }
     tables["mix"] = [{"draft_id": row["draft_id"]} for row in tables["mix"]]
     runs = spark.createDataFrame([("r1", "refine", 40), ("r1", "probe", 0), ("other", "refine", 50)], RUNS)
-    assert used(spark, gate_failed=True, runs=runs, **tables) == {
+    assert used(spark, blocked=["main"], runs=runs, **tables) == {
         **{("synthesize", cause): (1, 10) for _, _, cause in REJECTED},
         ("synthesize", "kept"): (2, 15),
         ("synthesize", "thinking"): (1, 25),

@@ -2,7 +2,7 @@ from boostqa.config import Clean
 from boostqa.schemas import CLEAN, CONTAMINATION, REFINED, SEED
 from boostqa.stages.clean import clean, contaminate, rejects_of_unfit, rejects_with_duplicates
 from boostqa.stages.similarity import index
-from tests.rows import frame, row
+from tests.rows import frame, row, word_tokenizer
 
 CONF = Clean(benchmarks=[])
 REJECTS = "stage string, key string, rule string, evidence string, request_ids array<string>"
@@ -12,6 +12,7 @@ SENTENCE = (
     "A block of mass two kilograms slides down a rough plane inclined at thirty degrees; find its acceleration when "
     "the coefficient of kinetic friction between block and plane equals one tenth and air resistance is neglected."
 )
+OTHER = "A copper wire of two metres carries four amperes through a field of half a tesla that stands at right angles to it."
 
 
 def item(draft_id: str, **changes) -> dict:
@@ -47,14 +48,20 @@ def test_with_duplicates_rejects_each_item_once_for_the_first_reason(spark):
         item("draft 1", question="Now consider this. " + SENTENCE.replace("block", "crate")),
         item("draft 2", question="Now consider this! " + SENTENCE.replace("block", "crate") + " Explain."),
         item("fine"),
+        item("again", question="Why does ice float on water in a glass?"),
+        item("nearly", question=f"{OTHER} Explain."),
+    ]
+    earlier = [
+        row(CLEAN, draft_id="old 1", question="Why does ice float, on water in a glass?"),
+        row(CLEAN, draft_id="old 2", question=OTHER),
     ]
     seeds = [seed("s1"), seed("s2", kind="qa", question=SENTENCE, text=f"{SENTENCE}\n1.2")]
     unfit = spark.createDataFrame([("clean", "broken", "empty_answer", "", None)], REJECTS)
-    rows = rejects_with_duplicates(
-        refined(spark, *items), unfit, spark.createDataFrame(seeds, SEED.schema), CONF
-    ).collect()
+    of_seeds, made = spark.createDataFrame(seeds, SEED.schema), spark.createDataFrame(earlier, CLEAN.schema)
+    rows = rejects_with_duplicates(refined(spark, *items), unfit, of_seeds, made, CONF).collect()
     found = {r["key"]: (r["rule"], r["evidence"]) for r in rows}
-    assert len(rows) == len(found) == 4
+    assert len(rows) == len(found) == 6
+    assert (found["again"], found["nearly"]) == (("exact_duplicate", "old 1"), ("near_duplicate", "old 2"))
     assert found["broken"] == ("empty_answer", "")
     assert found["copy"] == ("near_duplicate_of_seed", "s2")
     assert found.get("twin 1", found.get("twin 2"))[0] == "exact_duplicate"
@@ -81,17 +88,27 @@ def test_clean_keeps_what_is_left_with_the_provenance_of_its_seed(spark):
     leaks = [close, leak | {"benchmark_item": "i"}, leak | {"field": "passage", "benchmark_item": "j"}]
     leaks += [close | {"draft_id": "close", "score": 0.3}, close | {"draft_id": "close", "benchmark_item": "z"}]
     rows, rejects = clean(
-        refined(spark, item("leak"), item("close"), item("gone"), item("kept", status="corrected")),
+        refined(
+            spark,
+            item("leak"),
+            item("close"),
+            item("gone"),
+            item("kept", status="corrected"),
+            item("lost", seed_id="s9"),
+        ),
         spark.createDataFrame([("gone",)], "key string"),
         frame(spark, CONTAMINATION, *leaks),
         spark.createDataFrame([seed("s1")], SEED.schema),
+        word_tokenizer(),
     )
     assert rows.columns == CLEAN.schema.names
     (kept,) = rows.collect()
+    assert kept["tokens"] > 4
     assert (kept["draft_id"], kept["status"], kept["licence"], kept["attribution"]) == (
         "kept", "corrected", "CC-BY-4.0", "OpenStax"
     )  # fmt: skip
     assert {(r["key"], r["rule"], r["evidence"]) for r in rejects.collect()} == {
         ("leak", "contaminated", "b/i question: m"),
         ("close", "similar_to_benchmark", "b/z question (0.46): m"),
+        ("lost", "seed_withdrawn", "s9"),
     }

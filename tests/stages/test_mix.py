@@ -1,17 +1,20 @@
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers
+from pyspark.sql import functions as F
+from tokenizers import Tokenizer
 
 from boostqa.config import Mix
 from boostqa.schemas import BUDGET, CLEAN
 from boostqa.stages.mix import choose, render
-from tests.rows import row
+from tests.rows import row, word_tokenizer
 
 
 @pytest.fixture(scope="module")
 def tokenizer_json() -> str:
-    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return tokenizer.to_str()
+    return word_tokenizer()
+
+
+def cleaned(spark, items):
+    return spark.createDataFrame(items, CLEAN.schema).withColumn("round", F.lit("main"))
 
 
 def item(draft_id: str, **changes) -> dict:
@@ -25,7 +28,7 @@ def cell(discipline: str, difficulty: str, tokens: int) -> dict:
 
 
 def texts(spark, tokenizer_json, *items) -> dict[str, tuple[str, int]]:
-    rows = render(spark.createDataFrame(items, CLEAN.schema), tokenizer_json).collect()
+    rows = render(cleaned(spark, items), tokenizer_json).collect()
     return {r["draft_id"]: (r["text"], r["tokens"]) for r in rows}
 
 
@@ -45,7 +48,7 @@ def test_render_each_kind_of_item_reads_as_plain_text_of_its_language(spark, tok
 
 
 def chosen(spark, tokenizer_json, items, budgets, **conf) -> tuple[list, list]:
-    clean = spark.createDataFrame(items, CLEAN.schema)
+    clean = cleaned(spark, items)
     budget = spark.createDataFrame(budgets, BUDGET.schema)
     kept, rejects = choose(render(clean, tokenizer_json), budget, Mix(**conf))
     return sorted(kept.collect()), sorted(rejects.collect())

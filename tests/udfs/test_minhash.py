@@ -31,7 +31,7 @@ def test_band_keys_of_texts_shorter_than_a_shingle_tell_them_apart():
 
 def test_map_band_keys_of_mixed_windows_equals_each_item_alone():
     units = [["a", "b", "c"], list("甲乙丙丁"), ["a", "b", "d"]]
-    columns = {"node": [1, 2, 3, 4], "is_seed": [True, False, False, False], "window": [2, 3, 2, 2]}
+    columns = {"node": [1, 2, 3, 4], "known": [True, False, False, False], "window": [2, 3, 2, 2]}
     batch = pa.RecordBatch.from_pydict(columns | {"units": [*units, []]})  # without a unit there are no keys
     mapped = [row for out in map_band_keys(iter([batch]), 4, 2) for row in out.to_pylist()]
     alone = {
@@ -42,7 +42,7 @@ def test_map_band_keys_of_mixed_windows_equals_each_item_alone():
 
 def test_keepers_of_a_chain_and_of_seeds():
     def keys(*rows):
-        return pd.DataFrame(rows, columns=["node", "key", "is_seed"])
+        return pd.DataFrame(rows, columns=["node", "key", "known"])
 
     chain = keys((1, 7, False), (2, 7, False), (2, 8, False), (3, 8, False), (3, 9, False), (4, 9, False))
     assert keepers(chain.sample(frac=1, random_state=3)).to_dict("list") == {"node": [2, 4], "keeper": [1, 3]}

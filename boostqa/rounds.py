@@ -1,0 +1,29 @@
+"""The order in which a line advances: what serves all rounds first, the stages of each round, and the mix of them all."""
+
+from typing import NamedTuple
+
+from boostqa.config import Config
+from boostqa.vocabulary import NO_ROUND, ONLY_ROUND, ROUND_STAGES, STAGES
+
+
+class Step(NamedTuple):
+    """One stage of one round; of no round where it serves all of them."""
+
+    round: str
+    stage: str
+
+    def __str__(self) -> str:
+        return self.stage if self.round in (NO_ROUND, ONLY_ROUND) else f"{self.round}/{self.stage}"
+
+
+def steps(config: Config) -> list[Step]:
+    """Every step of a conf, in order."""
+    first, last = ([Step(NO_ROUND, s) for s in part] for part in (STAGES[: STAGES.index(ROUND_STAGES[0])], STAGES[-1:]))
+    return first + [Step(r.name, s) for r in config.rounds for s in ROUND_STAGES] + last
+
+
+def wanted_tokens(config: Config, name: str, kept: int) -> int:
+    """Kept tokens that a round is to give, where the rounds before it left `kept` of plan.tokens: its `tokens`, or its
+    `share` of what is left, or all of that."""
+    declared, left = config.round(name), max(config.plan.tokens - kept, 0)
+    return min(declared.tokens, left) if declared.tokens else round(left * (declared.share or 1))
