@@ -51,7 +51,7 @@ _CODE = (
     *("boostqa/stages", "boostqa/sources", "boostqa/taxonomy", "boostqa/matching_text.py", "boostqa/formulas.py"),
     "boostqa/confusables.tsv",
     *("boostqa/prose.py", "boostqa/control_tokens.py", "boostqa/languages.py", "boostqa/wilson.py", "udfs/answers"),
-    *("boostqa/allocation.py", "boostqa/rounds.py", "boostqa/shrinkage.py"),
+    *("boostqa/allocation.py", "boostqa/rounds.py", "boostqa/shrinkage.py", "boostqa/yields.py"),
     *(f"udfs/{name}.py" for name in ("text", "splitting", "minhash", "keepers", "spoiling", "options", "conclusions")),
     *(
         f"udfs/{name}.py"

@@ -13,12 +13,15 @@ from boostqa import preview as trial
 from boostqa.calls import ledger as ledger_calls
 from boostqa.cli_options import ConfigOption, SetOption, wide
 from boostqa.cli_quarantine import quarantine
+from boostqa.config.hardware import load_hardware
 from boostqa.console import CONSOLE
 from boostqa.errors import ConfigError
+from boostqa.forecast import together
 from boostqa.freshness import Freshness
 from boostqa.preflight import missing
 from boostqa.report import budget as budget_report
 from boostqa.report import contamination as contamination_report
+from boostqa.report import forecast as forecast_report
 from boostqa.report import scorecard as scorecard_report
 from boostqa.report import side_by_side
 from boostqa.report import status as status_report
@@ -214,6 +217,38 @@ def plan(
             typer.echo(json.dumps([budget_report.find(rows, why)] if why else rows, indent=2, ensure_ascii=False))
         else:
             budget_report.show(rows, why, wide())
+
+    sys.exit(pipeline.report_errors(action))
+
+
+@app.command()
+def forecast(
+    config: ConfigOption,
+    tokens: Annotated[float | None, typer.Option("--tokens", min=1, help="kept tokens, such as 100e9")] = None,
+    hardware: Annotated[
+        str | None, typer.Option("--hardware", metavar="FILE", help="rates of models and price")
+    ] = None,
+    actual: Annotated[
+        bool, typer.Option("--actual", help="the last round against what the ones before it foretold")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
+    settings: SetOption = [],  # noqa: B006
+) -> None:
+    """Say what a number of kept tokens will cost, from the rounds made so far: requests, tokens, GPU-hours, cost."""
+
+    def action() -> None:
+        loaded = conf.load(config, settings)
+        rates = load_hardware(hardware) if hardware else None
+        rounds = forecast_report.collect(pipeline.warehouse(loaded))
+        if actual:
+            facts, show = forecast_report.against(rounds), forecast_report.show_actual
+        else:
+            measured = together(list(rounds.values()))
+            facts, show = forecast_report.predict(measured, tokens or loaded.plan.tokens, rates), forecast_report.show
+        if as_json:
+            typer.echo(json.dumps(facts, indent=2))
+        else:
+            show(facts, wide())
 
     sys.exit(pipeline.report_errors(action))
 

@@ -1,5 +1,7 @@
 """Job 4, plan: turns what the checkpoint lacks into tokens per cell and requests, for what earlier rounds have left."""
 
+from typing import Any
+
 from pyspark.sql import functions as F
 
 from boostqa.errors import ConfigError
@@ -9,22 +11,34 @@ from boostqa.schemas import BUDGET
 from boostqa.stages import budget, plan, quarantine
 from boostqa.tracking.stage_run import StageRun
 from boostqa.vocabulary import ItemTable
+from boostqa.yields import LEVELS
 
 READS = ("annotation", "seed", "probe")
-READS_EARLIER = ("plan", "clean", "quarantine")
+READS_EARLIER = ("plan", "clean", "quarantine", "novelty", "budget")
 WRITES = ("budget", "plan")
 
 
-def kept_before(stage: StageRun) -> int:
-    """Tokens that the rounds before have left for the mix."""
-    clean, history = stage.read_earlier("clean"), stage.read_earlier("quarantine")
-    left, _ = quarantine.split(clean, history)
-    return left.agg(F.coalesce(F.sum("tokens"), F.lit(0))).first()[0]
+def measured(stage: StageRun) -> list[dict[str, Any]]:
+    """What the requests of the rounds before have left for the mix, by kind: [*LEVELS, requests, tokens, squares]."""
+    left, _ = quarantine.split(stage.read_earlier("clean"), stage.read_earlier("quarantine"))
+    kept = left.select("plan_id", F.col("tokens").cast("long").alias("kept"))  # unique by plan_id: one draft a request
+    rows = stage.read_earlier("plan").join(kept, "plan_id", "left").withColumn("kept", F.coalesce("kept", F.lit(0)))
+    sums = (F.count("*").alias("requests"), F.sum("kept").alias("tokens"), F.sum(F.col("kept") ** 2).alias("squares"))
+    return [r.asDict() for r in rows.groupBy(*LEVELS).agg(*sums).collect()]
+
+
+def novelty_before(stage: StageRun) -> list[dict[str, Any]]:
+    """What the rounds before found new in each cell, in their order: NOVELTY rows with the budget's `seeds`."""
+    cell = ["round", "discipline", "difficulty"]
+    seeds = stage.read_earlier("budget").select(*cell, "seeds")
+    rows = stage.read_earlier("novelty").join(seeds, cell, "inner").collect()  # both unique by cell
+    return sorted((r.asDict() for r in rows), key=lambda row: stage.earlier_rounds().index(row["round"]))
 
 
 def main(stage: StageRun) -> None:
     """Read, call the stage, write, check the row balance."""
-    conf, kept = stage.config.plan, kept_before(stage)
+    conf, made = stage.config.plan, measured(stage)
+    kept = sum(row["tokens"] for row in made)
     tokens = wanted_tokens(stage.config, stage.round, kept)
     if not tokens:
         raise ConfigError(
@@ -35,8 +49,10 @@ def main(stage: StageRun) -> None:
     labels = labels.select(F.col("item_id").alias("seed_id"), "discipline", "difficulty")
     texts = stage.read("seed").select("seed_id", "lang", "tokens", "text")
     seeds = labels.join(texts, "seed_id", "inner")  # both unique by seed_id
-    slots = stage.store(plan.unused(plan.slots(seeds, conf), stage.read_earlier("plan")))
+    slots = plan.unused(plan.slots(seeds, conf), stage.read_earlier("plan"))
+    slots = stage.store(plan.with_yields(slots, made, conf.kept_tokens_per_request))
     cells = [r.asDict() for r in plan.cells(seeds, slots).collect()]
+    cells = budget.with_novelty(cells, novelty_before(stage), conf.min_novelty)
     probe = [r.asDict() for r in stage.read("probe").drop("request_ids").collect()]
     of_checkpoint = budget.of_checkpoint(probe, stage.config.checkpoints()[-1].id)
     rows = budget.budget(cells, of_checkpoint, conf, tokens)

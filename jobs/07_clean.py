@@ -8,12 +8,12 @@ from boostqa.calls.models import model_spec, target_tokenizer
 from boostqa.pipeline import submit
 from boostqa.schemas import DRAFT
 from boostqa.sources import read_held_out
-from boostqa.stages import clean, controls, fluency, power, similarity
+from boostqa.stages import clean, controls, fluency, novelty, power, similarity
 from boostqa.tracking.stage_run import StageRun
 
-READS = ("refined", "control", "seed", "completion", "benchmarks", "probe items")
+READS = ("draft", "refined", "control", "seed", "completion", "benchmarks", "probe items")
 READS_EARLIER = ("clean",)
-WRITES = ("clean", "contamination", "control", "power", "reject")
+WRITES = ("clean", "contamination", "novelty", "control", "power", "reject")
 
 
 def unfit_items(stage: StageRun, refined: DataFrame, seeds: DataFrame) -> DataFrame:
@@ -36,7 +36,8 @@ def main(stage: StageRun) -> None:
     benchmarks = stage.store(read_held_out(stage.spark, stage.config))
     index = stage.store(similarity.index(benchmarks))
     unfit = unfit_items(stage, items, seeds)
-    duplicates = clean.rejects_with_duplicates(items, unfit, seeds, stage.read_earlier("clean"), conf)
+    earlier = stage.read_earlier("clean")
+    duplicates = clean.rejects_with_duplicates(items, unfit, seeds, earlier, conf)
     rejected = stage.store(controls.without_lookalikes(duplicates, known))
     matches = stage.store(clean.contaminate(items, rejected, seeds, benchmarks, index, conf))
     stage.write("contamination", controls.without(matches, known))
@@ -45,6 +46,8 @@ def main(stage: StageRun) -> None:
     kept = stage.write("clean", controls.without(rows, known))
     dropped = stage.reject(controls.without(rejects, known, "key"))
     stage.check_row_balance(refined.count(), kept, dropped)
+    found = novelty.novelty(stage.read("draft"), refined, rejects, stage.read_back("clean"), earlier)
+    stage.write("novelty", found)
     _measure(stage, known, rejects)
 
 

@@ -174,7 +174,10 @@ class Plan(Section):
     exploration: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.25  # weight of a cell that does not rise
     floor_tokens: NotNegative = 0  # of each cell, as far as its seeds bear them
     when_short: Literal["fail", "lower"] = "fail"  # where the seeds do not bear `tokens`
-    kept_tokens_per_request: Positive
+    kept_tokens_per_request: Positive  # before the first round; then what its requests left
+    min_novelty: Share = (
+        0.3  # of what a cell brought: where certainly less was new, nothing more until there are new seeds
+    )
     max_requests_per_seed: Positive = 12  # in all its cells together
     formats: Annotated[list[Format], Field(min_length=1)] = list(Format)
 

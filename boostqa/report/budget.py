@@ -51,9 +51,12 @@ def why(rows: list[dict[str, Any]], row: dict[str, Any]) -> list[tuple[str, str,
     if row["trend"]:
         trend = f"{row['trend']}: {row['slope']:+.4f} accuracy per ln(tokens seen); plan.exploration where it is flat"
     side = [r for r in rows if (r["difficulty"] in HIGH_GRADES) == (row["difficulty"] in HIGH_GRADES)]
-    bound = {"floor": "held up by the floor", "capacity": "held down by the capacity", None: "as its weight asks"}[
-        row["bound"]
-    ]
+    bound = {
+        "floor": "held up by the floor",
+        "capacity": "held down by the capacity",
+        "novelty": "it only repeated itself: nothing more until its discipline has new seeds",
+        None: "as its weight asks",
+    }[row["bound"]]
     full = sum(r["bound"] == "capacity" for r in side)
     where = f"of the {len(side)} cells at {', '.join(sorted({r['difficulty'] for r in side}))}"
     return [
@@ -65,9 +68,11 @@ def why(rows: list[dict[str, Any]], row: dict[str, Any]) -> list[tuple[str, str,
         ("= weight", f"{row['weight']:.4f}", f"as a share {where}"),
         ("side_tokens", f"{row['side_tokens']:,}", f"wanted {where}; {full} of them are full, the others have what these leave"),
         ("floor", f"{row['floor']:,}", "plan.floor_tokens, as far as its seeds bear it"),
+        ("novelty", "" if row["novelty"] is None else f"{row['novelty']:.2f}", "share of its items that were new when it was last asked"),
         ("capacity", f"{row['capacity']:,}", f"{row['questions']} questions of {row['bearing_seeds']} seeds"),
         ("tokens", f"{row['tokens']:,}", bound),
-        ("requests", f"{row['requests']:,}", "tokens / plan.kept_tokens_per_request"),
+        ("/ kept_per_request", f"{row['kept_per_request']:.1f}", "tokens that such requests left in earlier rounds; the conf's before"),
+        ("requests", f"{row['requests']:,}", "rounded, so that their sum is"),
     ]  # fmt: skip
 
 

@@ -84,14 +84,54 @@ BUDGET = Table(
         column("supply_factor", DOUBLE, "square root of the share of seeds in the discipline"),
         column("weight", DOUBLE, "deficit x learnability x stem_factor x supply_factor, as a share of its side"),
         column(
+            "novelty",
+            DOUBLE,
+            "share of the cell's items that were new when it was last asked (table novelty); null: not asked yet",
+            null=True,
+        ),
+        column(
             "round_tokens", LONG, "kept tokens wanted of the round: its part of what is left of plan.tokens", null=True
         ),
         column("side_tokens", LONG, "kept tokens wanted of all cells on its side of high difficulty (H4, H5)"),
         column("floor", LONG, "least kept tokens"),
-        column("capacity", LONG, "most kept tokens: questions x kept tokens per request"),
+        column(
+            "kept_per_request",
+            DOUBLE,
+            "tokens that a request leaves in the mix, by strategy, format, grade and language of the cell's (boostqa/yields.py); "
+            "plan.kept_tokens_per_request before a round was made; null: of an earlier release",
+            null=True,
+        ),
+        column("capacity", LONG, "most kept tokens: questions x kept_per_request"),
         column("tokens", LONG, "kept tokens wanted; they sum to side_tokens"),
-        column("bound", STRING, "floor | capacity: what holds `tokens`; null: they follow `weight`", null=True),
-        column("requests", LONG, "requests planned = tokens / kept tokens per request; their sum is rounded up"),
+        column(
+            "bound",
+            STRING,
+            "floor | capacity | novelty (nothing more until its discipline has new seeds): what holds `tokens`; null: they "
+            "follow `weight`",
+            null=True,
+        ),
+        column("requests", LONG, "requests planned = tokens / kept_per_request; their sum is rounded up"),
+    ),
+    by_round=True,
+)
+
+NOVELTY = Table(
+    "novelty",
+    "what was new in what the requests of one cell brought",
+    ("discipline", "difficulty"),
+    (
+        DISCIPLINE,
+        column("difficulty", STRING, "target difficulty H1..H5 of the cell"),
+        column("drafts", LONG, "drafts of its requests"),
+        column("items", LONG, "of these refined, which is where copies are looked for"),
+        column("duplicates", LONG, "items that repeat another one, a seed or an item of an earlier round"),
+        column("rejected", LONG, "drafts that are not in clean, for whatever reason"),
+        column("kept", LONG, "drafts that are"),
+        column("novelty", DOUBLE, "1 - duplicates / items; null without items", null=True),
+        column("novelty_high", DOUBLE, "upper end of its 95% Wilson interval", null=True),
+        column("distinct_ngrams", DOUBLE, "share of the kept questions' runs of words that are distinct", null=True),
+        column("new_ngrams", DOUBLE, "share of these that no item of the cell in an earlier round has", null=True),
+        column("clusters", LONG, "clusters of the kept questions: distinct SimHash codes of 8 bits"),
     ),
     by_round=True,
 )

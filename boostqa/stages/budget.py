@@ -9,7 +9,7 @@ Not a DataFrame but rows: a plan has a few hundred cells, whose tokens have to s
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from itertools import groupby
-from math import ceil, sqrt
+from math import ceil, floor, sqrt
 from statistics import fmean
 from typing import Any
 
@@ -48,12 +48,13 @@ def budget(
     conf: Plan,
     tokens: int | None = None,
 ) -> list[Row]:
-    """Cells [discipline, difficulty, seeds, bearing_seeds, questions] and the PROBE rows of one checkpoint -> BUDGET
-    rows.
+    """Cells [discipline, difficulty, seeds, bearing_seeds, questions, kept_per_request] (and what `with_novelty` adds) and
+    the PROBE rows of one checkpoint -> BUDGET rows.
 
     weight = deficit x learnability x stem_factor x supply_factor (`_learnability`). Tokens fill the cells of each side of
     high difficulty up to the side's part of `tokens`, the round's (default: all of `conf.tokens`), exactly
-    (allocation.fill), between floor and capacity (questions that the cell's seeds bear x kept_tokens_per_request). A side that no seed bears leaves its part to the other.
+    (allocation.fill), between floor and capacity (questions that the cell's seeds bear x kept_per_request,
+    the mean of what such requests left in earlier rounds). A side that no seed bears leaves its part to the other.
     Raises ConfigError where floors or capacities do not let the sums come out, with the figure that would; with
     `conf.when_short` lower what the seeds bear is enough.
     """
@@ -69,21 +70,52 @@ def budget(
         weights = {r["discipline"] + r["difficulty"]: _weight(r) for r in side}
         bounds = {name: Bounds(weights[name], r["floor"], r["capacity"]) for name, r in zip(weights, side, strict=True)}
         filled, total = fill(bounds, of_side), sum(weights.values())
-        requests = whole({name: Fraction(filled[name], conf.kept_tokens_per_request) for name in filled})
+        requests = whole({name: filled[name] / _kept(row) for name, row in zip(filled, side, strict=True)})
         for (name, weight), row in zip(weights.items(), side, strict=True):
             row |= {"weight": float(weight / total) if total else 0.0, "round_tokens": tokens, "side_tokens": of_side}
             row |= {"tokens": filled[name], "requests": requests[name], "bound": _bound(row, filled[name])}
+            del row["exhausted"]
     return rows
 
 
+def with_novelty(
+    cells: Iterable[Mapping[str, Any]], asked: Iterable[Mapping[str, Any]], least: float
+) -> list[dict[str, Any]]:
+    """Cells with `novelty` and `exhausted`, by what earlier rounds found.
+
+    `asked` [discipline, difficulty, novelty, novelty_high, seeds (of the discipline at the time)] in the order of the rounds:
+    the last time counts. A cell is exhausted where not even the upper end of the interval reaches `least`, and its
+    discipline has no seed more than then.
+    """
+    last = {(row["discipline"], row["difficulty"]): row for row in asked if row["novelty"] is not None}
+    found = []
+    for cell in cells:
+        then = last.get((cell["discipline"], cell["difficulty"]))
+        spent = then is not None and then["novelty_high"] < least and cell["seeds"] <= then["seeds"]
+        found.append(dict(cell) | {"novelty": then["novelty"] if then else None, "exhausted": spent})
+    return found
+
+
 def _factors(cell: Mapping[str, Any], all_seeds: int, conf: Plan) -> Row:
-    capacity = cell["questions"] * conf.kept_tokens_per_request
-    return dict(cell) | {
-        "stem_factor": conf.stem_boost if cell["discipline"].startswith(STEM_BROAD_FIELDS) else 1.0,
-        "supply_factor": sqrt(cell["seeds"] / all_seeds),
-        "floor": min(conf.floor_tokens, capacity),
-        "capacity": capacity,
-    }
+    kept = cell["kept_per_request"] or float(conf.kept_tokens_per_request)
+    capacity = floor(cell["questions"] * _kept({"kept_per_request": kept}))
+    if cell.get("exhausted"):
+        capacity = 0
+    return (
+        {"novelty": None, "exhausted": False}
+        | dict(cell)
+        | {
+            "kept_per_request": kept,
+            "stem_factor": conf.stem_boost if cell["discipline"].startswith(STEM_BROAD_FIELDS) else 1.0,
+            "supply_factor": sqrt(cell["seeds"] / all_seeds),
+            "floor": min(conf.floor_tokens, capacity),
+            "capacity": capacity,
+        }
+    )
+
+
+def _kept(row: Mapping[str, Any]) -> Fraction:
+    return Fraction(round(row["kept_per_request"], _DIGITS))
 
 
 def _deficits(cells: Sequence[Mapping[str, Any]], probe: Sequence[Mapping[str, Any]]) -> list[Row]:
@@ -155,6 +187,8 @@ def _weight(row: Row) -> Fraction:
 
 
 def _bound(row: Row, tokens: int) -> str | None:
+    if row["exhausted"]:
+        return "novelty"
     if tokens == row["capacity"]:
         return "capacity"
     return "floor" if tokens == row["floor"] else None
@@ -187,9 +221,10 @@ def _check(side: list[Row], tokens: int, high: bool, conf: Plan, wanted: int) ->
         )
     if room < tokens:
         questions = sum(r["questions"] for r in side)
+        each = room / questions if questions else 0
         raise ConfigError(
             f"{key}: {wanted} gives the cells {where} {tokens} tokens, and their seeds bear {questions} questions, "
-            f"{room} tokens at plan.kept_tokens_per_request {conf.kept_tokens_per_request}\n  fix: set {key} to at most "
+            f"{room} tokens at {each:.3g} kept tokens per request\n  fix: set {key} to at most "
             f"{int(room / part)}, add seeds, raise plan.max_requests_per_seed ({conf.max_requests_per_seed}), change "
             "plan.high_difficulty_share, or set plan.when_short: lower to take what the seeds bear"
         )

@@ -5,6 +5,9 @@ request. A cell exists where a strategy serves it: multi_grade serves STEM disci
 every discipline at H4 and H5. What it does not know: how many tokens a cell is to give, and why (budget).
 """
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
@@ -13,11 +16,13 @@ from boostqa.schemas import PLAN
 from boostqa.stages import bearing as bears
 from boostqa.taxonomy import is_stem
 from boostqa.vocabulary import GRADES, HIGH_GRADES, Strategy
+from boostqa.yields import LEVELS, estimates
 
 
 def slots(labelled: DataFrame, conf: Plan) -> DataFrame:
-    """Annotated seeds [seed_id, lang, discipline, difficulty, tokens, text] (unique by seed_id) -> [seed_id, lang,
-    discipline, grade, sample_index, formats]: a row for each question that a seed bears (stages/bearing.py).
+    """Annotated seeds [seed_id, lang, discipline, difficulty, tokens, text] (unique by seed_id) -> PLAN columns without
+    plan_id, and `formats`: a row for each question that a seed bears (stages/bearing.py), with the strategy, format and lever that its
+    hash draws.
 
     The grades that it bears, and at which a strategy serves its discipline, take turns from one that its hash draws; so a
     question belongs to one cell, and what the cells of a seed may give together is never counted twice.
@@ -35,9 +40,27 @@ def slots(labelled: DataFrame, conf: Plan) -> DataFrame:
     turn = F.pmod(F.pmod(F.xxhash64("seed_id", F.lit("grade")), turns) + F.col("slot"), turns)
     cell = F.get("grades", turn.cast("int"))
     index = F.floor(F.col("slot") / turns).cast("int").alias("sample_index")
-    return rows.select(
+    rows = rows.select(
         "seed_id", "lang", "discipline", cell["grade"].alias("grade"), index, cell["formats"].alias("formats")
     )
+    rows = rows.withColumns({"strategy": _strategy(), "format": _pick_by_hash(F.col("formats"), "format")})
+    lever = F.when(F.col("strategy") == Strategy.HIGH_DIFFICULTY, _pick_by_hash(bears.levers(), "lever"))
+    return rows.withColumn("lever", lever)
+
+
+def with_yields(slots: DataFrame, measured: Iterable[Mapping[str, Any]], guess: float) -> DataFrame:
+    """`slots` with `kept`, the tokens that each leaves in the mix as far as `measured` tells (yields.estimates)."""
+    found = [(*kind, *[None] * (len(LEVELS) - len(kind)), value) for kind, value in estimates(measured, guess).items()]
+    names = ", ".join(f"{name} string" for name in LEVELS)
+    known = slots.sparkSession.createDataFrame(found, f"{names}, kept double")
+    rows = slots
+    for depth in range(len(LEVELS) + 1):  # of each depth, unique by the first names: a few hundred rows in all
+        on = list(LEVELS[:depth])
+        of_depth = F.size(F.array_compact(F.array(*LEVELS))) == depth
+        part = F.broadcast(known.where(of_depth).select(*on, F.col("kept").alias(f"kept_{depth}")))
+        rows = rows.join(part, on, "left") if on else rows.crossJoin(part)
+    depths = [f"kept_{depth}" for depth in range(len(LEVELS), -1, -1)]
+    return rows.withColumn("kept", F.coalesce(*depths)).drop(*depths)
 
 
 def unused(slots: DataFrame, planned: DataFrame) -> DataFrame:
@@ -53,13 +76,15 @@ def _served(grade: Column) -> Column:
 
 
 def cells(labelled: DataFrame, slots: DataFrame) -> DataFrame:
-    """Annotated seeds [seed_id, discipline] and their `slots` -> [discipline, difficulty, seeds, bearing_seeds,
-    questions], a row for each cell of a discipline with seeds."""
+    """Annotated seeds [seed_id, discipline] and their `slots` with yields -> [discipline, difficulty, seeds, bearing_seeds,
+    questions, kept_per_request (null without a question)], a row for each cell of a discipline with seeds."""
     supply = labelled.groupBy("discipline").agg(F.count("*").alias("seeds"))
     grades = F.explode(F.array(*map(F.lit, GRADES))).alias("difficulty")
     all_cells = supply.select("*", grades).where(_served(F.col("difficulty")))
     borne = slots.groupBy("discipline", F.col("grade").alias("difficulty")).agg(
-        F.count_distinct("seed_id").alias("bearing_seeds"), F.count("*").alias("questions")
+        F.count_distinct("seed_id").alias("bearing_seeds"),
+        F.count("*").alias("questions"),
+        F.avg("kept").alias("kept_per_request"),
     )
     joined = all_cells.join(borne, ["discipline", "difficulty"], "left")  # both unique
     return joined.fillna(0, ["bearing_seeds", "questions"])
@@ -85,8 +110,5 @@ def plan(budget: DataFrame, slots: DataFrame) -> DataFrame:
     drawn = slots.join(cells, ["discipline", "grade"], "inner")  # cells: unique
     order = Window.partitionBy("discipline", "grade").orderBy("sample_index", F.xxhash64("seed_id", "grade"), "seed_id")
     drawn = drawn.withColumn("rank", F.row_number().over(order)).where(F.col("rank") <= F.col("requests"))
-    drawn = drawn.withColumns({"strategy": _strategy(), "format": _pick_by_hash(F.col("formats"), "format")})
-    lever = _pick_by_hash(bears.levers(), "lever")
-    drawn = drawn.withColumn("lever", F.when(F.col("strategy") == Strategy.HIGH_DIFFICULTY, lever))
     identity = F.to_json(F.struct("seed_id", "strategy", "grade", "format", "lever", "sample_index"))
     return drawn.withColumn("plan_id", F.sha2(identity, 256)).select(*PLAN.schema.names)

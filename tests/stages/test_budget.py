@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from boostqa.config import Plan
 from boostqa.errors import ConfigError
-from boostqa.stages.budget import budget, of_checkpoint
+from boostqa.stages.budget import budget, of_checkpoint, with_novelty
 from boostqa.vocabulary import GRADES
 
 CONF = Plan(tokens=1000, high_difficulty_share=0.5, kept_tokens_per_request=10)
@@ -15,7 +15,14 @@ CONF = Plan(tokens=1000, high_difficulty_share=0.5, kept_tokens_per_request=10)
 def cells(*disciplines, seeds=10, questions=100):
     """All grades of each discipline."""
     return [
-        {"discipline": d, "difficulty": h, "seeds": seeds, "bearing_seeds": seeds, "questions": questions}
+        {
+            "discipline": d,
+            "difficulty": h,
+            "seeds": seeds,
+            "bearing_seeds": seeds,
+            "questions": questions,
+            "kept_per_request": None,
+        }
         for d in disciplines
         for h in GRADES
     ]
@@ -138,3 +145,26 @@ def test_budget_sums_come_out_within_all_bounds_whatever_the_figures_and_their_o
         assert sum(r["tokens"] for r in side) == side[0]["side_tokens"]
         assert sum(r["requests"] for r in side) == -(-side[0]["side_tokens"] // 10)
         assert all(r["floor"] <= r["tokens"] <= r["capacity"] and r["requests"] <= r["questions"] for r in side)
+
+
+def test_budget_cell_that_only_repeated_itself_gets_nothing_until_its_discipline_has_new_seeds():
+    def asked(difficulty, novelty, high, seeds=10):
+        row = {"discipline": "0533", "difficulty": difficulty, "novelty": novelty, "novelty_high": high}
+        return row | {"seeds": seeds}
+
+    before = [asked("H4", 0.9, 0.95), asked("H4", 0.1, 0.2), asked("H5", 0.1, 0.4), asked("H3", None, None)]
+    got = by_cell(budget(with_novelty(cells("0533"), before, 0.3), [], CONF))
+    spent = got["0533", "H4"]
+    assert (spent["tokens"], spent["bound"], spent["novelty"]) == (0, "novelty", 0.1)
+    assert got["0533", "H5"]["tokens"] == 500 and got["0533", "H5"]["novelty"] == 0.1  # it may yet be chance
+    assert "exhausted" not in spent and got["0533", "H3"]["novelty"] is None
+    more = by_cell(budget(with_novelty(cells("0533", seeds=11), before, 0.3), [], CONF))
+    assert more["0533", "H4"]["tokens"] > 0
+
+
+def test_budget_requests_follow_what_such_requests_left_in_earlier_rounds():
+    measured = [cell | {"kept_per_request": 5.0 if cell["difficulty"] == "H5" else 20.0} for cell in cells("0533")]
+    got = by_cell(budget(measured, [], CONF))
+    asked = {d: (r["tokens"], r["requests"]) for (_, d), r in got.items() if d in ("H4", "H5")}
+    assert asked == {"H4": (250, 13), "H5": (250, 50)}  # 12.5 and 50, their sum rounded up
+    assert got["0533", "H5"]["capacity"] == 500 and got["0533", "H4"]["capacity"] == 2000

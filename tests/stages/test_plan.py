@@ -15,6 +15,10 @@ def seeds(spark, *disciplines, difficulty="H3"):
     return spark.createDataFrame(rows, LABELLED)
 
 
+def with_kept(slots):
+    return slots.withColumn("kept", F.lit(10.0))
+
+
 def planned(spark, labelled, requests, conf=CONF):
     """PLAN rows where the cells {(discipline, grade): requests} are asked for."""
     cells = spark.createDataFrame(
@@ -28,7 +32,7 @@ def test_cells_count_every_question_of_a_seed_once(spark):
     labelled = seeds(spark, "0533", "0533", "0222")
     got = {
         (r["discipline"], r["difficulty"]): (r["seeds"], r["bearing_seeds"], r["questions"])
-        for r in plan.cells(labelled, plan.slots(labelled, CONF)).collect()
+        for r in plan.cells(labelled, with_kept(plan.slots(labelled, CONF))).collect()
     }
     assert got == {
         ("0533", "H1"): (2, 0, 0), **{("0533", f"H{n}"): (2, 2, 6) for n in range(2, 6)},
@@ -105,3 +109,23 @@ def test_plan_seed_is_asked_for_what_it_bears(spark):
         2,
         3,
     ]
+
+
+def test_a_question_of_an_earlier_round_is_not_asked_again_and_yields_go_by_kind(spark):
+    labelled = seeds(spark, "0533", "0222")
+    every = plan.slots(labelled, CONF)
+    first = every.where("seed_id = 's0' and grade = 'H4'")
+    left = plan.unused(every, first)
+    assert (
+        left.count() == every.count() - first.count() > 0 and left.where("seed_id = 's0' and grade = 'H4'").count() == 0
+    )
+    kind = {"strategy": "multi_grade", "format": "calculation", "grade": "H3", "lang": "en"}
+    other = kind | {"strategy": "high_difficulty", "grade": "H4"}
+    made = [
+        kind | {"requests": 1000, "tokens": 90_000, "squares": 90_000 * 100},
+        other | {"requests": 1000, "tokens": 10_000, "squares": 10_000 * 20},
+    ]
+    rows = plan.with_yields(every, made, 50).collect()
+    by = {(r["strategy"], round(r["kept"])) for r in rows}
+    assert len(rows) == every.count() and by == {("multi_grade", 90), ("high_difficulty", 10)}
+    assert {r["kept"] for r in plan.with_yields(every, [], 50).collect()} == {50.0}
