@@ -46,8 +46,8 @@ def main(stage: StageRun) -> None:
     kept = stage.write("clean", controls.without(rows, known))
     dropped = stage.reject(controls.without(rejects, known, "key"))
     stage.check_row_balance(refined.count(), kept, dropped)
-    found = novelty.novelty(stage.read("draft"), refined, rejects, stage.read_back("clean"), earlier)
-    stage.write("novelty", found)
+    questions = stage.store(novelty.questions(stage.read_back("clean"), earlier))
+    stage.write("novelty", novelty.novelty(stage.read("draft"), refined, rejects, questions))
     _measure(stage, known, rejects)
 
 

@@ -1,4 +1,4 @@
-"""draft, refined, clean and its rejects -> novelty. Grain: one cell of the plan in one round. Key: (discipline, difficulty).
+"""draft, refined, clean and its rejects -> questions, novelty. Grain: one cell of the plan in one round. Key: (discipline, difficulty).
 
 How much of what a cell's requests brought was new. A cell that only repeats itself has given what its seeds have to give:
 the next plan asks it for nothing until they are joined by others (stages/budget.py). What it does not know: whether two
@@ -8,6 +8,7 @@ questions that share no words ask the same.
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from boostqa.formulas import let
 from boostqa.matching_text import folded, grams, units
 from boostqa.schemas import NOVELTY
 from boostqa.stages import deduplicate
@@ -27,29 +28,38 @@ def _by_cell(rows: DataFrame, **sums: Column) -> DataFrame:
 
 def simhash(text: Column) -> Column:
     """int: a code of BITS bits of a text's words; texts that share most words share most bits (M. Charikar 2002, STOC)."""
-    words = F.transform(F.array_distinct(units(folded(text))), lambda word: F.xxhash64(word))
+    hashes = F.transform(F.array_distinct(units(folded(text))), lambda word: F.xxhash64(word))
 
-    def bit(number: int) -> Column:
+    def bit(words: Column, number: int) -> Column:
         signs = F.transform(words, lambda h: 2 * F.getbit(h, F.lit(number)).cast("int") - 1)
         return F.when(F.aggregate(signs, F.lit(0), lambda a, b: a + b) > 0, 1 << number).otherwise(0)
 
-    return sum((bit(number) for number in range(1, BITS)), bit(0))
+    return let(hashes, lambda words: sum((bit(words, number) for number in range(1, BITS)), bit(words, 0)))
 
 
-def novelty(
-    drafts: DataFrame, refined: DataFrame, rejects: DataFrame, clean: DataFrame, earlier: DataFrame
-) -> DataFrame:
-    """DRAFT, REFINED and CLEAN rows of a round, the REJECT rows of its clean (unique by key), CLEAN rows of earlier
-    rounds -> NOVELTY rows, one for each cell with a draft. The difficulty of a cell is the grade that was aimed at."""
+def questions(clean: DataFrame, earlier: DataFrame) -> DataFrame:
+    """CLEAN rows of a round and of those before -> [discipline, grade, runs (array<string>), code, new]; the caller stores
+    them, which are read four times below."""
+    rows = clean.withColumn("new", F.lit(True)).unionByName(earlier.withColumn("new", F.lit(False)), True)
+    runs = grams(folded(F.col("question")), GRAM_WORDS, GRAM_CHARACTERS).alias("runs")
+    return rows.select("discipline", "grade", runs, simhash(F.col("question")).alias("code"), "new")
+
+
+def novelty(drafts: DataFrame, refined: DataFrame, rejects: DataFrame, questions: DataFrame) -> DataFrame:
+    """DRAFT and REFINED rows of a round, the REJECT rows of its clean (unique by key), and `questions` -> NOVELTY rows, one
+    for each cell with a draft. The difficulty of a cell is the grade that was aimed at."""
     names = [rule.name for rule in deduplicate.RULES]
     copies = rejects.where(F.col("rule").isin(names)).select(F.col("key").alias("draft_id"), F.lit(1).alias("copy"))
     arrived = refined.join(copies, "draft_id", "left")
-    runs = grams(folded(F.col("question")), GRAM_WORDS, GRAM_CHARACTERS)
-    new, old = (rows.select("discipline", "grade", F.explode(runs).alias("gram")) for rows in (clean, earlier))
+    kept = questions.where("new")
+    new, old = (
+        rows.select("discipline", "grade", F.explode("runs").alias("gram"))
+        for rows in (kept, questions.where("not new"))
+    )
     unseen = new.distinct().join(old.distinct(), ["discipline", "grade", "gram"], "left_anti")
     parts = (
         _by_cell(arrived, items=F.count("*"), duplicates=F.count("copy")),
-        _by_cell(clean, kept=F.count("*"), clusters=F.count_distinct(simhash(F.col("question")))),
+        _by_cell(kept, kept=F.count("*"), clusters=F.count_distinct("code")),
         _by_cell(new, grams=F.count("*"), distinct=F.count_distinct("gram")),
         _by_cell(unseen, unseen=F.count("*")),
     )

@@ -3,7 +3,7 @@
 import pytest
 
 from boostqa.schemas import CLEAN, DRAFT, NOVELTY, REFINED, REJECT
-from boostqa.stages.novelty import novelty, simhash
+from boostqa.stages.novelty import novelty, questions, simhash
 from tests.rows import frame
 
 ASKED = ["Why does ice float on water in a cold glass?", "Why does ice float on water in a warm pan?"]
@@ -18,12 +18,13 @@ def test_copies_rejects_new_runs_and_clusters_are_counted_by_the_cell_that_was_a
     rejects = [
         {"key": "c", "rule": "near_duplicate"}, {"key": "d", "rule": "trivial"}, {"key": "x", "rule": "near_duplicate"}
     ]  # fmt: skip
+    kept = frame(spark, CLEAN, item("a", ASKED[0]), item("b", ASKED[1]))
+    earlier = frame(spark, CLEAN, item("old", ASKED[0]), item("old 2", ASKED[1], discipline="0541"))
     rows = novelty(
         frame(spark, DRAFT, *drafts),
         frame(spark, REFINED, *(item(d) for d in "abcd")),
         frame(spark, REJECT, *rejects),
-        frame(spark, CLEAN, item("a", ASKED[0]), item("b", ASKED[1])),
-        frame(spark, CLEAN, item("old", ASKED[0]), item("old 2", ASKED[1], discipline="0541")),
+        questions(kept, earlier).localCheckpoint(),
     )
     assert rows.columns == NOVELTY.schema.names
     found = {r["difficulty"]: r.asDict() for r in rows.collect()}
