@@ -32,14 +32,15 @@ _CONF = {
     "synthesize": ("synthesize", "controls", "annotate.max_characters", "refine.blind", "refine.blind_attempts", "clean",
                    "probe.items"),
     "refine": ("refine",),
-    "clean": ("clean", "probe.items"),
+    "clean": ("clean", "refine.blind", "probe.items"),
     "gate": ("seed", "controls", "annotate", "probe", "plan", "synthesize", "refine", "clean", "gate", "mix"),
     "mix": ("mix",),
 }  # fmt: skip
 _ROLES = {
     "annotate": ("annotator",), "probe": ("annotator",), "synthesize": ("generator", "annotator"), "refine": ("refiner",),
-    "clean": ("fluency",), "gate": ("generator", "refiner"),
+    "clean": ("fluency", "student"), "gate": ("generator", "refiner"),
 }  # fmt: skip
+_OPTIONAL = ("fluency", "student")  # roles that nobody plays where the conf names none
 _TOKENIZER = ("seed", "synthesize", "refine", "clean", "mix")
 _SOURCES = {
     "seed": ("seed.sources", *_HELD_OUT), "probe": ("probe.items",), "synthesize": ("controls.sources", *_HELD_OUT),
@@ -89,7 +90,7 @@ def _model(config: Config, model: Model) -> str:
 def _models(config: Config, stage: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for role in _ROLES.get(stage, ()):
-        model = config.model.fluency if role == "fluency" else config.role(role)
+        model = getattr(config.model, role) if role in _OPTIONAL else config.role(role)
         if model:
             found[f"model {role}"] = _model(config, model)
     if stage == "annotate" and distilled.is_used(config):

@@ -6,14 +6,15 @@ from pyspark.sql import functions as F
 from boostqa.calls.generation import complete
 from boostqa.calls.models import model_spec, target_tokenizer
 from boostqa.pipeline import submit
-from boostqa.schemas import DRAFT
+from boostqa.schemas import DRAFT, STUDENT
 from boostqa.sources import read_held_out
-from boostqa.stages import clean, controls, fluency, novelty, power, similarity
+from boostqa.stages import clean, controls, fluency, novelty, power, refine, similarity, student
 from boostqa.tracking.stage_run import StageRun
+from udfs.control_tokens import control_tokens
 
 READS = ("draft", "refined", "control", "seed", "completion", "benchmarks", "probe items")
 READS_EARLIER = ("clean",)
-WRITES = ("clean", "contamination", "novelty", "control", "power", "reject")
+WRITES = ("clean", "contamination", "novelty", "student", "control", "power", "reject")
 
 
 def unfit_items(stage: StageRun, refined: DataFrame, seeds: DataFrame) -> DataFrame:
@@ -48,7 +49,20 @@ def main(stage: StageRun) -> None:
     stage.check_row_balance(refined.count(), kept, dropped)
     questions = stage.store(novelty.questions(stage.read_back("clean"), earlier))
     stage.write("novelty", novelty.novelty(stage.read("draft"), refined, rejects, questions))
+    stage.write("student", _passes(stage, stage.read_back("clean")))
     _measure(stage, known, rejects)
+
+
+def _passes(stage: StageRun, items: DataFrame) -> DataFrame:
+    """STUDENT rows; none without a student."""
+    model, conf = stage.config.model.student, stage.config
+    if model is None:
+        return stage.spark.createDataFrame([], STUDENT.schema)
+    first = conf.refine.blind_attempts + 1  # no attempt of the voter or the generator, should it be one of these
+    numbers = tuple(range(first, first + conf.clean.student_attempts))
+    asked = refine.blind_requests(items, model_spec(conf, model), conf.refine, numbers)
+    tokens = control_tokens(target_tokenizer(conf)).values()
+    return student.passes(refine.votes(items, asked, complete(stage, asked, model_spec(conf, model)), tokens))
 
 
 def _measure(stage: StageRun, known: DataFrame, rejects: DataFrame) -> None:

@@ -33,12 +33,20 @@ def settings(folder):
     fields = ", ".join(f"{name}: {name}" for name in ("id", "question", "choices", "answer", "solution"))
     known = f"[{{name: sums, path: {folder}/known.jsonl, kind: qa, lang: en, fields: {{{fields}}}}}]"
     places = [f"warehouse={folder}/warehouse", f"output={folder}/output"]
-    fluency = f"model.fluency={config.load(DEMO).tokenizer}"
+    roles = [f"model.{role}={config.load(DEMO).tokenizer}" for role in ("fluency", "student")]
     # What these few controls and this voter do not show is no matter here: the flow is.
     unproven = ("precision", "negatives_stopped", "each_defect_stopped", "judge_tells_apart")
     warns = [f"gate.severity.{gate}=warn" for gate in unproven]
     warns += held_out.settings(folder, config.load(DEMO))
-    return [*warns, "plan.tokens=4500", f"controls.sources={known}", "controls.count=100", *places, fluency]
+    return [
+        *warns,
+        "plan.tokens=4500",
+        f"controls.sources={known}",
+        "controls.count=100",
+        *places,
+        *roles,
+        "clean.student_attempts=2",
+    ]
 
 
 def facts(spark, folder):
@@ -197,6 +205,13 @@ def test_status_as_json_is_what_the_tables_say(done, first):
     ended = command(done, "status", "--json")
     assert ended.exit_code == 0
     assert json.loads(ended.stdout)["tables"] == first["tables"]
+
+
+def test_a_student_answers_what_is_left_for_the_mix(spark, done, first):
+    rows = Warehouse(spark, f"{done}/warehouse").read("student").collect()
+    assert len(rows) == first["tables"]["clean"]["rows"] and {r["attempts"] for r in rows} == {2}
+    assert sum(r["passed"] for r in rows) > len(rows)  # the scholar knows
+    assert first["difficulty"]["student"]["items"] == len(rows)
 
 
 def test_explain_tells_the_story_of_an_exported_item(done):

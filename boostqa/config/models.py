@@ -141,9 +141,11 @@ ModelRef = Annotated[Model, BeforeValidator(_model, json_schema_input_type=str |
 
 class Models(Section):
     """Who plays which role; annotator and refiner default to the generator. `fluency` scores how questions read;
-    without one nothing is rejected for that."""
+    without one nothing is rejected for that. `student` answers what is left for the mix, which tells how difficult it is
+    without the annotator; without one that is not measured."""
 
     generator: ModelRef
     annotator: ModelRef | None = None
     refiner: ModelRef | None = None
     fluency: ModelRef | None = None
+    student: ModelRef | None = None

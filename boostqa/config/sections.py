@@ -237,6 +237,7 @@ class Clean(Section):
     min_question_characters: Positive = 15
     max_question_characters: Positive = 4000
     max_repetition: Share | None = None  # of a question or solution; empty: what the seeds of its language show
+    student_attempts: Positive = 8  # of model.student at each item
     fluency_seeds: Positive = 200  # of a language, from which model.fluency learns what is usual
     minhash: MinHash = MinHash()
     ngram_words: Positive = 13

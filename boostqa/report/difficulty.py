@@ -1,22 +1,24 @@
 """Aimed and measured difficulty: what became of what was aimed at, and what trying harder bought."""
 
 from collections import Counter
+from statistics import fmean
 from typing import Any
 
 from pyspark.sql import functions as F
 from rich.console import Console
 from rich.table import Table as Grid
 
+from boostqa.agreement import rank_correlation
 from boostqa.storage.warehouse import Warehouse
 from boostqa.vocabulary import GRADES, HIGH_GRADES, ItemTable, Strategy
 
-SLICES = ("strategy", "discipline", "format", "lang", "generator")
+SLICES = ("round", "strategy", "discipline", "format", "lang", "generator")
 
 
 def collect(warehouse: Warehouse) -> dict[str, Any] | None:
     """{"aims": what `transitions` makes of the drafts that are kept, for each strategy; "slices": `rates` by SLICES;
-    "harder": what `bought` says of high_difficulty; "high_share": share of H4 and H5 in seeds and in kept drafts}; None
-    where no draft was measured.
+    "harder": what `bought` says of high_difficulty; "high_share": share of H4 and H5 in seeds and in kept drafts; "student":
+    what `passes` says of table student, null without a student}; None where no draft was measured.
     """
     if not warehouse.exists("measured"):
         return None
@@ -41,7 +43,33 @@ def collect(warehouse: Warehouse) -> dict[str, Any] | None:
         "slices": {name: rates(kept, name) for name in SLICES},
         "harder": bought(hard) if hard else None,
         "high_share": {name: _high(counts) for name, counts in (("seeds", seeds), ("drafts", drafts))},
+        "student": passes(_students(warehouse)),
     }
+
+
+def _students(warehouse: Warehouse) -> list[dict[str, Any]]:
+    if not warehouse.exists("student"):
+        return []
+    columns = ("student", "strategy", "difficulty", "attempts", "passed")
+    sums = warehouse.read("student").groupBy(*columns).agg(F.count("*").alias("items"))
+    return [r.asDict() for r in sums.collect()]
+
+
+def passes(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """STUDENT rows summed to [student, strategy, difficulty, attempts, passed, items] -> {"model", "items", "levels": level
+    -> [items, share of attempts that pass], "correlation": Spearman's of level and share of attempts that fail, with its 95%
+    interval, null where that says nothing}; None without rows."""
+    if not rows:
+        return None
+    levels, fails, by_level = [], [], dict[str, list[float]]()
+    for r in rows:
+        share = r["passed"] / r["attempts"]
+        levels += [int(r["difficulty"][1])] * r["items"]
+        fails += [1 - share] * r["items"]
+        by_level.setdefault(r["difficulty"], []).extend([share] * r["items"])
+    shown = {level: [len(shares), fmean(shares)] for level, shares in sorted(by_level.items())}
+    models = ", ".join(sorted({r["student"] for r in rows}))
+    return {"model": models, "items": len(levels), "levels": shown, "correlation": rank_correlation(levels, fails)}
 
 
 def transitions(rows: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
@@ -129,6 +157,13 @@ def show(facts: dict[str, Any] | None, console: Console) -> None:
     console.print(grid)
     shares = [f"{share:.0%} of the {name}" for name, share in facts["high_share"].items() if share is not None]
     console.print(f"{' and '.join(HIGH_GRADES)}: {', '.join(shares)}", highlight=False)
+    if student := facts.get("student"):
+        passed = ", ".join(f"{share:.0%} of {n} at {level}" for level, (n, share) in student["levels"].items())
+        text = f"student {student['model']}: attempts that pass: {passed}"
+        if student["correlation"]:
+            r, low, high = student["correlation"]
+            text += f"; rank correlation of level and failing {r:.2f} ({low:.2f} to {high:.2f})"
+        console.print(text, highlight=False)
     harder = facts["harder"]
     if harder and harder["requests"]:
         text = f"high_difficulty: {harder['below']} of {harder['requests']} first drafts are below their aim"

@@ -56,6 +56,7 @@ def _references(warehouse: Warehouse) -> DataFrame:
     parts = [
         of(_table(warehouse, "draft"), F.lit("request"), F.col("request_id")),
         of(_table(warehouse, "refined"), F.lit("request")),
+        of(_table(warehouse, "student"), F.lit("request")),
         of(label, F.coalesce(by_table, F.lit("round"))),
         of(reject, by_stage),
         of(_table(warehouse, "probe"), F.lit("round")),

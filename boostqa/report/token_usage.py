@@ -12,6 +12,7 @@ to which no table refers), and requests that cost nothing (refused). It does not
 """
 
 from collections.abc import Collection
+from functools import reduce
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -34,7 +35,9 @@ from boostqa.stages.rejects import Rule
 from boostqa.storage.warehouse import Warehouse
 from boostqa.vocabulary import CUT_OFF, STAGES, Cause, Outcome, Rewrite
 
-TABLES_READ = ("completion", "annotation", "probe", "draft", "refined", "clean", "mix", "control", "reject")
+TABLES_READ = (
+    *("completion", "annotation", "probe", "draft", "refined", "clean", "student", "mix", "control", "reject"),
+)
 RULES: dict[str, tuple[Rule, ...]] = {  # by the stage that rejects
     "seed": seed.RULES,
     "annotate": annotate.RULES,
@@ -139,7 +142,8 @@ def _referred(frames: dict[str, DataFrame], more: DataFrame, blocked: Collection
     rewritten = (F.col("rewrite") == Rewrite.USED).alias("rewritten")
     refined = frames["refined"].select("draft_id", rewritten, request_id)
     drafts = frames["draft"].select("draft_id", "request_id")
-    measured = frames["annotation"].select("request_ids").unionByName(frames["probe"].select("request_ids"))
+    tables = ("annotation", "probe", "student")
+    measured = reduce(DataFrame.unionByName, (frames[name].select("request_ids") for name in tables))
     of_measures = measured.select(request_id, F.lit(None).cast("string").alias("fate"))
     of_more = more.select("request_id", F.lit(None).cast("string").alias("fate"))
     of_controls = frames["control"].select(request_id, F.lit(Cause.CONTROL).alias("fate"))

@@ -186,6 +186,24 @@ CLEAN = Table(
     by_round=True,
 )
 
+STUDENT = Table(
+    "student",
+    "one item of clean as a student model answered it",
+    ("draft_id",),
+    (
+        column("draft_id", STRING, "item"),
+        DISCIPLINE,
+        STRATEGY,
+        GRADE,
+        DIFFICULTY,
+        column("student", STRING, "model that answered blind"),
+        column("attempts", INT, "its attempts"),
+        column("passed", INT, "of these that gave the item's answer; one that the matcher cannot tell did not"),
+        column("request_ids", STRINGS, "ledger rows of the attempts"),
+    ),
+    by_round=True,
+)
+
 MIX = Table(
     "mix",
     "one exported item",

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from boostqa.report.difficulty import bought, figure, rates, show, transitions
+from boostqa.report.difficulty import bought, figure, passes, rates, show, transitions
 
 
 def summed(attempt, grade, difficulty, drafts, tokens=0, strategy="high_difficulty"):
@@ -40,3 +40,27 @@ def test_difficulty_what_trying_harder_bought_is_said_in_requests_and_tokens():
         in text
     )
     assert "H4 and H5: 25% of the seeds\n" in text
+
+
+def test_difficulty_students_pass_rate_is_shown_by_level_with_its_rank_correlation():
+    def answered(level, passed, items):
+        return {
+            "student": "s",
+            "strategy": "multi_grade",
+            "difficulty": level,
+            "attempts": 8,
+            "passed": passed,
+            "items": items,
+        }
+
+    found = passes([answered("H2", 8, 10), answered("H3", 4, 5), answered("H3", 0, 5), answered("H5", 0, 10)])
+    assert (found["model"], found["items"]) == ("s", 30)
+    assert found["levels"] == {"H2": [10, 1.0], "H3": [10, 0.25], "H5": [10, 0.0]}
+    r, low, high = found["correlation"]
+    assert 0.8 < low < r < high < 1
+    assert passes([]) is None and passes([answered("H2", 8, 10)])["correlation"] is None
+    out = io.StringIO()
+    facts = {"aims": {}, "slices": {}, "harder": None, "high_share": {}, "student": found}
+    show(facts, Console(file=out, width=200))
+    assert "student s: attempts that pass: 100% of 10 at H2, 25% of 10 at H3, 0% of 10 at H5" in out.getvalue()
+    assert "rank correlation of level and failing 0." in out.getvalue()
