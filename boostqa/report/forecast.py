@@ -30,6 +30,8 @@ from boostqa.tracking.stage_run import last_runs
 from boostqa.vocabulary import ItemTable
 
 _SHARED = ("seed", "annotate")  # stages whose rejects are of no round
+# Tables whose `request_ids` are of an item's own requests, by the column that names the item.
+REQUEST_TABLES = {"refined": "draft_id", "student": "draft_id", "annotation": "item_id", "reject": "key"}
 
 
 def _table(warehouse: Warehouse, name: str) -> DataFrame:
