@@ -22,7 +22,7 @@ from boostqa.schemas import ENGINE_TASK, RUN, TABLES
 from boostqa.storage.warehouse import Warehouse, Written, is_catalog
 from boostqa.tracking.mlflow_runs import log_stage, stage_mlflow_run
 from boostqa.tracking.model_usage import ModelUsage
-from boostqa.vocabulary import NO_ROUND
+from boostqa.vocabulary import NO_ROUND, ROUND_STAGES
 from udfs.files import file_system, pattern_of
 from udfs.generate import Connect
 
@@ -210,6 +210,9 @@ def last_runs(warehouse: Warehouse) -> dict[tuple[str, str], dict[str, Any]]:
     if not warehouse.exists("run"):
         return {}
     runs = warehouse.read("run")
+    # In an earlier release all was of the only round.
+    of_round = F.when(F.col("stage").isin(*ROUND_STAGES), F.col("round")).otherwise(NO_ROUND)
+    runs = runs.withColumn("round", of_round)
     last = runs.groupBy("round", "stage").agg(F.max_by(F.struct(*runs.columns), "finished_at").alias("last"))
     rows = sorted((r["last"].asDict(recursive=True) for r in last.collect()), key=lambda row: row["finished_at"])
     return {(row["round"], row["stage"]): row for row in rows}
