@@ -48,6 +48,16 @@ SERVED = "{id: m, endpoint: {url: 'http://host/v1', key_env: KEY}}"
             ["gate.min_high_difficulty_share=0.7", "gate.severity={}"],
             "gate.min_high_difficulty_share: 0.7 is above .* 0.6",
         ),
+        (["rounds=[{name: a}, {name: a}]"], "rounds.1.name: each name once, got a before"),
+        (["rounds=[{name: a, tokens: 5, share: 0.5}]"], "rounds.0.share: tokens or a share of what is left, not both"),
+        (
+            ["rounds=[{name: a, checkpoint: x/y}]"],
+            "rounds.0.checkpoint: x/y is not in probe.checkpoints, which has none",
+        ),
+        (
+            ["probe.checkpoints=[a/b, c/d]", "rounds=[{name: a}, {name: b, checkpoint: a/b}]"],
+            "rounds.1.checkpoint: a/b comes before that of the round before",
+        ),
         (["gate.min_controls=21"], "gate.min_controls: 21 is above .* 40 x positive_share 0.5"),
     ],
 )
