@@ -60,6 +60,7 @@ def _passes(stage: StageRun, items: DataFrame) -> DataFrame:
         return stage.spark.createDataFrame([], STUDENT.schema)
     first = conf.refine.blind_attempts + 1  # no attempt of the voter or the generator, should it be one of these
     numbers = tuple(range(first, first + conf.clean.student_attempts))
+    items = items.select(*DRAFT.schema.names)
     asked = refine.blind_requests(items, model_spec(conf, model), conf.refine, numbers)
     tokens = control_tokens(target_tokenizer(conf)).values()
     return student.passes(refine.votes(items, asked, complete(stage, asked, model_spec(conf, model)), tokens))
