@@ -32,7 +32,7 @@ _CONF = {
     "synthesize": ("synthesize", "controls", "annotate.max_characters", "refine.blind", "refine.blind_attempts", "clean",
                    "probe.items"),
     "refine": ("refine",),
-    "clean": ("clean", "refine.blind", "probe.items"),
+    "clean": ("clean", "refine.blind", "refine.blind_attempts", "probe.items"),
     "gate": ("seed", "controls", "annotate", "probe", "plan", "synthesize", "refine", "clean", "gate", "mix"),
     "mix": ("mix",),
 }  # fmt: skip
