@@ -98,7 +98,7 @@ def test_labels_likelihoods_and_drafts_come_from_the_same_engine(spark, new_stag
         | {"lever": "several_steps" if strategy == "high_difficulty" else None}
         for format, strategy in (("multiple_choice", "multi_grade"), ("calculation", "high_difficulty"))
     ]
-    labels = annotate.requests(items, "annotate", spec, conf.annotate)
+    labels = annotate.requests(annotate.items_of(items, "item_id"), "annotate", spec, conf.annotate)
     letters, cloze, reference = (
         ask(items, spec) for ask in (probe.letter_requests, probe.cloze_requests, probe.reference_requests)
     )
@@ -107,7 +107,7 @@ def test_labels_likelihoods_and_drafts_come_from_the_same_engine(spark, new_stag
     completions = complete(stage, reduce(DataFrame.unionByName, requests), spec).cache()
     assert stage.usage.counts["engine_starts"] == 0  # found by its socket
     assert (stage.usage.counts["requests"], stage.usage.counts["failed"]) == (2 + 1 + 4 + 2, 0)
-    kept, rejects = annotate.parse(labels, completions, ItemTable.SEED, "annotate")
+    kept, rejects = annotate.parse(labels, completions, ItemTable.SEED, "annotate", conf.annotate)
     assert kept.count() + rejects.count() == 1  # a label out of the constraint, or "cannot tell"
     for picks in (probe.letter_picks(letters, completions), probe.cloze_picks(cloze, completions)):
         assert picks.first()["pick"] in ("A", "B", "C", "D")

@@ -98,12 +98,14 @@ class Annotate(Section):
     """Stage 2. `max_characters` of an item that the annotator reads.
 
     `by` says of a source who names the discipline of its seeds: the annotator (llm, also of sources not named here), or the
-    small model that `boostqa distil` trains, where it gives its label a probability of `min_probability` at least.
+    small model that `boostqa distil` trains, where it gives its label a probability of `min_probability` at least. A
+    discipline to which the annotator gives less than `min_llm_probability` is "cannot tell" MEASURED.
     """
 
     max_characters: Positive = 1500
     by: dict[str, AnnotatedBy] = {}
     min_probability: Share = 0.6
+    min_llm_probability: Share = 0.3
 
 
 class Distil(Section):
