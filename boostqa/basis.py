@@ -23,7 +23,7 @@ from boostqa.vocabulary import STAGES
 # Sections and keys of the conf that a stage reads; tests/test_pipeline.py watches what stages really read.
 _WINDOWS = ("clean.ngram_words", "clean.window_characters", "clean.min_similarity")
 _HELD_OUT = ("clean.benchmarks", "probe.items")
-_LABELLING = ("annotate.max_characters", "annotate.min_llm_probability")
+_LABELLING = ("annotate.max_characters", "annotate.votes", "annotate.min_llm_probability")
 _CONF = {
     "seed": ("seed", *_HELD_OUT, *_WINDOWS),
     "annotate": ("annotate",),

@@ -95,7 +95,8 @@ class Controls(Section):
 
 
 class Annotate(Section):
-    """Stage 2. `max_characters` of an item that the annotator reads.
+    """Stage 2. `max_characters` of an item that the annotator reads; `votes` chunks of a document are asked for its
+    discipline.
 
     `by` says of a source who names the discipline of its seeds: the annotator (llm, also of sources not named here), or the
     small model that `boostqa distil` trains, where it gives its label a probability of `min_probability` at least. A
@@ -103,6 +104,7 @@ class Annotate(Section):
     """
 
     max_characters: Positive = 1500
+    votes: Positive = 3
     by: dict[str, AnnotatedBy] = {}
     min_probability: Share = 0.6
     min_llm_probability: Share = 0.3

@@ -4,7 +4,9 @@ Two requests an item, discipline and difficulty. Each is a choice among short la
 distribution (udfs/engines/messages.py); a label's probability is its share of it. The labels are words that say what they
 mean and are not listed in the prompt: so they have no order that could matter, and small models, which do not bind a
 letter to a line of a list, can name them. A discipline is found in two steps, the most probable broad field, then the
-most probable detailed field of it. All chunks of a document vote for one discipline; difficulty is each one's own.
+most probable detailed field of it. Some chunks of a document vote for its one discipline; difficulty is each one's own,
+the level next to the expected one, after each probability was divided by what the level has for a text that says nothing
+(Zhao et al. 2021, "Calibrate before use"): else a model gives one level to nearly all.
 
 Items whose discipline is known otherwise (by their source, by the distilled annotator, by the plan) are asked for their
 difficulty alone. What may disappear: items the annotator cannot tell, or is not sure enough of, items whose request failed.
@@ -31,7 +33,10 @@ DISCIPLINE_CANNOT_TELL = Rule("discipline_cannot_tell", Cause.UNLABELLED)
 DIFFICULTY_CANNOT_TELL = Rule("difficulty_cannot_tell", Cause.UNLABELLED)
 RULES = (ANNOTATION_FAILED, DISCIPLINE_CANNOT_TELL, DIFFICULTY_CANNOT_TELL)
 GIVEN = "given"
+BLANK_TEMPLATE = "annotate_blank"  # of requests of no item
 _LABELS = ("discipline", "difficulty")
+_BLANK = ("N/A", "...", "[text]")  # texts that say nothing
+_LEAST = 1e-3  # probability of a label for these
 _KNOWN = ("item_id", "discipline", "discipline_probability", "annotator")
 
 
@@ -86,47 +91,77 @@ def one_a_document(items: DataFrame, said: DataFrame) -> DataFrame:
     )
 
 
+def _voters(items: DataFrame, votes: int, known: DataFrame | None) -> DataFrame:
+    unknown = items if known is None else items.join(known, "item_id", "left_anti")
+    lot = Window.partitionBy("document").orderBy(F.xxhash64("item_id"), "item_id")
+    return unknown.withColumn("place", F.row_number().over(lot)).where(F.col("place") <= votes).drop("place")
+
+
 def requests(
     items: DataFrame, stage: str, spec: ModelSpec, conf: Annotate, known: DataFrame | None = None
 ) -> DataFrame:
-    """Rows of `items_of` -> REQUEST columns with item_id, document and `label` (discipline | difficulty).
+    """Rows of `items_of` -> REQUEST columns with item_id, document, lang (of the prompt) and `label` (discipline |
+    difficulty); and a few of no item, of texts that say nothing.
 
-    Items in `known` (unique by item_id) are not asked for their discipline.
+    Items in `known` (unique by item_id) are not asked for their discipline, and of the others of a document
+    `conf.votes` are, by hash.
     """
     lang, text = F.col("lang"), F.substring("text", 1, conf.max_characters)
     titled = F.concat(prompts.wording("part", F.lit("title"), lang), "title", F.lit("\n"))
+    items = items.withColumn("lang", in_language(lang, "zh", "en"))
+    nothing = F.explode(F.array(*map(F.lit, _BLANK))).alias("text")
+    null = (F.lit(None).cast("string").alias(c) for c in ("item_id", "document", "title"))
+    blank = items.select("lang").distinct().select(*null, "lang", nothing)
+    asked_of = {"discipline": _voters(items, conf.votes, known), "difficulty": items.unionByName(blank)}
     starts, parts = prompts.terms("reply_start"), []
     for label in _LABELS:
         template = prompts.load(f"annotate_{label}")
         choice = {key: json.dumps({"choice": list(labels(label, key))}, ensure_ascii=False) for key in LANGUAGES}
-        asked = items if known is None or label != "discipline" else items.join(known, "item_id", "left_anti")
         part = with_request(
-            asked.withColumn("label", F.lit(label)),
+            asked_of[label].withColumn("label", F.lit(label)),
             *(stage, spec, template, template.render(lang, title=F.coalesce(titled, F.lit("")), text=text), LABEL),
             structured=in_language(lang, choice["zh"], choice["en"]),
             reply_start={key: starts[key][label] for key in starts},
         )
         parts.append(part)
-    return parts[0].unionByName(parts[1]).drop("lang", "title", "text")
+    named = F.when(F.col("item_id").isNull(), BLANK_TEMPLATE).otherwise(F.col("template"))
+    return parts[0].unionByName(parts[1]).drop("title", "text").withColumn("template", named)
 
 
 def _distributions(answers: DataFrame) -> DataFrame:
-    """Requests with their completions -> [label, unit, code, p]: the mean of the distributions of a unit, which is a
-    document for its discipline, an item for its difficulty; code null: cannot tell."""
+    """Requests with their completions -> [label, unit, lang, code, p]: the mean of the distributions of a unit, which is a
+    document for its discipline, an item for its difficulty, and null for the texts of a language that say nothing; code
+    empty: cannot tell."""
     code_of = {
         said.strip(): code for label in _LABELS for lang in LANGUAGES for said, code in labels(label, lang).items()
     }
     codes = F.create_map(*(F.lit(x) for pair in code_of.items() for x in pair))
-    # Of a served model only its one answer is known, and at best the probability of that.
+    # Of a served model only its one answer is known, and at best the probability of that: nothing is calibrated by it.
+    answers = answers.where("item_id is not null or choice_logprobs is not null")
     scores = F.coalesce("choice_logprobs", F.create_map("text", F.coalesce("logprob", F.lit(0.0))))
-    unit = F.when(F.col("label") == "discipline", F.col("document")).otherwise(F.col("item_id")).alias("unit")
-    whole = answers.where(F.col("finish_reason") == FinishReason.STOP).select("label", unit, scores.alias("scores"))
-    votes = F.count("*").over(Window.partitionBy("label", "unit"))
-    said = whole.withColumn("votes", votes).select(
-        "label", "unit", "votes", F.explode("scores").alias("said", "logprob")
+    by_document = F.col("label") == "discipline"
+    unit = F.when(by_document, F.col("document")).otherwise(F.col("item_id")).alias("unit")
+    key = ["label", "unit", "lang"]
+    whole = answers.where(F.col("finish_reason") == FinishReason.STOP).select(
+        "label", unit, F.when(~by_document, F.col("lang")).alias("lang"), scores.alias("scores")
     )
-    code = F.nullif(F.try_element_at(codes, F.trim("said")), F.lit("")).alias("code")
-    return said.groupBy("label", "unit", code).agg(F.sum(F.exp("logprob") / F.col("votes")).alias("p"))
+    votes = whole.withColumn("votes", F.count("*").over(Window.partitionBy(*key)))
+    said = votes.select(*key, "votes", F.explode("scores").alias("said", "logprob"))
+    code = F.coalesce(F.try_element_at(codes, F.trim("said")), F.lit("")).alias("code")
+    return said.groupBy(*key, code).agg(F.sum(F.exp("logprob") / F.col("votes")).alias("p"))
+
+
+def _calibrated(shares: DataFrame) -> DataFrame:
+    """`_distributions` -> [label, unit, code, p] of documents and items, each difficulty's p in proportion to what it has
+    more than for texts that say nothing."""
+    key = ["label", "lang", "code"]
+    blank = shares.where("unit is null").select(*key, F.col("p").alias("blank"))  # unique by key
+    # A discipline has no lang and is left as it is: there this made labels worse.
+    rows = shares.where("unit is not null").join(blank, key, "left")
+    unit = Window.partitionBy("label", "unit")
+    rate = F.when(F.col("blank").isNotNull(), F.col("p") / F.greatest("blank", F.lit(_LEAST)))
+    rows = rows.withColumn("rate", rate).withColumn("rates", F.sum("rate").over(unit))
+    return rows.select("label", "unit", "code", F.coalesce(F.col("rate") / F.col("rates"), "p").alias("p"))
 
 
 def _judged(answers: DataFrame) -> DataFrame:
@@ -135,16 +170,19 @@ def _judged(answers: DataFrame) -> DataFrame:
     The code is of a discipline the most probable of the most probable broad field, of a difficulty the level next to the
     expected one (1..5); null where "cannot tell" is more probable, as a field or as half of all.
     """
-    shares, unit = _distributions(answers), Window.partitionBy("label", "unit")
-    level, told = F.substring("code", 2, 1).cast("double"), F.when(F.col("code").isNotNull(), F.col("p"))
+    shares, unit = _calibrated(_distributions(answers)), Window.partitionBy("label", "unit")
+    is_level, level = F.col("code").startswith("H"), F.substring("code", 2, 1).try_cast("double")
     field = F.sum("p").over(Window.partitionBy("label", "unit", F.substring("code", 1, 2)))
-    expected = F.sum(level * F.col("p")).over(unit) / F.sum(told).over(unit)
-    near = F.when(F.col("code").isNotNull(), -F.abs(level - F.col("expected"))).when(F.col("p") > 0.5, 1.0)
+    levels = F.when(is_level, F.col("p"))
+    expected = F.sum(F.when(is_level, level * F.col("p"))).over(unit) / F.sum(levels).over(unit)
+    near = F.when(is_level, -F.abs(level - F.col("expected"))).when(F.col("p") > 0.5, 1.0)
     rank = F.when(F.col("label") == "discipline", F.col("field")).otherwise(near).alias("rank")
-    best = shares.withColumns({"field": field, "expected": expected}).groupBy("label", "unit", "expected").agg(
-        F.max(F.struct(rank, "p", "code")).alias("best")
-    )  # fmt: skip
-    return best.select("label", "unit", "best.code", "best.p", "expected")
+    best = (
+        shares.withColumns({"field": field, "expected": expected})
+        .groupBy("label", "unit", "expected")
+        .agg(F.max(F.struct(rank, "p", "code")).alias("best"))
+    )
+    return best.select("label", "unit", F.nullif("best.code", F.lit("")).alias("code"), "best.p", "expected")
 
 
 def by_item(requests: DataFrame, completions: DataFrame, conf: Annotate) -> DataFrame:
@@ -153,15 +191,19 @@ def by_item(requests: DataFrame, completions: DataFrame, conf: Annotate) -> Data
 
     A discipline under `conf.min_llm_probability` is in `discipline_best`, and its code is null.
     """
-    answers = requests.select("item_id", "document", "label", "request_id", "model").join(
+    answers = requests.select("item_id", "document", "lang", "label", "request_id", "model").join(
         completions.select("request_id", "text", "logprob", "choice_logprobs", "finish_reason", "error"), "request_id", "inner"
     )  # fmt: skip
     judged, unfinished = _judged(answers), F.col("finish_reason") != FinishReason.STOP
-    items = answers.groupBy("item_id").agg(
-        F.max("document").alias("document"),
-        F.max(F.when(unfinished, F.concat_ws(": ", "finish_reason", "error"))).alias("failure"),
-        F.array_sort(F.collect_list("request_id")).alias("request_ids"),
-        F.max("model").alias("annotator"),
+    items = (
+        answers.where("item_id is not null")
+        .groupBy("item_id")
+        .agg(
+            F.max("document").alias("document"),
+            F.max(F.when(unfinished, F.concat_ws(": ", "finish_reason", "error"))).alias("failure"),
+            F.array_sort(F.collect_list("request_id")).alias("request_ids"),
+            F.max("model").alias("annotator"),
+        )
     )
 
     def of(label: str, unit: str) -> DataFrame:
@@ -203,7 +245,7 @@ def parse(
     conf: Annotate,
     known: DataFrame | None = None,
 ) -> tuple[DataFrame, DataFrame]:
-    """Requests (two an item, one of those in `known`) and the ledger (unique by request_id) -> (ANNOTATION rows, rejects
+    """Requests (of `requests`) and the ledger (unique by request_id) -> (ANNOTATION rows, rejects
     with key item_id). `known` [item_id, discipline, discipline_probability, annotator] is unique by item_id.
 
     Rules: `annotation_failed` (a request was refused or failed), `discipline_cannot_tell` (also: not sure enough),

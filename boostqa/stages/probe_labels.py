@@ -35,12 +35,17 @@ def label_by_subject(items: DataFrame) -> DataFrame:
 
 
 def lacking(requests: DataFrame, items: DataFrame) -> DataFrame:
-    """Those of the annotator's requests [item_id, label, ...] whose label the item (unique by item_id) does not have."""
+    """Those of the annotator's requests [item_id, label, ...] whose label the item (unique by item_id) does not have, and
+    those of no item."""
     known = items.select("item_id", F.col("discipline").alias("_discipline"), F.col("difficulty").alias("_difficulty"))
     wanted = F.when(F.col("label") == "difficulty", F.col("_difficulty").isNull()).otherwise(
         F.col("_discipline").isNull()
     )
-    return requests.join(known, "item_id", "inner").where(wanted).drop("_discipline", "_difficulty")
+    return (
+        requests.join(known, "item_id", "left")
+        .where(wanted | F.col("item_id").isNull())
+        .drop("_discipline", "_difficulty")
+    )
 
 
 def labelled(items: DataFrame, measured: DataFrame) -> tuple[DataFrame, DataFrame]:
