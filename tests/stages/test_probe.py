@@ -150,10 +150,11 @@ def test_subject_gives_discipline_and_level_and_annotator_the_rest(spark):
         "both": ("0533", "H4"), "level asked": ("0533", None), "given": ("0541", "H2"), "nothing": (None, None)
     }  # fmt: skip
     asked = [(i, label) for i in ("level asked", "nothing") for label in ("discipline", "difficulty")]
+    asked.append((None, "difficulty"))  # of no item: what calibrates
     requests = spark.createDataFrame(asked, "item_id string, label string")
     kept = probe_labels.lacking(requests, filled).collect()
-    assert sorted(tuple(r) for r in kept) == [
-        ("level asked", "difficulty"), ("nothing", "difficulty"), ("nothing", "discipline")
+    assert sorted((r["item_id"] or "", r["label"]) for r in kept) == [
+        ("", "difficulty"), ("level asked", "difficulty"), ("nothing", "difficulty"), ("nothing", "discipline")
     ]  # fmt: skip
     measured = spark.createDataFrame([("level asked", None, None, "H3", 0.4, 2.9, None, ["r1"], "m")], MEASURED)
     labelled, rejects = probe_labels.labelled(filled, measured)
