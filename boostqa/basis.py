@@ -24,12 +24,13 @@ from boostqa.vocabulary import STAGES
 # Sections and keys of the conf that a stage reads; tests/test_pipeline.py watches what stages really read.
 _WINDOWS = ("clean.ngram_words", "clean.window_characters", "clean.min_similarity")
 _HELD_OUT = ("clean.benchmarks", "probe.items")
+_LABELLING = ("annotate.max_characters", "annotate.votes", "annotate.min_llm_probability")
 _CONF = {
     "seed": ("seed", *_HELD_OUT, *_WINDOWS),
     "annotate": ("annotate",),
-    "probe": ("probe", "annotate.max_characters"),
+    "probe": ("probe", *_LABELLING),
     "plan": ("plan", "probe.checkpoints"),
-    "synthesize": ("synthesize", "controls", "annotate.max_characters", "refine.blind", "refine.blind_attempts", "clean",
+    "synthesize": ("synthesize", "controls", *_LABELLING, "refine.blind", "refine.blind_attempts", "clean",
                    "probe.items"),
     "refine": ("refine",),
     "clean": ("clean", "refine.blind", "refine.blind_attempts", "probe.items"),
@@ -154,5 +155,5 @@ def basis(config: Config, step: Step, files: dict[str, str]) -> dict[str, str]:
     if stage in _ROLES and stage != "gate":
         about["prompts"] = _files(("boostqa/prompts",), (".md", ".yaml", ".py"))
     job = str(job_file(stage).relative_to(_PACKAGES))
-    about["code"] = _files((*_CODE, *_MORE_CODE.get(stage, ()), job), (".py", ".json", ".yaml", ".tsv", ".txt"))
+    about["code"] = _files((*_CODE, *_MORE_CODE.get(stage, ()), job), (".py", ".json", ".yaml", ".csv", ".tsv", ".txt"))
     return about

@@ -44,16 +44,16 @@ def drawn(items: DataFrame, count: int) -> DataFrame:
 
 
 def _asked(stage: StageRun, items: DataFrame) -> tuple[DataFrame, float | None]:
-    """What the annotator says: [item_id, label, probability, grade], and how many items it labelled in a second; None where
+    """What the annotator says: [item_id, label, probability, level_said], and how many items it labelled in a second; None where
     the ledger held all."""
     spec = model_of_role(stage.config, "annotator")
-    requests = annotate.requests(items, STAGE, spec, stage.config.annotate)
+    requests = annotate.requests(annotate.items_of(items, "item_id"), STAGE, spec, stage.config.annotate)
     completions = complete(stage, requests, spec)
-    answers = annotate.by_item(requests, completions).select(
+    answers = annotate.by_item(requests, completions, stage.config.annotate).select(
         "item_id",
-        F.col("discipline_code").alias("label"),
+        F.col("discipline_best").alias("label"),
         F.col("discipline_probability").alias("probability"),
-        F.col("difficulty_code").alias("grade"),
+        F.col("difficulty_expected").alias("level_said"),
     )
     usage = stage.usage
     asked = (usage.counts["requests"] - usage.counts["reused"]) / 2  # two requests an item
@@ -66,7 +66,7 @@ def _said(items: DataFrame, answers: DataFrame, annotator: str, least: float = 0
     told = F.col("label").isNotNull() & (F.col("probability") >= least)
     rows = items.join(answers, "item_id", "left").select(
         F.lit(annotator).alias("annotator"), "benchmark", "lang", "discipline", level.alias("level"), "label", "probability",
-        F.substring("grade", 2, 1).cast("int").alias("difficulty"), F.coalesce(told, F.lit(False)).alias("told"),
+        F.col("level_said").alias("difficulty"), F.coalesce(told, F.lit(False)).alias("told"),
     )  # fmt: skip
     return [Said(**row.asDict()) for row in rows.collect()]
 
@@ -97,17 +97,19 @@ def score(config: Config, connect: Connect | None = None) -> dict[str, Any]:
     with pipeline_mlflow_run(config, run_id, code_revision(), conf_hash(config)):
         answers, rate = _asked(stage, items)
         name = config.role("annotator").id
-        said, rates = _said(items, answers.persist(), name), {name: rate}
+        least = config.annotate.min_llm_probability
+        said, rates = _said(items, answers.persist(), name, least), {name: rate}
         if distilled.content(config):
-            least, began = config.annotate.min_probability, time.monotonic()
+            least_distilled, began = config.annotate.min_probability, time.monotonic()
             labels = distil.labelled(items, distilled.load(config)).select(
                 "item_id", F.col("discipline").alias("label"), F.col("discipline_probability").alias("probability")
             )
-            labels = labels.withColumn("grade", F.lit(None).cast("string")).persist()
+            labels = labels.withColumn("level_said", F.lit(None).cast("double")).persist()
             rates[AnnotatedBy.DISTILLED] = labels.count() / (time.monotonic() - began)
-            sure = labels.where(F.col("probability") >= least)
+            sure = labels.where(F.col("probability") >= least_distilled)
             merged = sure.unionByName(answers.join(sure, "item_id", "left_anti"))
-            said += _said(items, labels, AnnotatedBy.DISTILLED, least) + _said(items, merged, BOTH)
+            said += _said(items, labels, AnnotatedBy.DISTILLED, least_distilled)
+            said += _said(items, merged, BOTH, least)
         rows = scorecard.figures(said)
         matrices = scorecard.matrices(said)
         log_metrics(scorecard.metrics(rows, rates))

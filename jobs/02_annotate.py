@@ -1,5 +1,5 @@
-"""Job 2, annotate: the annotator labels each seed with discipline and difficulty; of the sources that the conf says so
-the distilled one names the discipline, where it is sure."""
+"""Job 2, annotate: the annotator labels each seed with discipline and difficulty; a discipline that the source names is
+taken, and of the sources that the conf says so the distilled one names it, where it is sure."""
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -17,25 +17,29 @@ WRITES = ("annotation", "reject")
 
 
 def known_disciplines(stage: StageRun, items: DataFrame) -> DataFrame | None:
-    """What the distilled annotator is sure of: [item_id, discipline, discipline_probability, annotator]; None where no
-    source asks it."""
+    """What the distilled annotator is sure of, one discipline a document: [item_id, discipline, discipline_probability,
+    annotator]; `items` [item_id, document, source, text]. None where no source asks it."""
     conf = stage.config.annotate
     sources = [name for name, by in conf.by.items() if by == AnnotatedBy.DISTILLED]
     if not sources:
         return None
     said = distil.labelled(items.where(F.col("source").isin(sources)), distilled.load(stage.config))
-    sure = said.where(F.col("discipline_probability") >= conf.min_probability)
+    sure = annotate.one_a_document(items, said).where(F.col("discipline_probability") >= conf.min_probability)
     return stage.store(sure.withColumn("annotator", F.lit(AnnotatedBy.DISTILLED)))
 
 
 def main(stage: StageRun) -> None:
     """Read, call the stage, write, check the row balance."""
     seeds, annotator = stage.read("seed"), model_of_role(stage.config, "annotator")
-    items = seeds.withColumnRenamed("seed_id", "item_id")
-    known = known_disciplines(stage, items)
+    items, known = annotate.items_of(seeds, "seed_id"), annotate.given(seeds)
+    sure = known_disciplines(
+        stage, items.join(seeds.select(F.col("seed_id").alias("item_id"), "source"), "item_id", "inner")
+    )
+    if sure is not None:
+        known = stage.store(known.unionByName(sure.join(known, "item_id", "left_anti")))
     requests = annotate.requests(items, stage.name, annotator, stage.config.annotate, known)
     completions = complete(stage, requests, annotator)
-    labels, rejects = annotate.parse(requests, completions, ItemTable.SEED, stage.name, known)
+    labels, rejects = annotate.parse(requests, completions, ItemTable.SEED, stage.name, stage.config.annotate, known)
     kept = stage.write("annotation", labels, f"item_table = '{ItemTable.SEED}'")
     stage.check_row_balance(seeds.count(), kept, stage.reject(rejects))
 

@@ -45,10 +45,11 @@ def labelled(stage: StageRun, items: DataFrame) -> tuple[DataFrame, DataFrame]:
     items = probe_labels.label_by_subject(items).persist()
     unlabelled = items.where(F.col("discipline").isNull() | F.col("difficulty").isNull())
     annotator = model_of_role(stage.config, "annotator")
-    questions = unlabelled.withColumn("text", F.col("question"))
+    questions = annotate.items_of(unlabelled.withColumn("text", F.col("question")), "item_id")
     requests = annotate.requests(questions, stage.name, annotator, stage.config.annotate)
     requests = probe_labels.lacking(requests, unlabelled)
-    return probe_labels.labelled(items, annotate.by_item(requests, complete(stage, requests, annotator)))
+    said = annotate.by_item(requests, complete(stage, requests, annotator), stage.config.annotate)
+    return probe_labels.labelled(items, said)
 
 
 def found(stage: StageRun, items: DataFrame, checkpoint: ModelSpec, tokens_seen: int | None) -> DataFrame:

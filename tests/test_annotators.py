@@ -86,8 +86,8 @@ def test_annotate_asks_the_distilled_annotator_by_source_and_is_stale_when_it_ch
 ):
     stage = new_stage(*settings, "annotate.by={documents: distilled}", "annotate.min_probability=0.6")
     force, nothing = "The force and the mass and the energy.", "12345"
-    seeds = [("a", "documents", force), ("b", "documents", nothing), ("c", "notes", force)]
-    items = spark.createDataFrame(seeds, "item_id string, source string, text string")
+    seeds = [("a", "a", "documents", force), ("b", "b", "documents", nothing), ("c", "c", "notes", force)]
+    items = spark.createDataFrame(seeds, "item_id string, document string, source string, text string")
     known_disciplines = freshness.declared("annotate")["known_disciplines"]
     [known] = known_disciplines(stage, items).collect()
     assert (known["item_id"], known["discipline"], known["annotator"]) == ("a", "0533", "distilled")

@@ -3,6 +3,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
+from math import exp
 
 import pytest
 from pyspark.sql import DataFrame
@@ -98,7 +99,7 @@ def test_labels_likelihoods_and_drafts_come_from_the_same_engine(spark, new_stag
         | {"lever": "several_steps" if strategy == "high_difficulty" else None}
         for format, strategy in (("multiple_choice", "multi_grade"), ("calculation", "high_difficulty"))
     ]
-    labels = annotate.requests(items, "annotate", spec, conf.annotate)
+    labels = annotate.requests(annotate.items_of(items, "item_id"), "annotate", spec, conf.annotate)
     letters, cloze, reference = (
         ask(items, spec) for ask in (probe.letter_requests, probe.cloze_requests, probe.reference_requests)
     )
@@ -106,8 +107,8 @@ def test_labels_likelihoods_and_drafts_come_from_the_same_engine(spark, new_stag
     requests = [r.select(*REQUEST_COLUMNS) for r in (labels, letters, cloze, reference, drafts)]
     completions = complete(stage, reduce(DataFrame.unionByName, requests), spec).cache()
     assert stage.usage.counts["engine_starts"] == 0  # found by its socket
-    assert (stage.usage.counts["requests"], stage.usage.counts["failed"]) == (2 + 1 + 4 + 2, 0)
-    kept, rejects = annotate.parse(labels, completions, ItemTable.SEED, "annotate")
+    assert (stage.usage.counts["requests"], stage.usage.counts["failed"]) == (2 + 3 + 1 + 4 + 2, 0)
+    kept, rejects = annotate.parse(labels, completions, ItemTable.SEED, "annotate", conf.annotate)
     assert kept.count() + rejects.count() == 1  # a label out of the constraint, or "cannot tell"
     for picks in (probe.letter_picks(letters, completions), probe.cloze_picks(cloze, completions)):
         assert picks.first()["pick"] in ("A", "B", "C", "D")
@@ -130,6 +131,22 @@ def test_labels_likelihoods_and_drafts_come_from_the_same_engine(spark, new_stag
     asked = completions.where(f"run_id = '{stage.run_id}'")
     assert {r["finish_reason"] for r in asked.collect()} <= {"stop", "length", "scored"}
     assert asked.where("finish_reason = 'stop' and structured like '%choice%' and not logprob <= 0").count() == 0
+
+
+def test_a_label_has_its_probability_among_all_labels_also_where_they_share_tokens(spark, new_stage):
+    stage = new_stage(run_id="labels")
+    rows = spark.createDataFrame([("zh", "zh", "力等于质量乘以加速度。")], "item_id string, lang string, text string")
+    spec = model_of_role(stage.config, "generator")
+    asked = annotate.requests(annotate.items_of(rows, "item_id"), "annotate", spec, stage.config.annotate)
+    complete(stage, asked, spec)
+    said = asked.select("request_id", "label").join(stage.warehouse.read("completion"), "request_id").collect()
+    for label, row in ((r["label"], r) for r in said):
+        scores = row["choice_logprobs"]
+        assert scores.keys() == annotate.labels(label, "zh").keys()
+        assert sum(map(exp, scores.values())) == pytest.approx(1, abs=1e-6)
+        assert row["logprob"] == max(scores.values()) == scores[row["text"]]
+    most = max(r["generated_tokens"] for r in said)
+    assert most > 1  # Chinese labels begin with the same bytes in this vocabulary
 
 
 def test_a_model_writes_latex_in_a_constrained_field(spark, new_stage):

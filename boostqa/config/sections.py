@@ -95,15 +95,20 @@ class Controls(Section):
 
 
 class Annotate(Section):
-    """Stage 2. `max_characters` of an item that the annotator reads.
+    """Stage 2. `max_characters` of an item that the annotator reads; `votes` chunks of a document are asked for its
+    discipline.
 
     `by` says of a source who names the discipline of its seeds: the annotator (llm, also of sources not named here), or the
-    small model that `boostqa distil` trains, where it gives its label a probability of `min_probability` at least.
+    small model that `boostqa distil` trains, where it gives its label a probability of `min_probability` at least. A
+    discipline to which the annotator gives less than `min_llm_probability` is "cannot tell": of 140 items of MMLU, CMMLU,
+    C-Eval and MATH 0.3 drops 6 of 48 wrong labels and 2 of 92 right ones of a 0.5B model, 0.4 drops 9 and 4.
     """
 
     max_characters: Positive = 1500
+    votes: Positive = 3
     by: dict[str, AnnotatedBy] = {}
     min_probability: Share = 0.6
+    min_llm_probability: Share = 0.3
 
 
 class Distil(Section):

@@ -127,8 +127,17 @@ def label_findings(annotation: DataFrame, gate: Gate) -> Iterator[Finding]:
     if gate.max_label_share is None:
         return
     made = annotation.where(F.col("item_table").isin(ItemTable.SEED, ItemTable.DRAFT) & (F.col("annotator") != "given"))
-    labels = F.array(*(F.struct(F.lit(c).alias("label"), F.col(c).alias("value")) for c in LABELS))
-    counts = made.select("item_table", F.inline(labels)).groupBy("item_table", "label", "value").count().collect()
+    told = {"discipline": ~F.col("annotator").rlike(r"^(?:given|plan) \+ ")}  # else by source or request
+    labels = F.array(
+        *(F.struct(F.lit(c).alias("label"), F.when(told.get(c, F.lit(True)), F.col(c)).alias("value")) for c in LABELS)
+    )
+    counts = (
+        made.select("item_table", F.inline(labels))
+        .where("value is not null")
+        .groupBy("item_table", "label", "value")
+        .count()
+        .collect()
+    )
     for table, label in sorted({(r["item_table"], r["label"]) for r in counts}):
         by_value = {r["value"]: r["count"] for r in counts if (r["item_table"], r["label"]) == (table, label)}
         items, most = sum(by_value.values()), max(by_value, key=lambda v: (by_value[v], v))

@@ -21,8 +21,8 @@ class Said(NamedTuple):
     level: int | None  # of the reference: of the subject's name (H1..H5) or of the item
     label: str | None  # the annotator's discipline
     probability: float | None
-    difficulty: int | None  # 1..5
-    told: bool  # whether the label counts: it is one, and, of the distilled annotator, a sure one
+    difficulty: float | None  # expected level, 1..5
+    told: bool  # whether the label counts: it is one, and a sure one
 
 
 def figures(said: list[Said]) -> list[dict[str, Any]]:

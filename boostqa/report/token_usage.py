@@ -50,12 +50,11 @@ RULES: dict[str, tuple[Rule, ...]] = {  # by the stage that rejects
 # Template -> what its completions are for; `item` and `rewrite` share the fate of the item.
 _ITEM, _REWRITE = "item", "rewrite"
 _ROLES = {
-    "annotate_discipline": Cause.LABEL, "annotate_difficulty": Cause.LABEL, "blind": Cause.VOTE, "judge": Cause.VOTE,
+    "annotate_discipline": Cause.LABEL, "annotate_difficulty": Cause.LABEL, annotate.BLANK_TEMPLATE: Cause.LABEL, "blind": Cause.VOTE, "judge": Cause.VOTE,
     "multi_grade": _ITEM, "high_difficulty": _ITEM, "rewrite": _REWRITE, "probe": Cause.PROBE, "fluency": Cause.VOTE,
 }  # fmt: skip
-_IN_NO_TABLE = (
-    "fluency",
-)  # templates whose completions all count: no table refers to those of seeds and of good items
+# Templates whose completions all count: no table refers to those of texts that say nothing, of seeds and of good items.
+_IN_NO_TABLE = ("fluency", annotate.BLANK_TEMPLATE)
 _SUMS = ("completions", "prompt_tokens", "cached_tokens", "tokens")
 COST = "generated_tokens > 0 or prompt_tokens > 0"  # of the ledger: what was paid for
 

@@ -40,6 +40,7 @@ SEED = Table(
         LICENCE,
         ATTRIBUTION,
         column("title", STRING, "title of the document", null=True),
+        column("subject", STRING, "subject or discipline that the source names, as it writes it", null=True),
         column("text", STRING, "normalised passage; for QA the question with its options and answer"),
         column("question", STRING, "normalised question; null for documents", null=True),
         CHOICES,
@@ -62,10 +63,17 @@ ANNOTATION = Table(
         DIFFICULTY,
         column("difficulty_probability", DOUBLE, "probability of the label among all allowed ones", volatile=True),
         column(
+            "difficulty_expected",
+            DOUBLE,
+            "expected level, 1..5, of the annotator's distribution; the label is the level next to it; null when given",
+            null=True,
+            volatile=True,
+        ),
+        column(
             "annotator",
             STRING,
-            "model that labelled; 'distilled + MODEL' where the distilled one named the discipline; 'given' where the item "
-            "carries a label",
+            "model that labelled; 'distilled + MODEL' where the distilled one named the discipline, 'given + MODEL' where the "
+            "source, 'plan + MODEL' where the draft's request does; 'given' where the item carries both labels",
         ),
         column("request_ids", STRINGS, "ledger rows the labels come from; empty when given"),
     ),

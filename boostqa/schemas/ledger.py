@@ -42,7 +42,7 @@ COMPLETION = Table(
         column(
             "choice_logprobs",
             T.MapType(STRING, DOUBLE),
-            "log-probability (nats) of each listed first token",
+            "log-probability (nats) of each letter as next token, or of each choice, normalised over all choices",
             True,
             True,
         ),

@@ -81,7 +81,7 @@ def read_records(spark: SparkSession, source: Source) -> DataFrame:
         F.lit(source.name).alias("source"),
         *("file", "line", "raw"),
         F.lit(source.kind).alias("kind"),
-        *("doc_id", "title", "text", "question", "choices", "answer", _UNREAD),
+        *("doc_id", "title", "subject", "text", "question", "choices", "answer", _UNREAD),
         default("lang", source.lang),
         default("licence", source.licence),
         default("attribution", source.attribution),

@@ -15,6 +15,7 @@ RECORD = Table(
         column("kind", STRING, " | ".join(Kind)),
         column("doc_id", STRING, "id inside the source", null=True),
         column("title", STRING, "title of the document or section", null=True),
+        column("subject", STRING, "subject or discipline, as the source writes it", null=True),
         column("text", STRING, "document text; null for QA items", null=True),
         column("question", STRING, "question text; null for documents", null=True),
         CHOICES,

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from boostqa.schemas.table import STRINGS
 from boostqa.stages.rejects import Rule, breaks_rule, reject_rows
-from boostqa.taxonomy import subjects
+from boostqa.taxonomy import known_subjects
 from boostqa.vocabulary import Cause, ItemTable
 
 UNLABELLED = Rule("unlabelled", Cause.UNLABELLED)
@@ -22,10 +22,7 @@ def label_by_subject(items: DataFrame) -> DataFrame:
 
     A subject found under one discipline in every benchmark is enough; the item's own benchmark name need not match.
     """
-    found: dict[str, set[tuple[str, str | None]]] = {}
-    for s in subjects():
-        found.setdefault(s.subject, set()).add((s.discipline, s.level))
-    sure = {subject: next(iter(labels)) for subject, labels in found.items() if len(labels) == 1}
+    sure = known_subjects()
     discipline = F.create_map(*(F.lit(x) for s, (d, _) in sure.items() for x in (s, d)))
     level = F.create_map(*(F.lit(x) for s, (_, lv) in sure.items() if lv for x in (s, lv)))
     subject = F.coalesce("subject", F.lit(""))
@@ -38,12 +35,17 @@ def label_by_subject(items: DataFrame) -> DataFrame:
 
 
 def lacking(requests: DataFrame, items: DataFrame) -> DataFrame:
-    """Those of the annotator's requests [item_id, label, ...] whose label the item (unique by item_id) does not have."""
+    """Those of the annotator's requests [item_id, label, ...] whose label the item (unique by item_id) does not have, and
+    those of no item."""
     known = items.select("item_id", F.col("discipline").alias("_discipline"), F.col("difficulty").alias("_difficulty"))
     wanted = F.when(F.col("label") == "difficulty", F.col("_difficulty").isNull()).otherwise(
         F.col("_discipline").isNull()
     )
-    return requests.join(known, "item_id", "inner").where(wanted).drop("_discipline", "_difficulty")
+    return (
+        requests.join(known, "item_id", "left")
+        .where(wanted | F.col("item_id").isNull())
+        .drop("_discipline", "_difficulty")
+    )
 
 
 def labelled(items: DataFrame, measured: DataFrame) -> tuple[DataFrame, DataFrame]:
@@ -54,6 +56,7 @@ def labelled(items: DataFrame, measured: DataFrame) -> tuple[DataFrame, DataFram
     """
     said = measured.select(
         "item_id", "annotator", "request_ids", "failure", "discipline_code", "difficulty_code",
+        F.col("difficulty_expected").alias("said_expected"),
         F.col("discipline_probability").alias("said_discipline"), F.col("difficulty_probability").alias("said_difficulty"),
     )  # fmt: skip
     joined = items.join(said, "item_id", "left")
@@ -61,6 +64,7 @@ def labelled(items: DataFrame, measured: DataFrame) -> tuple[DataFrame, DataFram
         {
             "discipline_probability": F.when(F.col("discipline").isNotNull(), 1.0).otherwise(F.col("said_discipline")),
             "difficulty_probability": F.when(F.col("difficulty").isNotNull(), 1.0).otherwise(F.col("said_difficulty")),
+            "difficulty_expected": F.when(F.col("difficulty").isNull(), F.col("said_expected")),
             "discipline": F.coalesce("discipline", "discipline_code"),
             "difficulty": F.coalesce("difficulty", "difficulty_code"),
         }
@@ -83,7 +87,13 @@ def labelled(items: DataFrame, measured: DataFrame) -> tuple[DataFrame, DataFram
     evidence = F.concat_ws("; ", cannot_tell, "failure")
     judged = whole.withColumn("broken_rule", F.when(F.size(missing) > 0, breaks_rule(UNLABELLED, evidence)))
     kept = judged.where("broken_rule is null").select(
-        *items.columns, "discipline_probability", "difficulty_probability", "annotator", "request_ids", "item_table"
+        *items.columns,
+        "discipline_probability",
+        "difficulty_probability",
+        "difficulty_expected",
+        "annotator",
+        "request_ids",
+        "item_table",
     )
     return kept, reject_rows(judged, "probe", "item_id", F.col("request_ids"))
 

@@ -145,6 +145,7 @@ def _normalised(records: DataFrame, conf: Seed) -> DataFrame:
         F.nullif(normalise("attribution"), F.lit("")).alias("attribution"),
         F.coalesce(F.nullif(normalise("doc_id"), F.lit("")), F.concat_ws(":", "file", "line")).alias("doc_id"),
         F.nullif(normalise("title"), F.lit("")).alias("title"),
+        F.nullif(normalise("subject"), F.lit("")).alias("subject"),
         F.nullif(normalise(text), F.lit("")).alias("text"),
         normalise_each(F.when(_is(Kind.QA), F.col("choices"))).alias("choices"),
         F.nullif(normalise(F.when(_is(Kind.QA), F.col("answer"))), F.lit("")).alias("answer"),
@@ -240,7 +241,7 @@ def _chunks(rows: DataFrame, max_tokens: int, tokenizer_json: str) -> DataFrame:
     Control tokens of the tokenizer are escaped before anything is split, counted or hashed.
     """
     tokens = control_tokens(tokenizer_json).values()
-    clear = {name: escaped(F.col(name), tokens) for name in ("title", "text", "answer")}
+    clear = {name: escaped(F.col(name), tokens) for name in ("title", "subject", "text", "answer")}
     rows = rows.withColumns({**clear, "choices": escaped_each(F.col("choices"), tokens)})
 
     @F.pandas_udf("array<struct<text:string,tokens:int>>")  # type: ignore[call-overload]

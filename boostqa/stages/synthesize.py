@@ -250,7 +250,7 @@ def without_copies(drafts: DataFrame, twins: DataFrame) -> tuple[DataFrame, Data
 
 
 def as_items(drafts: DataFrame) -> DataFrame:
-    """[item_id, lang, text] of parsed drafts for the annotator: question, options, solution and answer, as a seed
-    shows them."""
+    """[item_id, lang, text, discipline] of parsed drafts for the annotator: question, options, solution and answer, as a
+    seed shows them; the discipline is the one they were asked for."""
     text = F.concat_ws("\n", "question", lettered(F.col("choices")), "solution", "answer")
-    return drafts.select(F.col("draft_id").alias("item_id"), "lang", text.alias("text"))
+    return drafts.select(F.col("draft_id").alias("item_id"), "lang", text.alias("text"), "discipline")

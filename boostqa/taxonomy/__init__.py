@@ -1,6 +1,7 @@
 """ISCED-F 2013 disciplines and the table that maps benchmark subjects to them.
 
-`isced_f.csv`: the detailed fields of UNESCO's ISCED-F 2013 (code, English and Chinese name).
+`isced_f.csv`: the detailed fields of UNESCO's ISCED-F 2013 (code, English and Chinese name), and what an annotator
+calls them in each language: the labels begin with different tokens in the vocabularies of common models.
 `subjects.csv`: every MMLU, CMMLU and C-Eval subject -> discipline, and the level where the subject's name says it.
 """
 
@@ -15,7 +16,7 @@ from pyspark.sql import functions as F
 from boostqa.languages import LANGUAGES, in_language
 from boostqa.vocabulary import STEM_BROAD_FIELDS
 
-CANNOT_TELL = {"en": "cannot tell", "zh": "无法判断"}
+CANNOT_TELL = {"en": "unclear", "zh": "无法判断"}
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Discipline:
 
     code: str
     name: dict[str, str]  # by language: en, zh
+    label: dict[str, str]  # by language: the short one that an annotator answers with
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,11 @@ def _rows(file: str) -> list[dict[str, str]]:
 def disciplines() -> tuple[Discipline, ...]:
     """All detailed fields, by code."""
     rows = sorted(_rows("isced_f.csv"), key=lambda r: r["code"])
-    return tuple(Discipline(r["code"], {"en": r["name_en"], "zh": r["name_zh"]}) for r in rows)
+
+    def words(row: dict[str, str], column: str) -> dict[str, str]:
+        return {lang: row[f"{column}_{lang}"] for lang in LANGUAGES}
+
+    return tuple(Discipline(r["code"], words(r, "name"), words(r, "label")) for r in rows)
 
 
 @cache
@@ -54,6 +60,21 @@ def subjects() -> tuple[Subject, ...]:
     return tuple(
         Subject(r["benchmark"], r["subject"], r["discipline"], r["level"] or None) for r in _rows("subjects.csv")
     )
+
+
+def known_subjects() -> dict[str, tuple[str, str | None]]:
+    """Subject -> (discipline, level or None), of those found under one discipline and level in every benchmark."""
+    found: dict[str, set[tuple[str, str | None]]] = {}
+    for s in subjects():
+        found.setdefault(s.subject, set()).add((s.discipline, s.level))
+    return {subject: next(iter(labels)) for subject, labels in found.items() if len(labels) == 1}
+
+
+def discipline_of(words: Column) -> Column:
+    """The discipline that a source names by its code, its name in either language, or a benchmark's subject; else null."""
+    codes = {subject: code for subject, (code, _) in known_subjects().items()}
+    codes |= {name.lower(): d.code for d in disciplines() for name in (d.code, *d.name.values())}
+    return F.try_element_at(F.create_map(*(F.lit(x) for pair in codes.items() for x in pair)), F.lower(F.trim(words)))
 
 
 def discipline_name(code: Column, lang: Column) -> Column:

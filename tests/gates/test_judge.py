@@ -257,6 +257,16 @@ def test_judge_rows_lost_without_a_reject_are_unexplained(spark):
     assert [r["draft_id"] for r in rows.where(unexplained.counts).collect()] == [B]
 
 
+def test_disciplines_that_source_or_request_name_are_no_labels_that_collapse(spark):
+    def rows(by):
+        return ({"item_id": f"{by}{i}", "annotator": by, "difficulty": f"H{i % 5 + 1}"} for i in range(25))
+
+    annotation = frame(spark, TABLES["annotation"], *rows("plan + m"), *rows("given + m"))
+    assert {f.gate for f in label_findings(annotation, CONF.gate)} == {"labels_collapse(seed difficulty)"}
+    [found] = [f for f in label_findings(frame(spark, TABLES["annotation"], *rows("m")), CONF.gate) if not f.holds]
+    assert found.gate == "labels_collapse(seed discipline)"
+
+
 def test_labels_that_collapse_requests_that_fail_and_texts_cut_off_are_told_by_stage(spark):
     label = {"annotator": "m", "item_table": "draft", "request_ids": ["a"]}
     ends = {"b": "length", "c": "failed", "d": "stop", "e": "refused", "f": "failed", "g": "length"}

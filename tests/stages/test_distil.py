@@ -1,7 +1,6 @@
 """The distilled annotator: what it learns from a few texts, where it lies, and what annotate does with its labels."""
 
 import pytest
-from pyspark.sql import functions as F
 
 from boostqa import config, distilled
 from boostqa.calls.models import ModelSpec
@@ -10,6 +9,7 @@ from boostqa.errors import ConfigError
 from boostqa.stages import annotate, distil
 from boostqa.vocabulary import ItemTable
 from tests.processes import DEMO
+from tests.rows import completions
 
 TAUGHT = [
     ("force and mass of a falling body", "0533"),
@@ -73,23 +73,17 @@ def test_distilled_annotator_is_loaded_as_it_was_saved_and_another_one_has_anoth
 
 
 def test_annotate_asks_items_of_known_discipline_for_their_difficulty_alone(spark):
-    items = spark.createDataFrame([("sure", "en", "x"), ("unsure", "en", "y")], ITEM)
+    items = annotate.items_of(spark.createDataFrame([("sure", "en", "x"), ("unsure", "en", "y")], ITEM), "item_id")
     known = spark.createDataFrame(
         [("sure", "0533", 0.9, "distilled")],
         "item_id string, discipline string, discipline_probability double, annotator string",
     )
     spec = ModelSpec(Model(id="m"), EngineSettings())
     requests = annotate.requests(items, "annotate", spec, Annotate(), known)
-    asked = sorted((r["item_id"], r["label"]) for r in requests.collect())
+    asked = sorted((r["item_id"], r["label"]) for r in requests.where("item_id is not null").collect())
     assert asked == [("sure", "difficulty"), ("unsure", "difficulty"), ("unsure", "discipline")]
-    answers = requests.select(
-        "request_id",
-        F.expr("if(label = 'discipline', 'Mathematics', 'H3')").alias("text"),
-        F.lit(-0.5).alias("logprob"),
-        F.lit("stop").alias("finish_reason"),
-        F.lit(None).cast("string").alias("error"),
-    )
-    kept, rejects = annotate.parse(requests, answers, ItemTable.SEED, "annotate", known)
+    answers = completions(requests, text="if(label = 'discipline', ' mathematics', ' high school')", logprob="-0.5D")
+    kept, rejects = annotate.parse(requests, answers, ItemTable.SEED, "annotate", Annotate(), known)
     rows = {r["item_id"]: r for r in kept.collect()}
     assert {key: (r["discipline"], r["annotator"], len(r["request_ids"])) for key, r in rows.items()} == {
         "sure": ("0533", "distilled + m", 1), "unsure": ("0541", "m", 2)

@@ -133,7 +133,7 @@ def test_slope_grows_with_the_series_and_is_the_interval_of_a_difference_for_two
 
 MEASURED = (
     "item_id string, discipline_code string, discipline_probability double, difficulty_code string,"
-    " difficulty_probability double, failure string, request_ids array<string>, annotator string"
+    " difficulty_probability double, difficulty_expected double, failure string, request_ids array<string>, annotator string"
 )
 
 
@@ -150,12 +150,13 @@ def test_subject_gives_discipline_and_level_and_annotator_the_rest(spark):
         "both": ("0533", "H4"), "level asked": ("0533", None), "given": ("0541", "H2"), "nothing": (None, None)
     }  # fmt: skip
     asked = [(i, label) for i in ("level asked", "nothing") for label in ("discipline", "difficulty")]
+    asked.append((None, "difficulty"))  # of no item: what calibrates
     requests = spark.createDataFrame(asked, "item_id string, label string")
     kept = probe_labels.lacking(requests, filled).collect()
-    assert sorted(tuple(r) for r in kept) == [
-        ("level asked", "difficulty"), ("nothing", "difficulty"), ("nothing", "discipline")
+    assert sorted((r["item_id"] or "", r["label"]) for r in kept) == [
+        ("", "difficulty"), ("level asked", "difficulty"), ("nothing", "difficulty"), ("nothing", "discipline")
     ]  # fmt: skip
-    measured = spark.createDataFrame([("level asked", None, None, "H3", 0.4, None, ["r1"], "m")], MEASURED)
+    measured = spark.createDataFrame([("level asked", None, None, "H3", 0.4, 2.9, None, ["r1"], "m")], MEASURED)
     labelled, rejects = probe_labels.labelled(filled, measured)
     merged = {r["item_id"]: r for r in labelled.collect()}
     one = merged["level asked"]
@@ -175,7 +176,9 @@ def test_item_of_a_known_subject_keeps_its_discipline_when_the_annotator_cannot_
     }
     rows = [("mmlu", i, subject, "q", ["x", "y"], "A", "en", None, None) for i, subject in subjects.items()]
     levels = {"a": "H4", "b": "H4", "c": None, "d": None, "e": "H2"}
-    measured = [(i, None, None, level, 0.5 if level else None, None, [f"of {i}"], "m") for i, level in levels.items()]
+    measured = [
+        (i, None, None, level, 0.5 if level else None, None, None, [f"of {i}"], "m") for i, level in levels.items()
+    ]
     filled = probe_labels.label_by_subject(spark.createDataFrame(rows, PROBE_ITEM))
     labelled, rejects = probe_labels.labelled(filled, spark.createDataFrame(measured, MEASURED))
     got = {r["item_id"]: (r["discipline"], r["difficulty"], r["difficulty_probability"]) for r in labelled.collect()}

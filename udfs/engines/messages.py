@@ -6,7 +6,8 @@
     worker <-- Pulse ---------  every second from a host with unfinished requests of this connection
 
 On the host's socket each message is one line of JSON; its standard input is one `HostStart`. A request whose
-`continuation` is set is scored, not generated: its result has `logprob` (or `choice_logprobs`) and no text.
+`continuation` is set is scored, not generated: its result has `logprob` (or `choice_logprobs`) and no text. The result of
+one with a `choice` has the likeliest as text and, from our own engines, `choice_logprobs` of all.
 """
 
 from enum import StrEnum
@@ -59,7 +60,7 @@ class EngineResult(TypedDict):
         str | None
     ]  # what a server called the end of a whole text, where it has another name for it
     logprob: NotRequired[float | None]  # nats, summed over generated or scored tokens
-    choice_logprobs: NotRequired[dict[str, float] | None]  # nats, by listed first token
+    choice_logprobs: NotRequired[dict[str, float] | None]  # nats, by letter, or by choice: then normalised over all
     prompt_tokens: NotRequired[int]
     cached_tokens: NotRequired[int]  # prompt tokens served from the prefix cache
     generated_tokens: NotRequired[int]  # thinking included

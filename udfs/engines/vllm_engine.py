@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from functools import cached_property
+from math import exp, log
 from typing import Any
 
 from udfs.control_tokens import as_text, is_control, markup
@@ -18,6 +19,7 @@ from udfs.engines.messages import (
 )
 from udfs.engines.thinking import THINK_START, split_thinking
 
+UNLIKELY = log(0.01)  # of the choices that share a token: what is below is shared evenly among them
 STREAM_INTERVAL = 32  # tokens between two reports of an unfinished request; each costs a wake-up in the host
 
 
@@ -105,6 +107,10 @@ class VllmEngine:
         tokens: list[int] = []
         final = None
         try:
+            if "choice" in structured:
+                labelled = await self._choice(request["request_id"], ids, structured["choice"], report)
+                labelled["engine_seconds"] = time.monotonic() - began
+                return labelled
             async for final in self.llm.generate({"prompt_token_ids": ids}, params, request["request_id"]):
                 tokens.extend(final.outputs[0].token_ids)
                 report(len(tokens))
@@ -194,16 +200,68 @@ class VllmEngine:
             return SamplingParams(prompt_logprobs=0, **one)
         if "letters" in structured:
             return SamplingParams(logprob_token_ids=self._letters(structured), **one)
-        label = "choice" in structured  # only a label's probability is of use; logprobs cost time at every token
         return SamplingParams(
             **{k: v for k, v in sampling.items() if k not in ("chat", "reply_start")},
-            logprobs=0 if label else None,
             structured_outputs=StructuredOutputsParams(**structured) if structured else None,
             repetition_detection=self.repetition_detection,
             detokenize=False,  # token by token is the larger part of the host's work; the whole text once is not
-            output_kind=RequestOutputKind.FINAL_ONLY if label else RequestOutputKind.DELTA,
+            output_kind=RequestOutputKind.DELTA,
             stream_interval=STREAM_INTERVAL,
         )
+
+    async def _choice(
+        self, request_id: str, ids: list[int], choices: list[str], report: Callable[[int], None]
+    ) -> EngineResult:
+        """The likeliest of the choices, and the log-probability of each among them (they sum to 1)."""
+        end = self.tokenizer.eos_token_id
+        endings = {c: [*self.tokenizer.encode(c, add_special_tokens=False), end] for c in choices}
+        asked: list[int] = []  # of each request its prompt tokens from the prefix cache
+        scores = await self._spread(request_id, ids, endings, asked, report)
+        best = max(scores, key=lambda choice: scores[choice])
+        return {
+            "text": best,
+            "finish_reason": FinishReason.STOP,
+            "logprob": scores[best],
+            "choice_logprobs": scores,
+            "prompt_tokens": len(ids),
+            "cached_tokens": asked[0] if asked else 0,
+            "generated_tokens": len(asked),
+        }
+
+    async def _spread(
+        self, request_id: str, ids: list[int], endings: dict[str, list[int]], asked: list[int],
+        report: Callable[[int], None],
+    ) -> dict[str, float]:  # fmt: skip
+        """The log-probability of each choice among `endings`, which has the tokens that are left of it after `ids`.
+
+        Read along the tree of their tokens, as decoding that allows nothing else would go: one request where the first
+        tokens differ, and one more for each likely token that several share.
+        """
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        if len(endings) == 1:
+            return dict.fromkeys(endings, 0.0)
+        branches: dict[int, dict[str, list[int]]] = {}
+        for choice, (first, *rest) in endings.items():
+            branches.setdefault(first, {})[choice] = rest
+        params = SamplingParams(temperature=0, max_tokens=1, detokenize=False, logprob_token_ids=list(branches),
+                                output_kind=RequestOutputKind.FINAL_ONLY)  # fmt: skip
+        async for final in self.llm.generate({"prompt_token_ids": ids}, params, f"{request_id}-{len(asked)}"):
+            row, cached = final.outputs[0].logprobs[0], final.num_cached_tokens or 0
+        asked.append(cached)
+        report(len(asked))
+        most = max(row[token].logprob for token in branches)
+        total = most + log(sum(exp(row[token].logprob - most) for token in branches))
+        scores: dict[str, float] = {}
+        for token, rests in branches.items():
+            share = row[token].logprob - total
+            if share > UNLIKELY:
+                within = await self._spread(request_id, [*ids, token], rests, asked, report)
+            else:
+                within = dict.fromkeys(rests, -log(len(rests)))
+            scores |= {choice: share + one for choice, one in within.items()}
+        return scores
 
     def _likelihood(self, final: Any, ids: list[int], start: int) -> EngineResult:
         logprob = sum(row[i].logprob for i, row in list(zip(ids, final.prompt_logprobs, strict=True))[start:])
