@@ -2,7 +2,11 @@
 
 import json
 
-OPEN_ITEM = {"id": "1", "question": "Prove that the angles of every triangle in the plane add up to two right angles."}
+OPEN_ITEM = {
+    "id": "1",
+    "question": "Prove that the angles of every triangle in the plane add up to two right angles.",
+    "discipline": "0541",
+}
 _CLOSED = "Which of these objects is attracted by an ordinary bar magnet?"  # probe-001 of the demo
 _SEEDS = (
     _CLOSED,
@@ -25,7 +29,7 @@ def settings(folder, conf):
     """Settings that add both to the sources of a conf."""
     usual = {"format": "jsonl", "kind": "qa", "lang": "en"}
     more = {
-        "probe.items": {"name": "open", "fields": {x: x for x in ("id", "question", "answer")}},
+        "probe.items": {"name": "open", "fields": {x: x for x in ("id", "question", "answer", "discipline")}},
         "seed.sources": {"name": "copies", "fields": {"doc_id": "id", "question": "question"}, "licence": "MIT"},
     }
     lists = {key: [s.model_dump(mode="json") for s in conf.sources()[key]] for key in more}

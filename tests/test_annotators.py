@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from boostqa import cli, config, distilled, freshness, score_annotators
 from boostqa.basis import basis
+from boostqa.rounds import Step
 from boostqa.errors import ConfigError
 from boostqa.train_annotator import train
 from tests.fakes import EchoEngine, scholar
@@ -92,7 +93,7 @@ def test_annotate_asks_the_distilled_annotator_by_source_and_is_stale_when_it_ch
     [known] = known_disciplines(stage, items).collect()
     assert (known["item_id"], known["discipline"], known["annotator"]) == ("a", "0533", "distilled")
     assert known_disciplines(new_stage(*settings), items) is None
-    before = basis(stage.config, "annotate", {})
+    before = basis(stage.config, Step("", "annotate"), {})
     distilled.save(stage.config, distilled.load(stage.config))
-    after = basis(stage.config, "annotate", {})
+    after = basis(stage.config, Step("", "annotate"), {})
     assert {key for key in before if before[key] != after[key]} == {"model distilled"}

@@ -29,6 +29,7 @@ CONF = config.load(DEMO, list(SETTINGS))
 # What expectations of values want beyond the contract.
 FIT = {
     "budget": {"tokens": 1, "round_tokens": 5},
+    "clean": {"tokens": 9},
     "refined": {"votes": 1},
     "seed": {"tokens": 30},
     "probe": {"items": 1},

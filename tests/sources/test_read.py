@@ -37,8 +37,8 @@ def test_read_records_mapped_json_lines_hold_the_record_contract(spark, tmp_path
     assert [(f.name, f.dataType) for f in df.schema] == [(f.name, f.dataType) for f in RECORD.schema]
     null = None
     assert [tuple(r) for r in collected(df)] == [
-        ("s", str(path), 1, null, "qa", "7", null, null, "Why?", ["x", "2", ""], null, null, "en", "MIT", null),
-        ("s", str(path), 2, null, "qa", "true", null, null, "How?", null, null, null, "en", "CC0-1.0", null),
+        ("s", str(path), 1, null, "qa", "7", null, null, null, "Why?", ["x", "2", ""], null, null, "en", "MIT", null),
+        ("s", str(path), 2, null, "qa", "true", null, null, null, "How?", null, null, null, "en", "CC0-1.0", null),
     ]
 
 
