@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from boostqa import cli, config, distilled, freshness, score_annotators
 from boostqa.basis import basis
-from boostqa.rounds import Step
 from boostqa.errors import ConfigError
+from boostqa.rounds import Step
 from boostqa.train_annotator import train
 from tests.fakes import EchoEngine, scholar
 from tests.processes import DEMO
