@@ -255,7 +255,7 @@ class VllmEngine:
         total = most + log(sum(exp(row[token].logprob - most) for token in branches))
         scores: dict[str, float] = {}
         for token, rests in branches.items():
-            share = row[token].logprob - total
+            share = min(0.0, row[token].logprob - total)  # a sum rounds
             if share > UNLIKELY:
                 within = await self._spread(request_id, [*ids, token], rests, asked, report)
             else:
