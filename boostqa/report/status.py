@@ -77,6 +77,8 @@ def _table(warehouse: Warehouse, name: str, stages: list[dict[str, Any]]) -> dic
     a table that nobody measures, and of one that was written since."""
     version = warehouse.version(name)
     wrote = [row for row in stages if name in row["hashes"]]
+    if not TABLES[name].by_round:  # who wrote last measured it whole
+        wrote = sorted(wrote, key=lambda row: row["outputs"][name])[-1:]
     known = wrote and max(row["outputs"][name] for row in wrote) == version
     # What stages wrote into one table are parts of it, and their hashes add up.
     whole = format(sum(int(row["hashes"][name] or "0", 16) for row in wrote) & (2**64 - 1), "016x") if known else None
@@ -157,7 +159,11 @@ def show(facts: dict[str, Any], console: Console) -> None:
     if "token_usage" in facts:
         _show_token_usage(facts["token_usage"], console)
     difficulty.show(facts.get("difficulty"), console)
-    controls.show(facts.get("power", []), console)
+    power = facts.get("power", [])
+    for name in (names := sorted({row["round"] for row in power})):
+        if len(names) > 1:
+            console.print(f"controls of round {name}", highlight=False, markup=False)
+        controls.show([row for row in power if row["round"] == name], console)
     _show_gates(facts, console)
 
 
