@@ -160,10 +160,10 @@ def show(facts: dict[str, Any], console: Console) -> None:
         _show_token_usage(facts["token_usage"], console)
     difficulty.show(facts.get("difficulty"), console)
     power = facts.get("power", [])
-    for name in (names := sorted({row["round"] for row in power})):
-        if len(names) > 1:
-            console.print(f"controls of round {name}", highlight=False, markup=False)
-        controls.show([row for row in power if row["round"] == name], console)
+    for of_round in (rounds := sorted({row["round"] for row in power})):
+        if len(rounds) > 1:
+            console.print(f"controls of round {of_round}", highlight=False, markup=False)
+        controls.show([row for row in power if row["round"] == of_round], console)
     _show_gates(facts, console)
 
 
