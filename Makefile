@@ -8,7 +8,7 @@ SHARED := -n 2 --dist loadfile --no-loadscope-reorder  # two processes, a file o
 READY := $(VENV)/.ready-$(strip $(ENGINE))
 export PYTHONDONTWRITEBYTECODE :=
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-fast test-cluster lint status bench chaos clean
+.PHONY: help setup demo test test-line test-cluster lint status bench chaos clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -18,11 +18,11 @@ setup: $(READY) $(MODEL)/config.json .cache/java-ready  ## virtual environment, 
 demo: setup  ## run all nine stages on the embedded input (conf/demo.yaml) with vLLM on the CPU
 	@$(BIN)/boostqa run --config $(CONFIG)
 
-test: setup lint  ## lint, types, import contracts and all tests, a vLLM engine's included (about 20 minutes on two cores)
-	@$(BIN)/python -m pytest $(SHARED)
+test: setup lint  ## lint, types, import contracts, and all tests but those of the two targets below
+	@$(BIN)/python -m pytest $(SHARED) -m "not engine and not line and not cluster"
 
-test-fast: setup lint  ## the same without vLLM (about 17 minutes)
-	@$(BIN)/python -m pytest $(SHARED) -m "not engine and not cluster"
+test-line: setup  ## the whole line over and over (rounds, gates, preview), and every kind of request on a vLLM engine
+	@$(BIN)/python -m pytest $(SHARED) -m "engine or line"
 
 test-cluster: setup  ## real engines on a standalone Spark cluster and in a server, a job under spark-submit (2 minutes)
 	@$(BIN)/python -m pytest -m cluster

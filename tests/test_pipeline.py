@@ -230,6 +230,7 @@ def executions(spark, done, run_id):
     return {row["stage"]: row for row in rows}
 
 
+@pytest.mark.line
 def test_second_run_does_nothing_and_a_forced_stage_asks_nothing_and_changes_no_row(
     spark, done, first, adaptive, capsys
 ):
@@ -245,6 +246,7 @@ def test_second_run_does_nothing_and_a_forced_stage_asks_nothing_and_changes_no_
     assert {t for t in after if after[t]["hash"] != first["tables"][t]["hash"]} == set()
 
 
+@pytest.mark.line
 def test_changed_gate_is_judged_again_stops_the_export_and_withdraws_the_old_one(spark, done, first, capsys):
     manifest = done / "output" / "mix" / "manifest.json"
     exported = manifest.read_text()
@@ -270,6 +272,7 @@ def test_a_stage_is_made_again_for_every_key_of_the_conf_that_it_reads(done, con
     } == set()
 
 
+@pytest.mark.line
 def test_preview_shows_items_from_seed_to_text_and_writes_nothing_but_the_ledger(spark, done, first, monkeypatch):
     tables = Warehouse(spark, f"{done}/warehouse")
     before = {name: tables.version(name) for name in first["tables"] if name != "completion"}
@@ -321,6 +324,7 @@ def test_token_usage_is_written_after_the_stages_and_never_hides_why_they_stoppe
     assert len(written) == 1
 
 
+@pytest.mark.line
 def test_a_second_round_buys_what_the_first_has_left_and_costs_the_first_nothing(spark, done, first, capsys):
     two = config.load(DEMO, [*settings(done), "rounds=[{name: main}, {name: more, tokens: 900}]"])
     tables = Warehouse(spark, f"{done}/warehouse")

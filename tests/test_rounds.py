@@ -2,10 +2,10 @@
 
 import pytest
 
-from boostqa import config
+from boostqa import config, pipeline
 from boostqa.errors import ConfigError
 from boostqa.rounds import Step, steps, wanted_tokens
-from boostqa.vocabulary import ROUND_STAGES
+from boostqa.vocabulary import ROUND_STAGES, STAGES
 from tests.processes import DEMO
 
 
@@ -35,3 +35,11 @@ def test_a_round_sees_the_checkpoints_up_to_its_own():
     assert [m.id for m in one.of_round("first").checkpoints()] == ["a/b", "c/d"]
     assert [m.id for m in one.of_round("last").checkpoints()] == ["a/b", "c/d", "e/f"]
     assert one.of_round("") is one and one.of_round("first").place("plan") == one.place("plan")
+
+
+def test_a_run_of_an_unknown_round_and_a_force_in_no_round_are_mistakes():
+    two = conf("rounds=[{name: pilot}, {name: rest}]")
+    with pytest.raises(ConfigError, match="no round 'first': the conf declares pilot, rest"):
+        pipeline.run(two, STAGES, in_round="first")
+    with pytest.raises(ConfigError, match="--force plan: in which round[?] add --round, one of pilot, rest"):
+        pipeline.run(two, STAGES, force=["plan"])
