@@ -41,5 +41,5 @@ def test_a_run_of_an_unknown_round_and_a_force_in_no_round_are_mistakes():
     two = conf("rounds=[{name: pilot}, {name: rest}]")
     with pytest.raises(ConfigError, match="no round 'first': the conf declares pilot, rest"):
         pipeline.run(two, STAGES, in_round="first")
-    with pytest.raises(ConfigError, match="--force plan: in which round[?] add --round, one of pilot, rest"):
+    with pytest.raises(ConfigError, match=r"--force plan: in which round\? add --round, one of pilot, rest"):
         pipeline.run(two, STAGES, force=["plan"])
