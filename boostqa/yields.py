@@ -31,8 +31,9 @@ def estimates(measured: Iterable[Mapping[str, Any]], guess: float) -> dict[Kind,
     """[*LEVELS, requests, tokens, squares], unique by LEVELS -> kept tokens per request of every kind that was measured, the
     root () among them, all above 0.
 
-    The root is worth one request more, which left `guess` (the conf's figure): where nothing was kept yet, a request is
-    not worth nothing. Without a measured request the root is `guess`.
+    The root is worth one request more, which left `guess` (the conf's figure). Where nothing was measured, or of all that
+    was nothing kept, the root is `guess` and there is no other kind: then something is wrong, and it is not the number of
+    requests that would mend it.
     """
     sums: defaultdict[Kind, Sums] = defaultdict(lambda: Sums(0, 0.0, 0.0))
     for row in measured:
@@ -41,6 +42,8 @@ def estimates(measured: Iterable[Mapping[str, Any]], guess: float) -> dict[Kind,
         for depth in range(len(LEVELS) + 1):
             sums[leaf[:depth]] = Sums(*(a + b for a, b in zip(sums[leaf[:depth]], own, strict=True)))
     everything = sums[()]
+    if not everything.tokens:
+        return {(): guess}
     found: dict[Kind, float] = {(): (everything.tokens + guess) / (everything.requests + 1)}
     for depth in range(1, len(LEVELS) + 1):
         kinds = {kind: s for kind, s in sums.items() if len(kind) == depth}

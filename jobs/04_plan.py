@@ -4,6 +4,7 @@ from typing import Any
 
 from pyspark.sql import functions as F
 
+from boostqa.console import CONSOLE
 from boostqa.errors import ConfigError
 from boostqa.pipeline import submit
 from boostqa.rounds import wanted_tokens
@@ -40,6 +41,12 @@ def main(stage: StageRun) -> None:
     conf, made = stage.config.plan, measured(stage)
     kept = sum(row["tokens"] for row in made)
     tokens = wanted_tokens(stage.config, stage.round, kept)
+    if made and not kept:
+        CONSOLE.print(
+            f"  of {sum(row['requests'] for row in made)} requests of earlier rounds nothing is left for the mix (see boostqa status): "
+            "the plan reckons with plan.kept_tokens_per_request",
+            style="yellow", markup=False, highlight=False,
+        )  # fmt: skip
     if not tokens:
         raise ConfigError(
             f"rounds: nothing is left for round {stage.round}: the rounds before it have {kept:,} of the {conf.tokens:,} tokens of "
