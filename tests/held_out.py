@@ -4,7 +4,7 @@ import json
 
 OPEN_ITEM = {
     "id": "1",
-    "question": "Prove that the angles of every triangle in the plane add up to two right angles.",
+    "question": "Prove that the angles of any triangle in the plane add up to two right angles.",
     "discipline": "0541",
 }
 _CLOSED = "Which of these objects is attracted by an ordinary bar magnet?"  # probe-001 of the demo
