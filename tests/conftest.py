@@ -26,7 +26,7 @@ FAST = {
 
 def pytest_collection_modifyitems(items):
     """The longest files first: the processes that share the tests end together."""
-    first = ("test_pipeline.py", "test_vllm.py")
+    first = ("test_pipeline.py", "test_line.py", "test_vllm.py")
     items.sort(key=lambda item: first.index(item.path.name) if item.path.name in first else len(first))
 
 
@@ -91,6 +91,30 @@ def new_stage(spark, tmp_path):
 @pytest.fixture
 def stage(new_stage):
     return new_stage()
+
+
+@pytest.fixture(scope="module")
+def conf_reads():
+    """(stage, section, key) of the conf that the stages of `done` read, but for how and where they run."""
+    return set()
+
+
+@pytest.fixture(scope="module")
+def done(spark, tmp_path_factory, conf_reads):
+    """The folder of a line that ran once over the demo's input (tests/whole_line.py)."""
+    from tests import whole_line
+
+    folder = tmp_path_factory.mktemp("pipeline")
+    whole_line.run_once(folder, conf_reads)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(spark, done):
+    """What the tables say after the first run."""
+    from tests import whole_line
+
+    return whole_line.facts(spark, done)
 
 
 def _local_relation(create):
