@@ -6,12 +6,12 @@ together; that S and T also rise together is left out, which widens the interval
 again, less where it is larger. The interval is log-normal.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from math import exp, sqrt
 from typing import NamedTuple
 
 Z = 1.2815515655446004  # of a normal distribution: 80% lie within
-INFINITE = float("inf")
 
 
 class Total(NamedTuple):
@@ -96,29 +96,19 @@ def forecast(measured: Measured, tokens: float) -> list[Forecast]:
         raise ValueError("nothing was kept")
     scale = tokens / measured.kept.sum
     wanted = measured.requests * scale
-    per_seed = measured.questions / measured.seeds if measured.seeds else INFINITE
-    more_seeds = max(0.0, wanted / per_seed - measured.seeds) if per_seed else 0.0
-    scales = {
-        "request": scale,
-        "seed": more_seeds / measured.seeds if measured.seeds else 0.0,
-        "round": 1 / measured.rounds,
-    }
-    found: dict[tuple[str, str], list[Interval]] = {}
+    more_seeds = max(0.0, wanted / measured.questions - 1) if measured.questions else 0.0  # of each that there is
+    scales = {"request": scale, "seed": more_seeds, "round": 1 / measured.rounds}
+    found: defaultdict[tuple[str, str], list[list[Interval]]] = defaultdict(list)
     for cost in measured.costs:
         variance = measured.kept.variance if cost.per != "round" else 0.0
         parts = [_interval(t.sum * scales[cost.per], t.variance + variance, measured, tokens) for t in cost[3:]]
-        known = found.get(cost[:2])
-        found[cost[:2]] = parts if known is None else [_sum(a, b) for a, b in zip(known, parts, strict=True)]
-    return [Forecast(*key, *parts) for key, parts in sorted(found.items())]
+        found[cost[:2]].append(parts)
+    return [Forecast(*key, *map(total, zip(*parts, strict=True))) for key, parts in sorted(found.items())]
 
 
 def _interval(middle: float, variance: float, measured: Measured, tokens: float) -> Interval:
     spread = Z * sqrt(variance * (1 + measured.kept.sum / tokens))
     return Interval(middle * exp(-spread), middle, middle * exp(spread))
-
-
-def _sum(first: Interval, second: Interval) -> Interval:
-    return Interval(*(a + b for a, b in zip(first, second, strict=True)))
 
 
 def gpu_hours(part: Forecast, prompt_rate: float, generated_rate: float, gpus: int) -> Interval:

@@ -88,7 +88,7 @@ def _run(config: conf.Config, chosen: list[Step], run_id: str, connect: Connect 
     try:
         with pipeline_mlflow_run(config, run_id, code_revision(), fresh.conf_hash) as tracking:
             try:
-                _run_steps(spark, fresh, chosen[len(current) :], run_id, connect, force)
+                _run_steps(spark, fresh, chosen, len(current), run_id, connect, force)
             except BoostQAError:
                 _try("write the token usage", lambda: log_token_usage(write_token_usage(tables, run_id)))
                 raise
@@ -131,18 +131,19 @@ def _run_steps(
     spark: SparkSession,
     fresh: Freshness,
     chosen: list[Step],
+    first: int,
     run_id: str,
     connect: Connect | None,
     force: Collection[str],
 ) -> None:
-    for step in chosen:
+    for step in chosen[first:]:
         began, why = time.monotonic(), "--force" if step.stage in force else fresh.why_not(step)
         if why is None:
             _announce_current(fresh.tables, step)
             continue
         _announce(step, why)
-        if step.stage == STAGES[-1]:
-            fresh.refuse_gaps([step])  # a round that is not among the chosen builds on one that is
+        if step.stage == STAGES[-1] and step != chosen[first]:
+            fresh.refuse_gaps(chosen)  # a round that is not among them builds on what was made just now
         config = fresh.config.of_round(step.round)
         with stage_run(spark, config, step, run_id, fresh.basis(step), fresh.conf_hash, connect) as stage:
             job(step.stage)(stage)

@@ -2,10 +2,10 @@
 
 Seeds, their labels and the probe's scores are those of the warehouse; without seeds they are read here, without labels
 n seeds are labelled, and a checkpoint is never probed for a preview: without scores every cell counts as a full
-deficit. The round is the last one that was probed. The plan is made anew over all seeds, so that a change of the conf shows and the requests are those of the real
-run, and n of its rows are taken. They go through synthesize, refine, clean, gate and mix as in a run, but for: no
-controls travel with them (what voter and judge are worth is what the last run found; without one neither is believed),
-gates stop nothing, and only the ledger is written, so that a second preview pays nothing and a real run nothing for the
+deficit. The round is the last one that was probed. The plan is made anew over all seeds, so that a change of the conf
+shows and the requests are those of the real run, and n of its rows are taken. They go through synthesize, refine,
+clean, gate and mix as in a run, but for: no controls travel with them (what voter and judge are worth is what the last
+run found; without one neither is believed), gates stop nothing, and only the ledger is written, so that a second preview pays nothing and a real run nothing for the
 same requests (a later try of a seed also shows what else was asked of it). All other tables stay in memory
 (storage/scratch.py); MLflow hears nothing.
 """

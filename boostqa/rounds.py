@@ -13,7 +13,12 @@ class Step(NamedTuple):
     stage: str
 
     def __str__(self) -> str:
-        return self.stage if self.round in (NO_ROUND, ONLY_ROUND) else f"{self.round}/{self.stage}"
+        return of_round(self.round, self.stage)
+
+
+def of_round(name: str, what: str) -> str:
+    """ "round/what", or `what` alone where no round was declared."""
+    return what if name in (NO_ROUND, ONLY_ROUND) else f"{name}/{what}"
 
 
 def steps(config: Config) -> list[Step]:

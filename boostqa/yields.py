@@ -54,11 +54,6 @@ def estimates(measured: Iterable[Mapping[str, Any]], guess: float) -> dict[Kind,
     return found
 
 
-def nearest(found: Mapping[Kind, float], kind: Kind) -> float:
-    """The estimate of a kind, or of the nearest one above it that was measured."""
-    return next(found[kind[:depth]] for depth in range(len(kind), -1, -1) if kind[:depth] in found)
-
-
 def _worth(kinds: Mapping[Kind, Sums]) -> float:
     """K: how many requests the parent's mean is worth; infinite where the kinds of one parent differ by no more than
     chance makes them."""

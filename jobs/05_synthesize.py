@@ -24,20 +24,26 @@ READS_EARLIER = ("draft",)
 WRITES = ("measured", "draft", "control", "annotation", "reject")
 
 
-def tried(stage: StageRun, due: DataFrame, tries: DataFrame, seeds: DataFrame) -> DataFrame:
-    """One wave: the rows of `due` asked once, their prompts showing what `tries` asked of their seeds before."""
+class Known(NamedTuple):
+    """What a draft is held against: SEED rows, and DRAFT rows of earlier rounds."""
+
+    seeds: DataFrame
+    drafts: DataFrame
+
+
+def tried(stage: StageRun, due: DataFrame, tries: DataFrame, known: Known) -> DataFrame:
+    """One wave: the rows of `due` asked once, their prompts showing what `tries` and earlier rounds asked of their seeds."""
     conf, generator = stage.config, model_of_role(stage.config, "generator")
     tokens = tuple(control_tokens(target_tokenizer(conf)).values())
-    before = synthesize.as_tries(stage.read_earlier("draft"))
-    requests = synthesize.requests(due, synthesize.asked(tries.unionByName(before)), generator, conf.synthesize)
+    requests = synthesize.requests(due, synthesize.asked(tries, known.drafts), generator, conf.synthesize)
     # No cache: the ledger's next write would drop it, and every later wave reads the ones before.
     parsed = stage.store(synthesize.tried(requests, complete(stage, requests, generator), tokens))
     sound = parsed.where("broken_rule is null").drop("broken_rule")
-    unfit = fitness.rejects(sound, seeds, conf.clean, stage.name)
+    unfit = fitness.rejects(sound, known.seeds, conf.clean, stage.name)
     return stage.store(synthesize.with_unfit(parsed, unfit))
 
 
-def all_tries(stage: StageRun, rows: DataFrame, seeds: DataFrame) -> tuple[DataFrame, int]:
+def all_tries(stage: StageRun, rows: DataFrame, known: Known) -> tuple[DataFrame, int]:
     """Every try of every plan row, and how many of them are second ones or later.
 
     In waves: sample 0 of all seeds first, and in each later one also what failed in the one before.
@@ -49,7 +55,7 @@ def all_tries(stage: StageRun, rows: DataFrame, seeds: DataFrame) -> tuple[DataF
         due = rows.where(F.col("sample_index") == sample).unionByName(again)
         if due.isEmpty():
             continue
-        found = tried(stage, due, tries, seeds)
+        found = tried(stage, due, tries, known)
         again = synthesize.again(found, rows, conf)
         further += again.count()
         tries = tries.unionByName(found)
@@ -65,16 +71,16 @@ class Wave(NamedTuple):
     rejects: DataFrame
 
 
-def measured(stage: StageRun, tries: DataFrame, before: list[Wave]) -> Wave:
+def measured(stage: StageRun, tries: DataFrame, before: list[Wave], known: Known) -> Wave:
     """Drop drafts that ask the same as another one or as one of an earlier round, have the annotator label the others."""
     conf, annotator = stage.config, model_of_role(stage.config, "annotator")
     drafts, unusable = synthesize.drafts_and_rejects(tries, conf.synthesize)
     everything = reduce(DataFrame.unionByName, (r.parsed for r in before), drafts)
-    known = synthesize.as_questions(stage.read_earlier("draft"))
-    twins = deduplicate.exact(synthesize.as_questions(everything), known)
+    twins = deduplicate.exact(synthesize.as_questions(everything), synthesize.as_questions(known.drafts))
     parsed, copies = synthesize.without_copies(drafts, twins)
     parsed = stage.store(parsed)
-    items, planned = synthesize.as_items(parsed), annotate.known(synthesize.as_items(parsed), "plan")
+    items = synthesize.as_items(parsed)
+    planned = annotate.known(items, "plan")
     asked = annotate.requests(annotate.items_of(items, "item_id"), stage.name, annotator, conf.annotate, planned)
     answers = complete(stage, asked, annotator)
     labels, unlabelled = annotate.parse(asked, answers, ItemTable.DRAFT, stage.name, conf.annotate, planned)
@@ -89,15 +95,16 @@ def main(stage: StageRun) -> None:
     of_seeds = stage.read("annotation").where(F.col("item_table") == ItemTable.SEED)
     of_seeds = of_seeds.select(F.col("item_id").alias("seed_id"), "discipline", "difficulty")
     rows = stage.store(synthesize.with_material(plan, seeds, of_seeds, conf))
-    tries, further = all_tries(stage, rows, seeds)
-    waves = [measured(stage, tries, [])]
+    known = Known(seeds, stage.read_earlier("draft"))
+    tries, further = all_tries(stage, rows, known)
+    waves = [measured(stage, tries, [], known)]
     for number in range(1, conf.harder_tries + 1):
         due = stage.store(aim.harder(rows, waves[-1].measured, number))
         if due.isEmpty():
             break
-        found = tried(stage, due, tries, seeds)
+        found = tried(stage, due, tries, known)
         tries, further = tries.unionByName(found), further + due.count()
-        waves.append(measured(stage, found, waves))
+        waves.append(measured(stage, found, waves, known))
     drafts, labels, rejects = (
         reduce(DataFrame.unionByName, parts) for parts in zip(*(r[1:] for r in waves), strict=True)
     )

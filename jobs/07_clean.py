@@ -1,4 +1,5 @@
-"""Job 7, clean: drops what is unfit, repeated, also from an earlier round, or leaked. Controls go the same way, which tells what its rules are worth."""
+"""Job 7, clean: drops what is unfit, repeated, also from an earlier round, or leaked. Controls go the same way, which
+tells what its rules are worth; a student answers what is left."""
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F

@@ -32,8 +32,9 @@ def describe(
 ) -> dict[str, Any]:
     """The manifest of an export of MIX rows: a plain dict without a clock, equal for equal input.
 
-    `rounds` are those exported, `shards` is what `export` returned; `versions` are the Delta versions of the tables read; the hashes are sha256 of
-    the conf's identity part, of tokenizer.json, and of all that decided the rows. Rows and tokens are counted in one job.
+    `rounds` are those exported, `shards` is what `export` returned; `versions` are the Delta versions of the tables read;
+    the hashes are sha256 of the conf's identity part, of tokenizer.json, and of all that decided the rows. Rows and tokens
+    are counted in one job.
     """
     counted = mix.groupBy(*GROUPS).agg(F.count("*").alias("rows"), F.sum("tokens").alias("tokens")).collect()
     by: dict[str, Counter[str]] = {name: Counter() for name in ("round", "cell", "licence", "source", "lang")}

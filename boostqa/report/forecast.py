@@ -23,7 +23,6 @@ from boostqa.forecast import (
     together,
     total,
 )
-from boostqa.schemas import TABLES
 from boostqa.stages import quarantine
 from boostqa.storage.warehouse import Warehouse
 from boostqa.tracking.stage_run import last_runs
@@ -34,17 +33,11 @@ _SHARED = ("seed", "annotate")  # stages whose rejects are of no round
 REQUEST_TABLES = {"refined": "draft_id", "student": "draft_id", "annotation": "item_id", "reject": "key"}
 
 
-def _table(warehouse: Warehouse, name: str) -> DataFrame:
-    if warehouse.exists(name):
-        return warehouse.read(name)
-    return warehouse.spark.createDataFrame([], TABLES[name].stored)
-
-
 def _references(warehouse: Warehouse) -> DataFrame:
     """[round, per, request_id] of the completions that rows of the tables refer to, each once a round."""
     request_id = F.explode("request_ids").alias("request_id")
-    label = _table(warehouse, "annotation")
-    reject = _table(warehouse, "reject")
+    label = warehouse.rows("annotation")
+    reject = warehouse.rows("reject")
 
     def of(rows: DataFrame, per: Column, request: Column = request_id) -> DataFrame:
         return rows.select("round", per.alias("per"), request)
@@ -56,13 +49,13 @@ def _references(warehouse: Warehouse) -> DataFrame:
         F.when(F.col("stage").isin(*_SHARED), "seed").when(F.col("stage") == "probe", "round").otherwise("request")
     )
     parts = [
-        of(_table(warehouse, "draft"), F.lit("request"), F.col("request_id")),
-        of(_table(warehouse, "refined"), F.lit("request")),
-        of(_table(warehouse, "student"), F.lit("request")),
+        of(warehouse.rows("draft"), F.lit("request"), F.col("request_id")),
+        of(warehouse.rows("refined"), F.lit("request")),
+        of(warehouse.rows("student"), F.lit("request")),
         of(label, F.coalesce(by_table, F.lit("round"))),
         of(reject, by_stage),
-        of(_table(warehouse, "probe"), F.lit("round")),
-        of(_table(warehouse, "control"), F.lit("round")),
+        of(warehouse.rows("probe"), F.lit("round")),
+        of(warehouse.rows("control"), F.lit("round")),
     ]
     # What a control and a draft share is the round's: it is asked for once, whatever the plan.
     return reduce(DataFrame.unionByName, parts).groupBy("round", "request_id").agg(F.max("per").alias("per"))
@@ -70,7 +63,7 @@ def _references(warehouse: Warehouse) -> DataFrame:
 
 def _costs(warehouse: Warehouse) -> dict[str, list[Cost]]:
     """Costs by round; the labels of seeds under the empty one."""
-    paid = _table(warehouse, "completion").select(
+    paid = warehouse.rows("completion").select(
         *("request_id", "stage", "model", "generated_tokens"),
         (F.col("prompt_tokens") - F.col("cached_tokens")).alias("read"),
     )
@@ -96,7 +89,7 @@ def collect(warehouse: Warehouse) -> dict[str, Measured]:
         raise ConfigError(
             f"no round in warehouse {warehouse.location} has got to clean: run a small first round, a pilot"
         )
-    left, _ = quarantine.split(warehouse.read("clean"), _table(warehouse, "quarantine"))
+    left, _ = quarantine.split(warehouse.read("clean"), warehouse.rows("quarantine"))
     kept = left.select("round", "plan_id", "tokens")  # unique by plan_id
     planned = warehouse.read("plan").join(kept, ["round", "plan_id"], "left")
     by_seed = planned.groupBy("round", "seed_id").agg(

@@ -14,7 +14,7 @@ from boostqa.errors import ConfigError
 from boostqa.reasons import by_weight, why_nothing
 from boostqa.report import controls, difficulty
 from boostqa.report.token_usage import COST
-from boostqa.rounds import Step
+from boostqa.rounds import of_round
 from boostqa.schemas import TABLES
 from boostqa.stages.quarantine import states
 from boostqa.storage.warehouse import Warehouse
@@ -63,11 +63,9 @@ def _in_order(last: dict[tuple[str, str], dict[str, Any]]) -> list[dict[str, Any
     places = {name: began.index(name) for name in began}
 
     def place(row: dict[str, Any]) -> tuple[int, int]:
-        number, stage = STAGES.index(row["stage"]), row["stage"]
-        of_round = stage in ROUND_STAGES
-        return (
-            places.get(row["round"], len(began)) if of_round else -1 if stage != STAGES[-1] else len(began) + 1
-        ), number
+        last = len(began) + 1 if row["stage"] == STAGES[-1] else -1
+        first = places.get(row["round"], len(began)) if row["stage"] in ROUND_STAGES else last
+        return first, STAGES.index(row["stage"])
 
     return sorted(last.values(), key=place)
 
@@ -136,7 +134,7 @@ def show(facts: dict[str, Any], console: Console) -> None:
     for row in facts["stages"]:
         rate = f"{row['tokens_per_second']:.0f}" if row["tokens_per_second"] else "-"
         grid.add_row(
-            str(Step(row["round"], row["stage"])),
+            of_round(row["round"], row["stage"]),
             *(str(row[n]) for n in names),
             rate,
             str(row["engine_starts"]),
@@ -147,7 +145,7 @@ def show(facts: dict[str, Any], console: Console) -> None:
         console.print(f"  not current: {stage}: {why}", style="yellow", markup=False, highlight=False)
     for row in facts["stages"]:
         if row["rejected_by_rule"]:
-            _print_items(f"rejected by {Step(row['round'], row['stage'])}: ", row["rejected_by_rule"], console)
+            _print_items(f"rejected by {of_round(row['round'], row['stage'])}: ", row["rejected_by_rule"], console)
     grid = Grid("table", "version", "rows", "content hash")
     for name, table in facts["tables"].items():
         grid.add_row(name, str(table["version"]), str(table["rows"]), table["hash"] or "-")
@@ -160,10 +158,10 @@ def show(facts: dict[str, Any], console: Console) -> None:
         _show_token_usage(facts["token_usage"], console)
     difficulty.show(facts.get("difficulty"), console)
     power = facts.get("power", [])
-    for of_round in (rounds := sorted({row["round"] for row in power})):
+    for name in (rounds := sorted({row["round"] for row in power})):
         if len(rounds) > 1:
-            console.print(f"controls of round {of_round}", highlight=False, markup=False)
-        controls.show([row for row in power if row["round"] == of_round], console)
+            console.print(f"controls of round {name}", highlight=False, markup=False)
+        controls.show([row for row in power if row["round"] == name], console)
     _show_gates(facts, console)
 
 
@@ -184,7 +182,7 @@ def _show_gates(facts: dict[str, Any], console: Console) -> None:
         if gate["outcome"] != Outcome.HOLDS:
             wanted = f"{gate['observed']} (wanted: {gate['expected']})"
             style = "red" if gate["outcome"] == Outcome.BLOCKS else "yellow"
-            where = Step(gate["round"], gate["table"])
+            where = of_round(gate["round"], gate["table"])
             console.print(f"  {gate['outcome']} {where}: {gate['gate']}: {wanted}", style=style, markup=False)
     blocked = any(g["outcome"] == Outcome.BLOCKS for g in facts["gates"])
     if not blocked and facts["tables"].get("mix", {}).get("rows") == 0:

@@ -17,7 +17,7 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from boostqa.schemas import TABLES, TOKEN_USAGE
+from boostqa.schemas import TOKEN_USAGE
 from boostqa.stages import (
     aim,
     annotate,
@@ -50,7 +50,8 @@ RULES: dict[str, tuple[Rule, ...]] = {  # by the stage that rejects
 # Template -> what its completions are for; `item` and `rewrite` share the fate of the item.
 _ITEM, _REWRITE = "item", "rewrite"
 _ROLES = {
-    "annotate_discipline": Cause.LABEL, "annotate_difficulty": Cause.LABEL, annotate.BLANK_TEMPLATE: Cause.LABEL, "blind": Cause.VOTE, "judge": Cause.VOTE,
+    "annotate_discipline": Cause.LABEL, "annotate_difficulty": Cause.LABEL, annotate.BLANK_TEMPLATE: Cause.LABEL,
+    "blind": Cause.VOTE, "judge": Cause.VOTE,
     "multi_grade": _ITEM, "high_difficulty": _ITEM, "rewrite": _REWRITE, "probe": Cause.PROBE, "fluency": Cause.VOTE,
 }  # fmt: skip
 # Templates whose completions all count: no table refers to those of texts that say nothing, of seeds and of good items.
@@ -62,8 +63,9 @@ COST = "generated_tokens > 0 or prompt_tokens > 0"  # of the ledger: what was pa
 def token_usage(frames: dict[str, DataFrame], blocked: Collection[str], runs: DataFrame | None = None) -> DataFrame:
     """TOKEN_USAGE rows of the tables TABLES_READ (empty where not written yet).
 
-    `blocked` are the rounds whose gate refused what `clean` holds of them; `runs` [run_id, stage, retry_tokens] holds tokens that no completion shows, because their engine
-    died or a request was answered twice: those of executions that paid for something here are its cause `retry`.
+    `blocked` are the rounds whose gate refused what `clean` holds of them; `runs` [run_id, stage, retry_tokens] holds tokens
+    that no completion shows, because their engine died or a request was answered twice: those of executions that paid for
+    something here are its cause `retry`.
     """
     paid = frames["completion"].where(COST).select(
         "request_id", "stage", "run_id", "template", "finish_reason",
@@ -184,12 +186,7 @@ def write_token_usage(warehouse: Warehouse, run_id: str) -> dict[str, dict[str, 
     when no model was asked)."""
     if not warehouse.exists("completion"):
         return {}
-    frames = {
-        name: warehouse.read(name)
-        if warehouse.exists(name)
-        else warehouse.spark.createDataFrame([], TABLES[name].stored)
-        for name in TABLES_READ
-    }
+    frames = {name: warehouse.rows(name) for name in TABLES_READ}
     runs = warehouse.read("run").select("run_id", "stage", "retry_tokens") if warehouse.exists("run") else None
     rows = token_usage(frames, _blocked(warehouse), runs).collect()  # a row for each stage and cause: few
     stored = warehouse.spark.createDataFrame(rows, TOKEN_USAGE.schema)

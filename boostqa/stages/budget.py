@@ -70,7 +70,9 @@ def budget(
         weights = {r["discipline"] + r["difficulty"]: _weight(r) for r in side}
         bounds = {name: Bounds(weights[name], r["floor"], r["capacity"]) for name, r in zip(weights, side, strict=True)}
         filled, total = fill(bounds, of_side), sum(weights.values())
-        requests = whole({name: filled[name] / _kept(row) for name, row in zip(filled, side, strict=True)})
+        requests = whole(
+            {name: filled[name] / _exact(row["kept_per_request"]) for name, row in zip(filled, side, strict=True)}
+        )
         for (name, weight), row in zip(weights.items(), side, strict=True):
             row |= {"weight": float(weight / total) if total else 0.0, "round_tokens": tokens, "side_tokens": of_side}
             row |= {"tokens": filled[name], "requests": requests[name], "bound": _bound(row, filled[name])}
@@ -97,25 +99,20 @@ def with_novelty(
 
 
 def _factors(cell: Mapping[str, Any], all_seeds: int, conf: Plan) -> Row:
-    kept = cell["kept_per_request"] or float(conf.kept_tokens_per_request)
-    capacity = floor(cell["questions"] * _kept({"kept_per_request": kept}))
-    if cell.get("exhausted"):
-        capacity = 0
-    return (
-        {"novelty": None, "exhausted": False}
-        | dict(cell)
-        | {
-            "kept_per_request": kept,
-            "stem_factor": conf.stem_boost if cell["discipline"].startswith(STEM_BROAD_FIELDS) else 1.0,
-            "supply_factor": sqrt(cell["seeds"] / all_seeds),
-            "floor": min(conf.floor_tokens, capacity),
-            "capacity": capacity,
-        }
-    )
+    row: Row = {"novelty": None, "exhausted": False} | dict(cell)
+    kept = row["kept_per_request"] or float(conf.kept_tokens_per_request)
+    capacity = 0 if row["exhausted"] else floor(row["questions"] * _exact(kept))
+    return row | {
+        "kept_per_request": kept,
+        "stem_factor": conf.stem_boost if row["discipline"].startswith(STEM_BROAD_FIELDS) else 1.0,
+        "supply_factor": sqrt(row["seeds"] / all_seeds),
+        "floor": min(conf.floor_tokens, capacity),
+        "capacity": capacity,
+    }
 
 
-def _kept(row: Mapping[str, Any]) -> Fraction:
-    return Fraction(round(row["kept_per_request"], _DIGITS))
+def _exact(value: float) -> Fraction:
+    return Fraction(round(value, _DIGITS))
 
 
 def _deficits(cells: Sequence[Mapping[str, Any]], probe: Sequence[Mapping[str, Any]]) -> list[Row]:
@@ -183,7 +180,7 @@ def _learnability(cells: Sequence[Mapping[str, Any]], probe: Sequence[Mapping[st
 
 def _weight(row: Row) -> Fraction:
     factors = row["deficit"] * row["learnability"] * row["stem_factor"] * row["supply_factor"]
-    return Fraction(round(factors, _DIGITS))
+    return _exact(factors)
 
 
 def _bound(row: Row, tokens: int) -> str | None:

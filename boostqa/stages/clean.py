@@ -7,8 +7,8 @@ Four steps, because the result of each is read more than once by the next; the c
     rows, rest = clean(refined, rejected, contamination, seeds, tokenizer)    # all rejects: rejected and rest
 
 What may disappear: items that a named rule finds unfit, duplicates among drafts, of seeds and of items of earlier
-rounds, items that share text with a benchmark, those whose seed was withdrawn; each is rejected once, for the first reason in this order. What it does not know: whether a question
-is right, and paraphrases.
+rounds, items that share text with a benchmark, those whose seed was withdrawn; each is rejected once, for the first
+reason in this order. What it does not know: whether a question is right, and paraphrases.
 """
 
 from functools import reduce

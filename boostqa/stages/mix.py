@@ -26,8 +26,8 @@ BUCKET_DIGITS = 4
 
 
 def render(clean: DataFrame, tokenizer_json: str) -> DataFrame:
-    """CLEAN rows with their `round` -> MIX columns without `shard`: `text` in plain text and its `tokens`, no special tokens added; and
-    `control_tokens`, an array of those that the tokenizer finds in the text.
+    """CLEAN rows with their `round` -> MIX columns without `shard`: `text` in plain text and its `tokens`, no special tokens
+    added; and `control_tokens`, an array of those that the tokenizer finds in the text.
 
     `tokenizer_json` is the content of the target model's tokenizer.json. Labels are Chinese for lang zh, else English.
     """

@@ -1,4 +1,5 @@
-"""draft, refined, clean and its rejects -> questions, novelty. Grain: one cell of the plan in one round. Key: (discipline, difficulty).
+"""draft, refined, clean and its rejects -> questions, novelty. Grain: one cell of the plan in one round. Key:
+(discipline, difficulty).
 
 How much of what a cell's requests brought was new. A cell that only repeats itself has given what its seeds have to give:
 the next plan asks it for nothing until they are joined by others (stages/budget.py). What it does not know: whether two

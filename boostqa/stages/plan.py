@@ -21,8 +21,8 @@ from boostqa.yields import LEVELS, estimates
 
 def slots(labelled: DataFrame, conf: Plan) -> DataFrame:
     """Annotated seeds [seed_id, lang, discipline, difficulty, tokens, text] (unique by seed_id) -> PLAN columns without
-    plan_id, and `formats`: a row for each question that a seed bears (stages/bearing.py), with the strategy, format and lever that its
-    hash draws.
+    plan_id, and `formats`: a row for each question that a seed bears (stages/bearing.py), with the strategy, format and
+    lever that its hash draws.
 
     The grades that it bears, and at which a strategy serves its discipline, take turns from one that its hash draws; so a
     question belongs to one cell, and what the cells of a seed may give together is never counted twice.
@@ -49,18 +49,12 @@ def slots(labelled: DataFrame, conf: Plan) -> DataFrame:
 
 
 def with_yields(slots: DataFrame, measured: Iterable[Mapping[str, Any]], guess: float) -> DataFrame:
-    """`slots` with `kept`, the tokens that each leaves in the mix as far as `measured` tells (yields.estimates)."""
-    found = [(*kind, *[None] * (len(LEVELS) - len(kind)), value) for kind, value in estimates(measured, guess).items()]
-    names = ", ".join(f"{name} string" for name in LEVELS)
-    known = slots.sparkSession.createDataFrame(found, f"{names}, kept double")
-    rows = slots
-    for depth in range(len(LEVELS) + 1):  # of each depth, unique by the first names: a few hundred rows in all
-        on = list(LEVELS[:depth])
-        of_depth = F.size(F.array_compact(F.array(*LEVELS))) == depth
-        part = F.broadcast(known.where(of_depth).select(*on, F.col("kept").alias(f"kept_{depth}")))
-        rows = rows.join(part, on, "left") if on else rows.crossJoin(part)
-    depths = [f"kept_{depth}" for depth in range(len(LEVELS), -1, -1)]
-    return rows.withColumn("kept", F.coalesce(*depths)).drop(*depths)
+    """`slots` with `kept`, the tokens that each leaves in the mix as far as `measured` tells (yields.estimates): those of its
+    kind, or of the nearest one above it that was measured."""
+    found = estimates(measured, guess)  # a few hundred kinds
+    known = F.create_map(*(F.lit(x) for kind, kept in found.items() for x in ("/".join(kind), kept)))
+    kinds = (F.concat_ws("/", *LEVELS[:depth]) for depth in range(len(LEVELS), -1, -1))
+    return slots.withColumn("kept", F.coalesce(*(F.try_element_at(known, kind) for kind in kinds)))
 
 
 def unused(slots: DataFrame, planned: DataFrame) -> DataFrame:

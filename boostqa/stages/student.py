@@ -7,19 +7,13 @@ does not know: whether the item's answer is right; where it is not, the item loo
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from boostqa.schemas import STUDENT
-
 
 def passes(votes: DataFrame) -> DataFrame:
     """Items with their attempts (refine.votes) -> STUDENT rows."""
-    return (
-        votes.select(
-            "*",
-            F.col("refiner").alias("student"),
-            F.size("attempts").alias("n"),
-            F.size(F.filter("equal", lambda same: same)).alias("passed"),
-            F.col("attempts.request_id").alias("request_ids"),
-        )
-        .withColumn("attempts", F.col("n"))
-        .select(*STUDENT.schema.names)
+    return votes.select(
+        *("draft_id", "discipline", "strategy", "grade", "difficulty"),
+        F.col("refiner").alias("student"),
+        F.size("attempts").alias("attempts"),
+        F.size(F.filter("equal", lambda same: same)).alias("passed"),
+        F.col("attempts.request_id").alias("request_ids"),
     )

@@ -190,16 +190,13 @@ def with_unfit(tries: DataFrame, unfit: DataFrame) -> DataFrame:
     return rows.withColumn("broken_rule", F.coalesce("broken_rule", "unfit")).select(*TRY.names)
 
 
-def as_tries(drafts: DataFrame) -> DataFrame:
-    """DRAFT rows of earlier rounds as tries that broke no rule, for `asked`."""
-    none = {name: F.lit(None).cast(TRY[name].dataType) for name in ("sample_index", "broken_rule")}
-    return drafts.withColumns(none).select(*TRY.names)
-
-
-def asked(tries: DataFrame) -> DataFrame:
-    """Tries -> [seed_id, asked]: the questions of the drafts on each seed, in a fixed order."""
-    questions = F.array_sort(F.collect_set("question")).alias("asked")
-    return tries.where("broken_rule is null").groupBy("seed_id").agg(questions)
+def asked(tries: DataFrame, earlier: DataFrame | None = None) -> DataFrame:
+    """Tries, and DRAFT rows of earlier rounds -> [seed_id, asked]: the questions of the drafts on each seed, in a fixed
+    order."""
+    questions = tries.where("broken_rule is null").select("seed_id", "question")
+    if earlier is not None:
+        questions = questions.unionByName(earlier.select("seed_id", "question"))
+    return questions.groupBy("seed_id").agg(F.array_sort(F.collect_set("question")).alias("asked"))
 
 
 def _superseded(retries: int) -> Column:

@@ -118,6 +118,10 @@ class Warehouse:
             )
         return df
 
+    def rows(self, name: str) -> DataFrame:
+        """A table as `read` gives it; no rows where it was not written yet."""
+        return self.read(name) if self.exists(name) else self.spark.createDataFrame([], TABLES[name].stored)
+
     def write(self, name: str, df: DataFrame, where: str | None = None, metadata: dict | None = None) -> Written:
         """Replace a table's rows (only those matching the SQL predicate `where`, on columns of its key), then verify key and
         count; returns what is said of the rows written.

@@ -4,6 +4,7 @@ from pyspark.sql import functions as F
 
 from boostqa.config import Plan
 from boostqa.stages import plan
+from boostqa.yields import LEVELS, estimates
 
 CONF = Plan(tokens=1000, high_difficulty_share=0.5, kept_tokens_per_request=10, max_requests_per_seed=12)
 LABELLED = "seed_id string, lang string, discipline string, difficulty string, tokens int, text string"
@@ -129,3 +130,10 @@ def test_a_question_of_an_earlier_round_is_not_asked_again_and_yields_go_by_kind
     by = {(r["strategy"], round(r["kept"])) for r in rows}
     assert len(rows) == every.count() and by == {("multi_grade", 90), ("high_difficulty", 10)}
     assert {r["kept"] for r in plan.with_yields(every, [], 50).collect()} == {50.0}
+    found = estimates(
+        made, 50
+    )  # of other formats, levels and languages the strategy's counts, of another strategy the root
+    kinds = [("multi_grade", "programming", "H1", "zh"), ("another", "proof", "H4", "en"), tuple(kind.values())]
+    rows = spark.createDataFrame(kinds, ", ".join(f"{name} string" for name in LEVELS))
+    kept = [r["kept"] for r in plan.with_yields(rows, made, 50).collect()]
+    assert kept == [found["multi_grade",], found[()], found[tuple(kind.values())]]
