@@ -6,8 +6,10 @@ A warehouse is a folder or URI (one Delta table per sub-folder) or a Unity Catal
 import json
 import re
 import uuid
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +90,19 @@ class Warehouse:
 
     def version(self, name: str) -> int:
         """Latest Delta version of an existing table."""
-        history = self._delta(name).history(1).select("version").first()
-        assert history is not None
-        return int(history["version"])
+        if is_catalog(self.path(name)):
+            history = self._delta(name).history(1).select("version").first()
+            assert history is not None
+            return int(history["version"])
+        return next(self._commits(name))[0]
+
+    def _commits(self, name: str) -> Iterator[tuple[int, str]]:
+        """(version, file of its log) of the commits of a table in a folder, the latest first. A listing costs no Spark job;
+        history() costs one."""
+        files, folder = file_system(f"{self.path(name)}/_delta_log")
+        names = (info.path for info in files.get_file_info(fs.FileSelector(folder)))
+        found = {int(n[1]): path for path in names if (n := re.search(r"/(\d{20})\.json$", path))}
+        yield from sorted(found.items(), reverse=True)
 
     def _delta(self, name: str) -> DeltaTable:
         if is_catalog(self.path(name)):
@@ -131,16 +143,16 @@ class Warehouse:
         table = TABLES[name]
         check(df, table, "write")
         self.create(name)
-        before, commit = self.version(name), uuid.uuid4().hex
+        commit = uuid.uuid4().hex
         writer = df.select(*table.stored.names).write.format("delta").mode("overwrite")
         writer = writer.option("userMetadata", json.dumps((metadata or {}) | {"commit": commit}))
         self._save(writer.option("replaceWhere", where) if where else writer, table)
         written, keys = self.measure(name, where, self._version_of(name, commit))
         if keys != written.rows:
-            self._put_back(table, where, before)
+            self._put_back(table, where, written.version - 1)
             raise ContractError(
                 f"table {name}: {written.rows - keys} rows repeat a key ({', '.join(table.key)}); "
-                f"version {before} was restored"
+                f"version {written.version - 1} was restored"
             )
         return written
 
@@ -205,8 +217,15 @@ class Warehouse:
 
     def _version_of(self, name: str, commit: str) -> int:
         """The version that a write made, which need not be the latest; no rows in place of none make no version."""
-        found = self._delta(name).history(LATEST).where(F.contains("userMetadata", F.lit(commit))).first()
-        return int(found["version"]) if found else self.version(name)
+        if is_catalog(self.path(name)):
+            found = self._delta(name).history(LATEST).where(F.contains("userMetadata", F.lit(commit))).first()
+            return int(found["version"]) if found else self.version(name)
+        files, _ = file_system(self.path(name))
+        for version, path in islice(self._commits(name), LATEST):
+            with files.open_input_stream(path) as log:
+                if commit.encode() in log.read():
+                    return version
+        return self.version(name)
 
     def measure(self, name: str, where: str | None = None, version: int | None = None) -> tuple[Written, int]:
         """(version, rows and content hash of a table, or of its rows matching `where`; number of distinct keys), in one
