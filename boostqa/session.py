@@ -71,6 +71,7 @@ def _own_jvm(conf: dict[str, str], master: str) -> dict[str, str]:
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
     if master.startswith("local"):
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        conf = {"spark.python.daemon.module": "udfs.daemon"} | conf
     properties = _properties(ROOT / "conf" / "spark.conf")
     properties |= _delta_jars(properties) | conf | ({"spark.master": master} if master else {})
     quiet = f"-Dlog4j2.configurationFile={(ROOT / 'conf' / 'log4j2.properties').as_uri()}"

@@ -3,11 +3,13 @@
 import logging
 import os
 import re
+import sys
 from types import SimpleNamespace
 
 import pytest
 from py4j.clientserver import ClientServerConnection
 from pyspark import SparkConf
+from pyspark.sql import functions as F
 
 from boostqa import session
 from boostqa.errors import ConfigError
@@ -21,6 +23,11 @@ class Settings(dict):
 
     def set(self, key, value):
         self[key] = value
+
+
+def test_workers_of_a_session_on_one_machine_start_with_the_udfs_loaded(spark):
+    loaded = F.udf(lambda _: {"udfs.minhash", "udfs.answers.equality", "pandas"} <= set(sys.modules), "boolean")
+    assert spark.range(2).select(loaded("id").alias("loaded")).distinct().collect() == [(True,)]
 
 
 @pytest.mark.parametrize(

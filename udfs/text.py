@@ -66,13 +66,14 @@ def normalise(text: pd.Series) -> pd.Series:
 
 
 @lru_cache(maxsize=1)
-def _identifier() -> LanguageIdentifier:
+def identifier() -> LanguageIdentifier:
+    """The model that tells languages, loaded once in a process."""
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
 
 def _identified(text: str, languages: tuple[str, ...]) -> str:
     likely: dict[str, float] = {}
-    for label, probability in _identifier().rank(text[:_LANGUAGE_CHARACTERS]):
+    for label, probability in identifier().rank(text[:_LANGUAGE_CHARACTERS]):
         name = language(label) or label
         likely[name] = likely.get(name, 0.0) + probability
     best = max(languages, key=lambda name: likely.get(name, 0.0))
@@ -83,7 +84,7 @@ def _identified(text: str, languages: tuple[str, ...]) -> str:
 def identify_language(text: pd.Series, languages: tuple[str, ...]) -> pd.Series:
     """The most likely of `languages` (ISO 639-1) for each text, or the language outside them that the text surely is in;
     null where py3langid knows none of `languages`."""
-    known = tuple(name for name in languages if name in _identifier().labels)
+    known = tuple(name for name in languages if name in identifier().labels)
     return text.map(lambda v: _identified(v, known) if known and v else None)
 
 
