@@ -100,3 +100,8 @@ def test_wheel_resolves_to_what_works_on_python_3_11_and_newer(wheel, extra):
 def test_delta_of_the_extra_is_the_one_whose_jar_the_conf_names():
     jar = re.search(r"delta-spark_4\.1_2\.13:(\S+)", (ROOT / "conf" / "spark.conf").read_text())[1]
     assert f"delta-spark=={jar}" in (ROOT / "pyproject.toml").read_text()
+
+
+def test_jobs_of_a_checkout_run_on_an_installed_wheel_too():
+    for job in (ROOT / "jobs").glob("*.py"):
+        assert not re.search(r"^(from|import) udfs", job.read_text(), re.MULTILINE), job.name
