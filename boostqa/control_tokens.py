@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from udfs.control_tokens import SEPARATOR
+from udfs.control_tokens import SEPARATOR, control_tokens
+
+__all__ = ["control_tokens", "escaped", "escaped_each", "unescaped"]  # jobs name no package that a wheel renames
 
 
 def escaped(text: Column, tokens: Iterable[str]) -> Column:

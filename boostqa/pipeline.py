@@ -1,7 +1,6 @@
 """Runs jobs: one alone (spark-submit), or several in order in one session (`boostqa run`), round after round."""
 
 import argparse
-import sys
 import tempfile
 import time
 import traceback
@@ -13,6 +12,7 @@ from pyspark.sql import functions as F
 
 from boostqa import config as conf
 from boostqa.console import CONSOLE
+from boostqa.databricks import end
 from boostqa.errors import BoostQAError, ConfigError, GateFailed, cause, first_line
 from boostqa.freshness import Freshness, declared
 from boostqa.preflight import preflight
@@ -193,7 +193,7 @@ def submit(stage: str) -> None:
             raise ConfigError(f"--round: name one of {', '.join(r.name for r in config.rounds)}")
         run(config, [stage], force=[stage] if args.force else [], in_round=name)
 
-    sys.exit(report_errors(action))
+    end(report_errors(action))
 
 
 def warehouse(config: conf.Config) -> Warehouse:

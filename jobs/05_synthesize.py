@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from boostqa.calls.generation import complete
 from boostqa.calls.models import ModelSpec, model_of_role, target_tokenizer
+from boostqa.control_tokens import control_tokens
 from boostqa.pipeline import submit
 from boostqa.report import difficulty
 from boostqa.schemas import CONTROL
@@ -17,7 +18,6 @@ from boostqa.stages import aim, annotate, controls, deduplicate, fitness, refine
 from boostqa.tracking.mlflow_runs import log_figures
 from boostqa.tracking.stage_run import StageRun
 from boostqa.vocabulary import ItemTable
-from udfs.control_tokens import control_tokens
 
 READS = ("plan", "seed", "annotation", "controls", "benchmarks")
 READS_EARLIER = ("draft",)

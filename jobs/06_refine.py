@@ -6,11 +6,11 @@ from pyspark.sql import functions as F
 
 from boostqa.calls.generation import complete
 from boostqa.calls.models import ModelSpec, model_of_role, target_tokenizer
+from boostqa.control_tokens import control_tokens
 from boostqa.pipeline import submit
 from boostqa.schemas import DRAFT
 from boostqa.stages import controls, power, refine
 from boostqa.tracking.stage_run import StageRun
-from udfs.control_tokens import control_tokens
 
 READS = ("draft", "control")
 WRITES = ("refined", "control", "power", "reject")

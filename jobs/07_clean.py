@@ -6,12 +6,12 @@ from pyspark.sql import functions as F
 
 from boostqa.calls.generation import complete
 from boostqa.calls.models import model_spec, target_tokenizer
+from boostqa.control_tokens import control_tokens
 from boostqa.pipeline import submit
 from boostqa.schemas import DRAFT, STUDENT
 from boostqa.sources import read_held_out
 from boostqa.stages import clean, controls, fluency, novelty, power, refine, similarity, student
 from boostqa.tracking.stage_run import StageRun
-from udfs.control_tokens import control_tokens
 
 READS = ("draft", "refined", "control", "seed", "completion", "benchmarks", "probe items")
 READS_EARLIER = ("clean",)

@@ -1,10 +1,11 @@
-"""What tests that start processes share: where things are, how to wait, and which hosts live."""
+"""What tests that start processes share: where things are, how to wait, which hosts live, and a conf of little input."""
 
 import socket
 import time
 from pathlib import Path
 
 import psutil
+import yaml
 
 from udfs.engines.client import living_host
 
@@ -42,3 +43,18 @@ def family(folder):
 def alive(processes):
     """Those that still run."""
     return [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def few_lines(folder):
+    """`few.yaml` in `folder`, the demo's conf with the first lines of one file each as sources, which lie beside it; returns
+    it as a dict."""
+    conf = yaml.safe_load((ROOT / "conf" / "demo.yaml").read_text())
+    conf["seed"]["sources"] = conf["seed"]["sources"][:1]
+    conf["tokenizer"] = conf["model"]["generator"] = str(MODEL)
+    conf["output"] = str(folder / "output")
+    for source in [*conf["seed"]["sources"], *conf["probe"]["items"], *conf["clean"]["benchmarks"]]:
+        lines = (ROOT / source["path"]).read_text(encoding="utf-8").splitlines(keepends=True)
+        source["path"] = str(folder / Path(source["path"]).name)
+        Path(source["path"]).write_text("".join(lines[:4]), encoding="utf-8")
+    (folder / "few.yaml").write_text(yaml.safe_dump(conf), encoding="utf-8")
+    return conf

@@ -19,6 +19,7 @@ from boostqa.calls.placement import profile, refuse_speculation
 from boostqa.calls.progress import progress_lines
 from boostqa.calls.requests import REQUEST_COLUMNS
 from boostqa.console import CONSOLE
+from boostqa.databricks import provide_key
 from boostqa.errors import ConfigError, ContractError
 from boostqa.schemas import COMPLETION
 from boostqa.tracking.stage_run import StageRun
@@ -38,6 +39,8 @@ def complete(stage: StageRun, requests: DataFrame, spec: ModelSpec) -> DataFrame
     merge_staged_parts(stage, folder)
     settings = _call_settings(stage, spec, folder)
     in_batches = bool(settings["endpoint"] and settings["endpoint"]["batch"])
+    if spec.model.endpoint and spec.model.endpoint.key_env:
+        provide_key(stage.spark, spec.model.endpoint.key_env, stage.config.generation.databricks_scope)
     if in_batches:
         take_in_batches(stage, settings)
     unique = requests.select(*REQUEST_COLUMNS).dropDuplicates(["request_id"])  # rows of one id differ in nothing

@@ -34,6 +34,9 @@ class Generation(Section):
     ledger: TablePlace | None = None  # Delta table all recipes share; default: `completion` in the warehouse
     staging: PlaceText | None = None  # folder or URI all executors can write; default: _staging beside the ledger
     env: dict[str, str] = {}
+    databricks_scope: str | None = (
+        None  # of secrets: what variables endpoint.key_env names is read there, by their names
+    )
 
     @model_validator(mode="after")
     def _no_secret(self) -> Self:

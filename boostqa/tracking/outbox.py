@@ -18,6 +18,7 @@ from typing import Any
 
 from boostqa.config import Config, redacted
 from boostqa.console import CONSOLE
+from boostqa.databricks import experiment_path, on_databricks
 from boostqa.errors import ConfigError, first_line
 from boostqa.storage.warehouse import is_local
 
@@ -74,10 +75,9 @@ class Outbox:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")  # MLflow's own add up to minutes of silence
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         folder = Path(config.warehouse if is_local(config.warehouse) else ".").resolve()
-        platform = "DATABRICKS_RUNTIME_VERSION" in os.environ
-        own = None if platform else f"sqlite:///{folder}/mlflow.db"
+        own = None if on_databricks() else f"sqlite:///{folder}/mlflow.db"
         self.uri = config.mlflow.tracking_uri or own
-        self.experiment = config.mlflow.experiment
+        self.experiment = experiment_path(config.mlflow.experiment)
         self.unsent = folder / UNSENT
         self._file = (self.uri or "").removeprefix("sqlite:///") if (self.uri or "").startswith("sqlite:") else None
         self._artifacts = None if self._file is None else (folder / "mlruns").as_uri()
