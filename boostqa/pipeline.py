@@ -16,7 +16,7 @@ from boostqa.console import CONSOLE
 from boostqa.errors import BoostQAError, ConfigError, GateFailed, cause, first_line
 from boostqa.freshness import Freshness, declared
 from boostqa.preflight import preflight
-from boostqa.report import status
+from boostqa.report import page, status
 from boostqa.report.token_usage import write_token_usage
 from boostqa.rounds import Step, steps
 from boostqa.session import spark_session
@@ -95,11 +95,18 @@ def _run(config: conf.Config, chosen: list[Step], run_id: str, connect: Connect 
             log_token_usage(write_token_usage(tables, run_id))
     except BoostQAError:
         if fresh.last:
-            _try("show the status", lambda: status.show(status.collect(tables), CONSOLE))
+            _try("show the status", lambda: _show(tables, config.output))
         raise
-    status.show(status.collect(tables), CONSOLE)
+    _show(tables, config.output)
     for text in status.where_to_look(config.output, [r.name for r in config.rounds], tracking):
         CONSOLE.print(text, highlight=False, soft_wrap=True)
+
+
+def _show(tables: Warehouse, output: str) -> None:
+    """Print what the tables hold, and write the page of it."""
+    facts = status.collect(tables)
+    status.show(facts, CONSOLE)
+    _try("write the report", lambda: page.write(output, page.collect(tables, facts)))
 
 
 def _try(what: str, action: Callable[[], object]) -> None:

@@ -225,29 +225,26 @@ def _show_token_usage(usage: dict[str, Any], console: Console) -> None:
 
 
 def quality_folder(output: str, name: str) -> Path:
-    """Where verdict pages and Great Expectations' files of a round go: they need a local folder, also when `output` is a
-    URI."""
+    """Where Great Expectations' files and the page of verdicts of a round go on this machine: `output`, or the folder "output"
+    where that is a URI, which job 8 then gives the page, too."""
     folder = Path("output" if "://" in output else output) / "quality"
     return folder if name == ONLY_ROUND else folder / name
 
 
 def where_to_look(output: str, rounds: Iterable[str], tracking: str) -> list[str]:
-    """Lines that say what a run left and how to open it; only what exists on this machine."""
-    mix = Path(output) / "mix"
+    """Lines that say what a run left and how to open it; of local files only what exists."""
+    mix, needs = Path(output) / "mix", "open {} in a browser (needs no network)"
     places = [
+        ("report", Path(output) / "report.html", needs),
         ("mix", mix / "parquet", "pandas.read_parquet('{}')"),
         ("dataset card", mix / "README.md", "{}"),
+        *(("verdicts", quality_folder(output, name) / "verdicts.html", needs) for name in rounds),
     ]
-    for quality in (quality_folder(output, name) for name in rounds):
-        docs = quality / "gx/uncommitted/data_docs/local_site/index.html"
-        without = "open {} (GX's pages, empty without the network: scripts and styles come from it)"
-        places += [
-            ("verdicts", quality / "verdicts.html", "open {} in a browser (needs no network)"),
-            ("Data Docs", docs, without),
-        ]
     lines = [
         f"{name + ':':14}{how.format(path)}"
         for name, path, how in places
         if path.is_file() or (path.is_dir() and any(path.iterdir()))
     ]
+    if "://" in output:
+        lines.append(f"{'output:':14}{output}: report.html, mix, quality")
     return [*lines, f"{'MLflow:':14}{tracking}"]
