@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from boostqa import config as conf
-from boostqa import pipeline
+from boostqa import pipeline, running
 from boostqa.cli_options import ConfigOption, SetOption, wide
 from boostqa.freshness import Freshness
 from boostqa.report import browse, page
@@ -27,14 +27,21 @@ def status(
     sync: Annotated[bool, typer.Option("--sync", help="first send MLflow what it could not be told in a run")] = False,
     settings: SetOption = [],  # noqa: B006
 ) -> None:
-    """Show the last run of each stage and every table, from the tables alone."""
+    """Show what runs now and what failed, then the last run of each stage and every table."""
 
     def action() -> None:
         loaded = conf.load(config, settings)
         if sync:
             Outbox(loaded).send_unsent(PATIENT_SECONDS)
+        said = running.read(folder) if (folder := pipeline.progress_folder(loaded)) else None
+        if not as_json:  # at once: the tables take seconds
+            for line in running.lines(said):
+                typer.echo(line)
         tables = pipeline.warehouse(loaded)
-        facts = status_report.collect(tables) | {"not_current": Freshness(tables.spark, loaded, tables).stale()}
+        facts = status_report.collect(tables) | {
+            "running": said,
+            "not_current": Freshness(tables.spark, loaded, tables).stale(),
+        }
         if as_json:
             typer.echo(json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False))
         else:

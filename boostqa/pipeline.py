@@ -19,9 +19,10 @@ from boostqa.preflight import preflight
 from boostqa.report import page, status
 from boostqa.report.token_usage import write_token_usage
 from boostqa.rounds import Step, steps
+from boostqa.running import Running
 from boostqa.session import spark_session
 from boostqa.storage.lease import lease
-from boostqa.storage.warehouse import Warehouse, absolute
+from boostqa.storage.warehouse import Warehouse, absolute, is_catalog
 from boostqa.tracking.mlflow_runs import log_token_usage, pipeline_mlflow_run
 from boostqa.tracking.outbox import Outbox
 from boostqa.tracking.stage_run import StageRun, code_revision, new_run_id, stage_run
@@ -88,7 +89,8 @@ def _run(config: conf.Config, chosen: list[Step], run_id: str, connect: Connect 
     try:
         with pipeline_mlflow_run(config, run_id, code_revision(), fresh.conf_hash) as tracking:
             try:
-                _run_steps(spark, fresh, chosen, len(current), run_id, connect, force)
+                running = Running(progress_folder(config), run_id)
+                _run_steps(spark, fresh, chosen, len(current), running, connect, force)
             except BoostQAError:
                 _try("write the token usage", lambda: log_token_usage(write_token_usage(tables, run_id)))
                 raise
@@ -107,6 +109,11 @@ def _show(tables: Warehouse, output: str) -> None:
     facts = status.collect(tables)
     status.show(facts, CONSOLE)
     _try("write the report", lambda: page.write(output, page.collect(tables, facts)))
+
+
+def progress_folder(config: conf.Config) -> str | None:
+    """Where a run tells how far it is: the warehouse, or the staging folder of one in a catalog."""
+    return config.generation.staging if is_catalog(config.warehouse) else absolute(config.warehouse)
 
 
 def _try(what: str, action: Callable[[], object]) -> None:
@@ -139,10 +146,11 @@ def _run_steps(
     fresh: Freshness,
     chosen: list[Step],
     first: int,
-    run_id: str,
+    running: Running,
     connect: Connect | None,
     force: Collection[str],
 ) -> None:
+    run_id = running.run_id
     for step in chosen[first:]:
         began, why = time.monotonic(), "--force" if step.stage in force else fresh.why_not(step)
         if why is None:
@@ -152,7 +160,8 @@ def _run_steps(
         if step.stage == STAGES[-1] and step != chosen[first]:
             fresh.refuse_gaps(chosen)  # a round that is not among them builds on what was made just now
         config = fresh.config.of_round(step.round)
-        with stage_run(spark, config, step, run_id, fresh.basis(step), fresh.conf_hash, connect) as stage:
+        about = (fresh.basis(step), fresh.conf_hash)
+        with running.stage(str(step)), stage_run(spark, config, step, run_id, *about, connect, running) as stage:
             job(step.stage)(stage)
         fresh.record(step, stage.recorded)
         rows, counts = stage.rows, stage.usage.counts

@@ -79,12 +79,16 @@ def of_budget(rows: list[Row]) -> HeatMap | None:
         (r["discipline"], r["difficulty"]): Cell(
             f"{r['tokens']:,}",
             r["tokens"] / most,
-            ", ".join(filter(None, (f"{r['requests']:,} requests", r["bound"]))),
+            ", ".join(filter(None, (_requests(r), r["bound"]))),
         )
         for r in rows
     }
     note = f"{sum(r['tokens'] for r in rows):,} tokens, {sum(r['requests'] for r in rows):,} requests; what holds a cell is named"
     return _map("Kept tokens wanted", note, rows, cells)
+
+
+def _requests(row: Row) -> str:
+    return "1 request" if row["requests"] == 1 else f"{row['requests']:,} requests"
 
 
 def of_aims(aims: dict[str, dict[str, dict[str, int]]]) -> list[HeatMap]:
