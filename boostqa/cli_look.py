@@ -10,7 +10,7 @@ from boostqa import config as conf
 from boostqa import pipeline, running
 from boostqa.cli_options import ConfigOption, SetOption, wide
 from boostqa.freshness import Freshness
-from boostqa.report import browse, page
+from boostqa.report import browse, last_status, page
 from boostqa.report import budget as budget_report
 from boostqa.report import contamination as contamination_report
 from boostqa.report import status as status_report
@@ -23,29 +23,40 @@ JsonOption = Annotated[bool, typer.Option("--json", help="machine-readable")]
 
 def status(
     config: ConfigOption,
-    as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
+    as_json: JsonOption = False,
+    quick: Annotated[bool, typer.Option("--quick", help="without Spark: what the end of the last run said")] = False,
     sync: Annotated[bool, typer.Option("--sync", help="first send MLflow what it could not be told in a run")] = False,
     settings: SetOption = [],  # noqa: B006
 ) -> None:
-    """Show what runs now and what failed, then the last run of each stage and every table."""
+    """Show what runs now and what failed, the last run of each stage and every table, and which stages are not current.
+
+    Tables that a run is just writing are not read.
+    """
 
     def action() -> None:
         loaded = conf.load(config, settings)
         if sync:
             Outbox(loaded).send_unsent(PATIENT_SECONDS)
         said = running.read(folder) if (folder := pipeline.progress_folder(loaded)) else None
-        if not as_json:  # at once: the tables take seconds
-            for line in running.lines(said):
-                typer.echo(line)
-        tables = pipeline.warehouse(loaded)
-        facts = status_report.collect(tables) | {
-            "running": said,
-            "not_current": Freshness(tables.spark, loaded, tables).stale(),
-        }
+        without_spark = quick or running.is_alive(said)
+        told = (lambda line: None) if as_json else typer.echo
+        for line in running.lines(said):
+            told(line)
+        facts = last_status.kept(loaded.warehouse, loaded.generation.ledger)
+        if facts is None and not without_spark:
+            facts = status_report.collect(pipeline.warehouse(loaded))
+        if facts is None:
+            told("tables were written since a run last ended here: they are not read now")
+        elif not as_json:
+            status_report.show(facts, wide())
+        facts = (facts or {}) | {"running": said}
+        if not without_spark:
+            tables = pipeline.warehouse(loaded)
+            facts["not_current"] = Freshness(tables.spark, loaded, tables).stale()
         if as_json:
             typer.echo(json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False))
         else:
-            status_report.show(facts, wide())
+            status_report.show_not_current(facts.get("not_current"), wide())
 
     sys.exit(pipeline.report_errors(action))
 

@@ -16,7 +16,7 @@ from boostqa.console import CONSOLE
 from boostqa.errors import BoostQAError, ConfigError, GateFailed, cause, first_line
 from boostqa.freshness import Freshness, declared
 from boostqa.preflight import preflight
-from boostqa.report import page, status
+from boostqa.report import last_status, page, status
 from boostqa.report.token_usage import write_token_usage
 from boostqa.rounds import Step, steps
 from boostqa.running import Running
@@ -105,8 +105,10 @@ def _run(config: conf.Config, chosen: list[Step], run_id: str, connect: Connect 
 
 
 def _show(tables: Warehouse, output: str) -> None:
-    """Print what the tables hold, and write the page of it."""
+    """Print what the tables hold, keep it for `boostqa status`, and write the page of it."""
+    versions = last_status.versions(tables.location, tables.ledger)
     facts = status.collect(tables)
+    last_status.keep(tables.location, versions, facts)
     status.show(facts, CONSOLE)
     _try("write the report", lambda: page.write(output, page.collect(tables, facts)))
 
@@ -165,11 +167,13 @@ def _run_steps(
             job(step.stage)(stage)
         fresh.record(step, stage.recorded)
         rows, counts = stage.rows, stage.usage.counts
-        CONSOLE.print(
-            f"  {rows['rows_in']} in, {rows['kept']} kept, {rows['rejected']} rejected, "
+        told = (
+            f"{rows['rows_in']} in, {rows['kept']} kept, {rows['rejected']} rejected, "
             f"{counts['generated_tokens']} tokens generated, {counts['reused']} of "
             f"{counts['requests']} requests from the ledger, {time.monotonic() - began:.0f} s"
         )
+        running.done.append(f"{step}: {told}")
+        CONSOLE.print(f"  {told}")
         spark.catalog.clearCache()
 
 

@@ -46,6 +46,7 @@ class Running:
 
     def __init__(self, folder: str | None = None, run_id: str = "") -> None:
         self.folder, self.run_id = folder, run_id
+        self.done: list[str] = []  # a line for each stage that this run has been through
         self.failed: dict[str, Row] = ((read(folder) or {}).get("failed") or {}) if folder else {}
         self.now: Row | None = None
         self.bar: Progress | None = None
@@ -102,7 +103,7 @@ class Running:
     def _write(self) -> None:
         if self.folder is None:
             return
-        said = {"run_id": self.run_id, "at": time.time(), "now": self.now, "failed": self.failed}
+        said = {"run_id": self.run_id, "at": time.time(), "now": self.now, "done": self.done, "failed": self.failed}
         with self._writing, suppress(OSError):  # a store that is away for a moment: the run goes on
             write_text(f"{self.folder.rstrip('/')}/{FILE}", json.dumps(said))
 
@@ -128,7 +129,7 @@ def _span(seconds: float) -> str:
 
 def read(folder: str) -> Row | None:
     """What the last run in a folder or URI says: run_id, `now` (stage, since and what `tell` was told; null between stages and
-    at the end), `failed` (stage -> run_id, at, why), `silent`: seconds since its last sign of life. None where no run told."""
+    at the end), `done` (a line for each stage it has been through), `failed` (stage -> run_id, at, why), `silent`: seconds since its last sign of life. None where no run told."""
     try:
         files, path = file_system(folder)
         with files.open_input_stream(f"{path}/{FILE}") as file:
@@ -138,16 +139,22 @@ def read(folder: str) -> Row | None:
     return said | {"silent": max(0.0, time.time() - said["at"])}
 
 
+def is_alive(said: Row | None) -> bool:
+    """Whether what `read` found is of a run that is in a stage and gave a sign of life."""
+    return bool(said and said["now"] and said["silent"] <= SILENT_SECONDS)
+
+
 def lines(said: Row | None) -> list[str]:
     """What `read` found, for people: the stage that runs, those that failed and why."""
     if said is None:
         return []
     told = []
     if now := said["now"]:
+        told += said["done"]
         line = f"run {said['run_id']}: {now['stage']} for {_span(time.time() - now['since'])}"
         if counted := about(now):
             line += f": {counted}"
-        if said["silent"] > SILENT_SECONDS:
+        if not is_alive(said):
             line += f"; no sign of life for {_span(said['silent'])}: it was killed, or its machine is gone"
         told.append(line)
     for stage, failure in said["failed"].items():

@@ -51,11 +51,12 @@ def test_other_processes_read_the_running_stage_its_rows_and_what_failed_until_i
 
 
 def test_a_run_without_a_sign_of_life_and_a_file_that_is_half_written_are_told_apart_from_a_living_one(tmp_path):
-    at = {"at": time.time() - 600, "run_id": "r", "failed": {}}
+    at = {"at": time.time() - 600, "run_id": "r", "done": ["seed: 5 in"], "failed": {}}
     file = tmp_path / running.FILE
     file.write_text(json.dumps(at | {"now": {"stage": "clean", "since": time.time() - 900}}))
     assert lines(read(str(tmp_path))) == [
-        "run r: clean for 15 min; no sign of life for 10 min: it was killed, or its machine is gone"
+        "seed: 5 in",
+        "run r: clean for 15 min; no sign of life for 10 min: it was killed, or its machine is gone",
     ]
     file.write_text('{"at": 1')
     assert read(str(tmp_path)) is None
