@@ -86,20 +86,17 @@ def _run(config: conf.Config, chosen: list[Step], run_id: str, connect: Connect 
         return
     for step in current:
         _announce_current(tables, step)
-    try:
-        with pipeline_mlflow_run(config, run_id, code_revision(), fresh.conf_hash) as tracking:
-            try:
-                running = Running(progress_folder(config), run_id)
-                _run_steps(spark, fresh, chosen, len(current), running, connect, force)
-            except BoostQAError:
-                _try("write the token usage", lambda: log_token_usage(write_token_usage(tables, run_id)))
-                raise
-            log_token_usage(write_token_usage(tables, run_id))
-    except BoostQAError:
-        if fresh.last:
-            _try("show the status", lambda: _show(tables, config.output))
-        raise
-    _show(tables, config.output)
+    with pipeline_mlflow_run(config, run_id, code_revision(), fresh.conf_hash) as tracking:
+        try:
+            running = Running(progress_folder(config), run_id)
+            _run_steps(spark, fresh, chosen, len(current), running, connect, force)
+        except BoostQAError:
+            _try("write the token usage", lambda: log_token_usage(write_token_usage(tables, run_id)))
+            if fresh.last:
+                _try("show the status", lambda: _show(tables, config.output))
+            raise
+        log_token_usage(write_token_usage(tables, run_id))
+        _show(tables, config.output)
     for text in status.where_to_look(config.output, [r.name for r in config.rounds], tracking):
         CONSOLE.print(text, highlight=False, soft_wrap=True)
 

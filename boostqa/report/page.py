@@ -21,6 +21,7 @@ from boostqa.report.stories import examples, stories
 from boostqa.report.visible import cut, visible
 from boostqa.rounds import of_round
 from boostqa.storage.warehouse import Warehouse, absolute
+from boostqa.tracking.mlflow_runs import log_texts
 from boostqa.vocabulary import ONLY_ROUND, STRATEGIES, Outcome
 from udfs.files import write_text
 
@@ -54,8 +55,10 @@ def collect(warehouse: Warehouse, status: dict[str, Any]) -> dict[str, Any]:
 
 
 def write(output: str, facts: dict[str, Any]) -> str:
-    """Write the page of what `collect` found below `output`; returns where it is."""
-    write_text(place(output), render(facts, output))
+    """Write the page of what `collect` found below `output`, and show it in the active MLflow run; returns where it is."""
+    page = render(facts, output)
+    write_text(place(output), page)
+    log_texts({PAGE: page})
     return place(output)
 
 

@@ -229,6 +229,11 @@ def _clear(stage: StageRun) -> None:
         stage.warehouse.append("engine_task", tasks)
 
 
+def _log(stage: StageRun, row: dict[str, Any]) -> None:
+    places = {table: stage.warehouse.path(table) for table in stage.inputs}
+    log_stage(row, [task["tokens_per_second"] for task in stage.usage.engine_tasks], stage.config, places)
+
+
 @contextmanager
 def stage_run(
     spark: SparkSession,
@@ -253,9 +258,11 @@ def stage_run(
             yield stage
         except GateFailed as error:  # a verdict is a result: it is recorded like any other
             failed_gate = error
-        except Exception:
+        except BaseException as error:
             with suppress(Exception):  # it must not hide why the stage failed
-                _clear(stage)
+                _log(stage, stage.run_row(time.monotonic() - began, tracked.mlflow_run_id))
+                if isinstance(error, Exception):
+                    _clear(stage)
             raise
         _clear(stage)
         if failed_gate and not stage.rows:
@@ -265,6 +272,6 @@ def stage_run(
         row = stage.run_row(time.monotonic() - began, tracked.mlflow_run_id)
         warehouse.append("run", spark.createDataFrame([row], RUN.stored))
         stage.recorded = row
-        log_stage(row, [task["tokens_per_second"] for task in stage.usage.engine_tasks])
+        _log(stage, row)
         if failed_gate:
             raise failed_gate
