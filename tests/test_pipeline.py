@@ -80,7 +80,9 @@ def test_status_as_json_is_what_the_tables_say_and_the_report_of_the_run_too(don
     ended = command(done, "status", "--json")
     assert ended.exit_code == 0
     status = json.loads(ended.stdout)
-    assert status["tables"] == first["tables"]
+    assert status["tables"] == first["tables"] and status["not_current"] == {}
+    quick = json.loads(command(done, "status", "--quick", "--json").stdout)  # without Spark: as the run's end left it
+    assert quick == {name: status[name] for name in status if name != "not_current"} and quick["gates"]
     report = (done / "output" / "report.html").read_text(encoding="utf-8")
     assert f'id="kept-tokens">{status["kept_tokens"]:,}</dd>' in report
     assert all(f"{row['tokens']:,}</td>" in report for row in status["token_usage"]["causes"])
