@@ -56,14 +56,14 @@ def collect(warehouse: Warehouse, status: dict[str, Any]) -> dict[str, Any]:
 
 def write(output: str, facts: dict[str, Any]) -> str:
     """Write the page of what `collect` found below `output`, and show it in the active MLflow run; returns where it is."""
-    page = render(facts, output)
+    page = render(facts)
     write_text(place(output), page)
     log_texts({PAGE: page})
     return place(output)
 
 
-def render(facts: dict[str, Any], output: str) -> str:
-    """The page of what `collect` found; links to the verdicts of each round below `output`."""
+def render(facts: dict[str, Any]) -> str:
+    """The page of what `collect` found; its links to the verdicts of each round hold below `output`."""
     script, style = ((_HERE / f"report.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
     page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, loader=FileSystemLoader(_HERE))
     page.filters |= {"cut": partial(cut, characters=TEXT_CHARACTERS), "visible": visible, "of_round": _of_round}
@@ -84,7 +84,7 @@ def render(facts: dict[str, Any], output: str) -> str:
         power=[(name, *_power(status["power"], name)) for name in sorted({r["round"] for r in status["power"]})],
         outcomes=[(o, Counter(g["outcome"] for g in status["gates"])[o]) for o in Outcome],
         failing=[g for g in status["gates"] if g["outcome"] != Outcome.HOLDS],
-        verdicts=[(name, _verdicts(output, name)) for name in rounds],
+        verdicts=[(name, quality_folder("", name) / "verdicts.html") for name in rounds],
         stories=[(item, {k: v for k, v in story(item).items() if v}) for item in facts["items"]],
         choices=_choices(facts["items"], facts["rejects"]),
         per_rule=REJECTS_PER_RULE,
@@ -103,7 +103,7 @@ def _steps(status: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _funnel(status: dict[str, Any]) -> list[tuple[str, int, float]]:
-    """(table, rows, share of the first one's) of the tables through which an item goes."""
+    """(table, rows, share of the widest) of the tables through which an item goes."""
     rows = [(name, status["tables"][name]["rows"]) for name in _LINE if name in status["tables"]]
     most = max((n for _, n in rows), default=0)
     return [(name, n, n / most if most else 0.0) for name, n in rows]
@@ -112,11 +112,6 @@ def _funnel(status: dict[str, Any]) -> list[tuple[str, int, float]]:
 def _power(power: list[dict[str, Any]], name: str) -> tuple[list[dict[str, Any]], list[str]]:
     own = [row for row in power if row["round"] == name]
     return controls.lines(own), controls.sentences(own)
-
-
-def _verdicts(output: str, name: str) -> str:
-    """The way from the page to a round's verdicts."""
-    return str(quality_folder("", name) / "verdicts.html")
 
 
 def _rejected(status: dict[str, Any]) -> Counter[tuple[str, str]]:
