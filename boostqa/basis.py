@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from boostqa import ROOT, distilled
-from boostqa.calls.models import canonical_json, model_spec, target_tokenizer
+from boostqa.calls.models import ModelSpec, canonical_json, model_spec, target_tokenizer
 from boostqa.config import Config, Model
 from boostqa.rounds import Step
 from boostqa.vocabulary import STAGES
@@ -71,6 +71,24 @@ def job_file(stage: str) -> Path:
 def digest(value: Any) -> str:
     """16 hex digits that tell values apart."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
+
+
+def conf_of(config: Config, stage: str) -> dict[str, Any]:
+    """`section.key` -> value, of what of the conf bears on a stage."""
+    found: dict[str, Any] = {}
+    for key in _CONF[stage]:
+        section, _, one = key.partition(".")
+        values = getattr(config, section).model_dump(mode="json")
+        found |= {f"{section}.{name}": values[name] for name in ([one] if one else values)}
+    return found
+
+
+def models_of(config: Config, stage: str) -> dict[str, ModelSpec]:
+    """Role -> the model that plays it in a stage; checkpoints by their number in the series."""
+    chosen = {r: getattr(config.model, r) if r in _OPTIONAL else config.role(r) for r in _ROLES.get(stage, ())}
+    if stage == "probe":
+        chosen |= {f"checkpoint_{number}": model for number, model in enumerate(config.checkpoints(), 1)}
+    return {role: model_spec(config, model) for role, model in chosen.items() if model}
 
 
 def _conf(config: Config, keys: Iterable[str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from boostqa import ROOT, __version__, pipeline, score_annotators, train_annotator
+from boostqa import ROOT, __version__, cli_look, pipeline, score_annotators, train_annotator
 from boostqa import config as conf
 from boostqa import preview as trial
 from boostqa.calls import ledger as ledger_calls
@@ -18,17 +18,11 @@ from boostqa.console import CONSOLE
 from boostqa.databricks import end
 from boostqa.errors import ConfigError
 from boostqa.forecast import together
-from boostqa.freshness import Freshness
 from boostqa.preflight import missing
-from boostqa.report import budget as budget_report
-from boostqa.report import contamination as contamination_report
 from boostqa.report import forecast as forecast_report
 from boostqa.report import scorecard as scorecard_report
 from boostqa.report import side_by_side
-from boostqa.report import status as status_report
-from boostqa.report.explain import explain as explain_item
-from boostqa.tracking.outbox import PATIENT_SECONDS, Outbox
-from boostqa.vocabulary import STAGES, MatchKind
+from boostqa.vocabulary import STAGES
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,6 +31,8 @@ app = typer.Typer(
     help="Question-answer data for mid-training, on Spark.",
 )
 app.add_typer(quarantine, name="quarantine")
+for look in (cli_look.status, cli_look.report, cli_look.show, cli_look.contamination, cli_look.plan, cli_look.explain):
+    app.command()(look)
 ledger = typer.Typer(no_args_is_help=True, help="What was asked of models: release.")
 app.add_typer(ledger, name="ledger")
 
@@ -160,69 +156,6 @@ def scorecard(
 
 
 @app.command()
-def status(
-    config: ConfigOption,
-    as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
-    sync: Annotated[bool, typer.Option("--sync", help="first send MLflow what it could not be told in a run")] = False,
-    settings: SetOption = [],  # noqa: B006
-) -> None:
-    """Show the last run of each stage and every table, from the tables alone."""
-
-    def action() -> None:
-        loaded = conf.load(config, settings)
-        if sync:
-            Outbox(loaded).send_unsent(PATIENT_SECONDS)
-        tables = pipeline.warehouse(loaded)
-        facts = status_report.collect(tables) | {"not_current": Freshness(tables.spark, loaded, tables).stale()}
-        if as_json:
-            typer.echo(json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False))
-        else:
-            status_report.show(facts, wide())
-
-    sys.exit(pipeline.report_errors(action))
-
-
-@app.command()
-def contamination(
-    config: ConfigOption,
-    kind: Annotated[MatchKind | None, typer.Option("--kind", help="only these matches")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=0, help="pairs of texts to show")] = 10,
-    as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
-    settings: SetOption = [],  # noqa: B006
-) -> None:
-    """Show what was found of benchmarks: hits by benchmark, source and generator, and pairs of texts side by side."""
-
-    def action() -> None:
-        facts = contamination_report.collect(pipeline.warehouse(conf.load(config, settings)), kind, limit)
-        if as_json:
-            typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
-        else:
-            contamination_report.show(facts, wide())
-
-    sys.exit(pipeline.report_errors(action))
-
-
-@app.command()
-def plan(
-    config: ConfigOption,
-    why: Annotated[str | None, typer.Option("--why", help="a cell as CODE/LEVEL, such as 0533/H4")] = None,
-    of_round: Annotated[str | None, typer.Option("--round", metavar="NAME", help="default: the last planned")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
-    settings: SetOption = [],  # noqa: B006
-) -> None:
-    """Show the budget of a round: its cells, or why one has the tokens that it has."""
-
-    def action() -> None:
-        rows = budget_report.collect(pipeline.warehouse(conf.load(config, settings)), of_round)
-        if as_json:
-            typer.echo(json.dumps([budget_report.find(rows, why)] if why else rows, indent=2, ensure_ascii=False))
-        else:
-            budget_report.show(rows, why, wide())
-
-    sys.exit(pipeline.report_errors(action))
-
-
-@app.command()
 def forecast(
     config: ConfigOption,
     tokens: Annotated[float | None, typer.Option("--tokens", min=1, help="kept tokens, such as 100e9")] = None,
@@ -250,23 +183,6 @@ def forecast(
             typer.echo(json.dumps(facts, indent=2))
         else:
             show(facts, wide())
-
-    sys.exit(pipeline.report_errors(action))
-
-
-@app.command()
-def explain(
-    config: ConfigOption,
-    item: Annotated[str, typer.Argument(help="draft_id, or its first characters")],
-    settings: SetOption = [],  # noqa: B006
-) -> None:
-    """Say why an item is in the mix or not: its seed, request, labels, votes and rejects."""
-
-    def action() -> None:
-        loaded = conf.load(config, settings)
-        typer.echo(
-            json.dumps(explain_item(pipeline.warehouse(loaded), item), indent=2, ensure_ascii=False, default=str)
-        )
 
     sys.exit(pipeline.report_errors(action))
 

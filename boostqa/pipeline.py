@@ -16,12 +16,13 @@ from boostqa.databricks import end
 from boostqa.errors import BoostQAError, ConfigError, GateFailed, cause, first_line
 from boostqa.freshness import Freshness, declared
 from boostqa.preflight import preflight
-from boostqa.report import status
+from boostqa.report import last_status, page, status
 from boostqa.report.token_usage import write_token_usage
 from boostqa.rounds import Step, steps
+from boostqa.running import Running
 from boostqa.session import spark_session
 from boostqa.storage.lease import lease
-from boostqa.storage.warehouse import Warehouse, absolute
+from boostqa.storage.warehouse import Warehouse, absolute, is_catalog
 from boostqa.tracking.mlflow_runs import log_token_usage, pipeline_mlflow_run
 from boostqa.tracking.outbox import Outbox
 from boostqa.tracking.stage_run import StageRun, code_revision, new_run_id, stage_run
@@ -85,21 +86,33 @@ def _run(config: conf.Config, chosen: list[Step], run_id: str, connect: Connect 
         return
     for step in current:
         _announce_current(tables, step)
-    try:
-        with pipeline_mlflow_run(config, run_id, code_revision(), fresh.conf_hash) as tracking:
-            try:
-                _run_steps(spark, fresh, chosen, len(current), run_id, connect, force)
-            except BoostQAError:
-                _try("write the token usage", lambda: log_token_usage(write_token_usage(tables, run_id)))
-                raise
-            log_token_usage(write_token_usage(tables, run_id))
-    except BoostQAError:
-        if fresh.last:
-            _try("show the status", lambda: status.show(status.collect(tables), CONSOLE))
-        raise
-    status.show(status.collect(tables), CONSOLE)
+    with pipeline_mlflow_run(config, run_id, code_revision(), fresh.conf_hash) as tracking:
+        try:
+            running = Running(progress_folder(config), run_id)
+            _run_steps(spark, fresh, chosen, len(current), running, connect, force)
+        except BoostQAError:
+            _try("write the token usage", lambda: log_token_usage(write_token_usage(tables, run_id)))
+            if fresh.last:
+                _try("show the status", lambda: _show(tables, config.output))
+            raise
+        log_token_usage(write_token_usage(tables, run_id))
+        _show(tables, config.output)
     for text in status.where_to_look(config.output, [r.name for r in config.rounds], tracking):
         CONSOLE.print(text, highlight=False, soft_wrap=True)
+
+
+def _show(tables: Warehouse, output: str) -> None:
+    """Print what the tables hold, keep it for `boostqa status`, and write the page of it."""
+    versions = last_status.versions(tables.location, tables.ledger)
+    facts = status.collect(tables)
+    last_status.keep(tables.location, versions, facts)
+    status.show(facts, CONSOLE)
+    _try("write the report", lambda: page.write(output, page.collect(tables, facts)))
+
+
+def progress_folder(config: conf.Config) -> str | None:
+    """Where a run tells how far it is: the warehouse, or the staging folder of one in a catalog."""
+    return config.generation.staging if is_catalog(config.warehouse) else absolute(config.warehouse)
 
 
 def _try(what: str, action: Callable[[], object]) -> None:
@@ -132,10 +145,11 @@ def _run_steps(
     fresh: Freshness,
     chosen: list[Step],
     first: int,
-    run_id: str,
+    running: Running,
     connect: Connect | None,
     force: Collection[str],
 ) -> None:
+    run_id = running.run_id
     for step in chosen[first:]:
         began, why = time.monotonic(), "--force" if step.stage in force else fresh.why_not(step)
         if why is None:
@@ -145,15 +159,18 @@ def _run_steps(
         if step.stage == STAGES[-1] and step != chosen[first]:
             fresh.refuse_gaps(chosen)  # a round that is not among them builds on what was made just now
         config = fresh.config.of_round(step.round)
-        with stage_run(spark, config, step, run_id, fresh.basis(step), fresh.conf_hash, connect) as stage:
+        about = (fresh.basis(step), fresh.conf_hash)
+        with running.stage(str(step)), stage_run(spark, config, step, run_id, *about, connect, running) as stage:
             job(step.stage)(stage)
         fresh.record(step, stage.recorded)
         rows, counts = stage.rows, stage.usage.counts
-        CONSOLE.print(
-            f"  {rows['rows_in']} in, {rows['kept']} kept, {rows['rejected']} rejected, "
+        told = (
+            f"{rows['rows_in']} in, {rows['kept']} kept, {rows['rejected']} rejected, "
             f"{counts['generated_tokens']} tokens generated, {counts['reused']} of "
             f"{counts['requests']} requests from the ledger, {time.monotonic() - began:.0f} s"
         )
+        running.done.append(f"{step}: {told}")
+        CONSOLE.print(f"  {told}")
         spark.catalog.clearCache()
 
 

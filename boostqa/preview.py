@@ -132,4 +132,5 @@ def preview(config: Config, count: int, connect: Connect | None = None) -> dict[
     rendered.unpersist()
     gates = [r.asDict() for r in tables.read("verdict").orderBy("table", "gate").collect()]
     cost = {name: counts[name] for name in ("requests", "reused", "prompt_tokens", "generated_tokens")}
-    return {"items": items_of(tables), "gates": gates, "cost": cost | {"seconds": time.monotonic() - began}}
+    plan = [r.asDict() for r in tables.read("plan").collect()]
+    return {"items": items_of(tables, plan), "gates": gates, "cost": cost | {"seconds": time.monotonic() - began}}

@@ -23,7 +23,7 @@ from boostqa.report.scorecard import Said
 from boostqa.session import spark_session
 from boostqa.stages import annotate, distil
 from boostqa.storage.warehouse import Warehouse
-from boostqa.tracking.mlflow_runs import log_figures, log_metrics, pipeline_mlflow_run
+from boostqa.tracking.mlflow_runs import log_metrics, log_texts, pipeline_mlflow_run
 from boostqa.tracking.stage_run import StageRun, code_revision, new_run_id
 from boostqa.train_annotator import labelled_items
 from boostqa.vocabulary import AnnotatedBy
@@ -113,7 +113,7 @@ def score(config: Config, connect: Connect | None = None) -> dict[str, Any]:
         rows = scorecard.figures(said)
         matrices = scorecard.matrices(said)
         log_metrics(scorecard.metrics(rows, rates))
-        log_figures({FIGURE: matrices})
+        log_texts({FIGURE: matrices})
         figure = Path(config.output) / "quality" / FIGURE
         figure.parent.mkdir(parents=True, exist_ok=True)
         figure.write_text(matrices, encoding="utf-8")

@@ -14,7 +14,7 @@ from boostqa.schemas import ANNOTATION
 from boostqa.shrinkage import estimates
 from boostqa.sources import read_items
 from boostqa.stages import annotate, probe, probe_labels
-from boostqa.tracking.mlflow_runs import log_figures
+from boostqa.tracking.mlflow_runs import log_texts
 from boostqa.tracking.stage_run import StageRun
 from boostqa.vocabulary import ItemTable, ProbeMethod
 
@@ -96,7 +96,7 @@ def main(stage: StageRun) -> None:
     per_checkpoint = sum(probe.scored_by(method, labels).count() for method in conf.methods)
     fan_out = per_checkpoint * len(checkpoints) - labels.count()
     stage.check_row_balance(items.count(), sum(row["items"] for row in rows), rejected, fan_out)
-    log_figures(probe_plots.figures([row.asDict() for row in rows], [m.id for m in checkpoints]))
+    log_texts(probe_plots.figures([row.asDict() for row in rows], [m.id for m in checkpoints]))
 
 
 if __name__ == "__main__":

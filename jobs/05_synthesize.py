@@ -15,7 +15,7 @@ from boostqa.report import difficulty
 from boostqa.schemas import CONTROL
 from boostqa.sources import read_held_out, read_items
 from boostqa.stages import aim, annotate, controls, deduplicate, fitness, refine, synthesize
-from boostqa.tracking.mlflow_runs import log_figures
+from boostqa.tracking.mlflow_runs import log_texts
 from boostqa.tracking.stage_run import StageRun
 from boostqa.vocabulary import ItemTable
 
@@ -116,7 +116,7 @@ def main(stage: StageRun) -> None:
     stage.write("measured", aim.as_measured(judged))
     kept = stage.write("draft", aim.as_drafts(judged))
     if shown := difficulty.collect(stage.warehouse):
-        log_figures({"difficulty/transitions.svg": difficulty.figure(shown["aims"])})
+        log_texts({"difficulty/transitions.svg": difficulty.figure(shown["aims"])})
     rejected = stage.reject(rejects.unionByName(not_best))
     stage.check_row_balance(plan.count(), kept, rejected, fan_out=further)
 

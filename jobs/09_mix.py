@@ -2,6 +2,7 @@
 dataset card."""
 
 import hashlib
+import json
 
 from pyspark.sql import functions as F
 
@@ -12,6 +13,7 @@ from boostqa.errors import GateFailed
 from boostqa.export import card, manifest, shards
 from boostqa.pipeline import submit
 from boostqa.stages import mix, quarantine
+from boostqa.tracking.mlflow_runs import log_texts
 from boostqa.tracking.stage_run import StageRun, code_revision
 from boostqa.vocabulary import Outcome
 
@@ -47,8 +49,10 @@ def main(stage: StageRun) -> None:
     digest = hashlib.sha256(tokenizer.encode()).hexdigest()
     hashes = (stage.conf_hash, digest, basis_digest(stage.basis))
     described = manifest.describe(exported, rounds, files, stage.inputs, code_revision(), *hashes)
-    card.write(folder, card.card(exported, clean, described, verdicts))
+    about = card.card(exported, clean, described, verdicts)
+    card.write(folder, about)
     manifest.write(folder, described)
+    log_texts({"mix/README.md": about, "mix/manifest.json": json.dumps(described, indent=2, ensure_ascii=False)})
 
 
 if __name__ == "__main__":

@@ -117,6 +117,24 @@ def first(spark, done):
     return whole_line.facts(spark, done)
 
 
+@pytest.fixture(scope="session")
+def small_line(spark, tmp_path_factory):
+    """A small warehouse of hand-written rows (tests/small_line.py)."""
+    from tests import small_line
+
+    return small_line.tables(spark, tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="session")
+def small_status(small_line):
+    """What `boostqa status --json` says of it."""
+    import json
+
+    from boostqa.report.status import collect
+
+    return json.loads(json.dumps(collect(small_line)))
+
+
 def _local_relation(create):
     """createDataFrame that keeps a list of rows in the plan: Spark's own reads it back through Python workers, a tenth of
     a second for each task of each job."""

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from boostqa import basis, config, pipeline
 from boostqa.errors import GateFailed
+from boostqa.report.page import ITEMS
 from boostqa.schemas import TABLES
 from boostqa.storage.warehouse import Warehouse
 from boostqa.vocabulary import STAGES
@@ -75,10 +76,17 @@ def test_jobs_say_what_they_read_and_write(first):
         assert set(row["outputs"]) == set(job["WRITES"]) & set(TABLES), file.name
 
 
-def test_status_as_json_is_what_the_tables_say(done, first):
+def test_status_as_json_is_what_the_tables_say_and_the_report_of_the_run_too(done, first):
     ended = command(done, "status", "--json")
     assert ended.exit_code == 0
-    assert json.loads(ended.stdout)["tables"] == first["tables"]
+    status = json.loads(ended.stdout)
+    assert status["tables"] == first["tables"] and status["not_current"] == {}
+    quick = json.loads(command(done, "status", "--quick", "--json").stdout)  # without Spark: as the run's end left it
+    assert quick == {name: status[name] for name in status if name != "not_current"} and quick["gates"]
+    report = (done / "output" / "report.html").read_text(encoding="utf-8")
+    assert f'id="kept-tokens">{status["kept_tokens"]:,}</dd>' in report
+    assert all(f"{row['tokens']:,}</td>" in report for row in status["token_usage"]["causes"])
+    assert report.count('data-kind="item"') == ITEMS and report.count('data-fate="kept"') >= ITEMS // 2
 
 
 def test_a_student_answers_what_is_left_for_the_mix(spark, done, first):

@@ -15,6 +15,14 @@ def file_system(folder: str) -> tuple[fs.FileSystem, str]:
     return fs.LocalFileSystem(), os.path.abspath(folder)
 
 
+def write_text(place: str, text: str) -> None:
+    """Write a file, its folder if need be, on any file system; half a character (a lone surrogate) is written out."""
+    files, path = file_system(place)
+    files.create_dir(path.rpartition("/")[0], recursive=True)
+    with files.open_output_stream(path, compression=None) as file:
+        file.write(text.encode("utf-8", "backslashreplace"))
+
+
 def pattern_of(path: str) -> str:
     """The pattern, as Spark and Hadoop read paths, that matches `path` and nothing else: a name's brackets are its own."""
     return re.sub(r"([\[\]{}*?\\])", r"\\\1", path)

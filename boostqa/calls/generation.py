@@ -16,7 +16,7 @@ from boostqa.calls.batches import generate_in_batches, take_in_batches
 from boostqa.calls.ledger import look_up, merge_staged_parts, staging_folder
 from boostqa.calls.models import ModelSpec, local_folder
 from boostqa.calls.placement import profile, refuse_speculation
-from boostqa.calls.progress import progress_lines
+from boostqa.calls.progress import progress_of
 from boostqa.calls.requests import REQUEST_COLUMNS
 from boostqa.console import CONSOLE
 from boostqa.databricks import provide_key
@@ -99,7 +99,7 @@ def _generate(stage: StageRun, pending: DataFrame, spec: ModelSpec, settings: Ca
     balanced = balance_partitions(pending, stage.warehouse.read("completion"), conf.engines)
     began = time.monotonic()
     try:
-        with progress_lines(settings["staging"], stage.run_id, total, stage.name):
+        with progress_of(settings["staging"], stage.run_id, total, stage.name, stage.running):
             tasks = balanced.mapInPandas(
                 lambda b: generate(b, settings, connect), TASK_SCHEMA, profile=placement
             ).collect()

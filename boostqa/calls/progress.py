@@ -5,14 +5,17 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from pyarrow.fs import FileInfo, FileSelector, FileSystem
 
 from boostqa.console import CONSOLE
+from boostqa.running import Pace, Running, about
 from udfs.files import file_system
 from udfs.staging import part_counts, part_prefix
 
-SECONDS = 10  # between two lines
+SECONDS = 10  # between two lines of a log
+LIVE_SECONDS = 2  # between two looks for a bar on a terminal
 
 
 def staged_parts(folder: str, prefix: str = "part-") -> tuple[FileSystem, list[FileInfo]]:
@@ -23,10 +26,11 @@ def staged_parts(folder: str, prefix: str = "part-") -> tuple[FileSystem, list[F
 
 
 @contextmanager
-def progress_lines(folder: str, run_id: str, total: int, stage: str) -> Iterator[None]:
-    """Print a line every few seconds while the body runs; `total` is the number of requests."""
+def progress_of(folder: str, run_id: str, total: int, stage: str, running: Running) -> Iterator[None]:
+    """While the body runs, tell `running` how far it is, and print a line every few seconds where there is no bar; `total`
+    is the number of requests."""
     ended = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(folder, run_id, total, stage, ended), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(folder, run_id, total, stage, running, ended), daemon=True)
     watcher.start()
     try:
         yield
@@ -35,19 +39,29 @@ def progress_lines(folder: str, run_id: str, total: int, stage: str) -> Iterator
         watcher.join()
 
 
-def _watch(folder: str, run_id: str, total: int, stage: str, ended: threading.Event) -> None:
-    began = time.monotonic()
+def _watch(folder: str, run_id: str, total: int, stage: str, running: Running, ended: threading.Event) -> None:
     earlier = {p.base_name for p in staged_parts(folder, part_prefix(run_id))[1]}  # of an earlier call of the run
-    while not ended.wait(SECONDS):
+    pace = Pace()
+    running.tell(**_counts(total=total))
+    while not ended.wait(LIVE_SECONDS if running.bar else SECONDS):
         names = [p.base_name for p in staged_parts(folder, part_prefix(run_id))[1] if p.base_name not in earlier]
         parts = [counts for counts in map(part_counts, names) if counts]
         rows, tokens, unusable = (sum(part[i] for part in parts) for i in range(3))
-        seconds = time.monotonic() - began
-        if rows:
-            left = (total - rows) * seconds / rows
-            CONSOLE.print(
-                f"  {stage}: {rows}/{total} completions ({unusable} failed), {tokens} tokens, {tokens / seconds:.0f} "
-                f"tokens/s, about {left:.0f} s left"
-            )
-        else:
-            CONSOLE.print(f"  {stage}: engine starting or first rows in flight, {total} requests ({seconds:.0f} s)")
+        rate, left = pace.of(time.monotonic(), rows, tokens, total)
+        counts = _counts(rows, total, unusable, tokens, rate, left)
+        running.tell(**counts)
+        if running.bar is None:
+            CONSOLE.print(f"  {stage}: {about(counts)}", highlight=False, markup=False)
+    running.tell(**_counts())  # what the stage does now is not counted
+
+
+def _counts(
+    rows: int = 0,
+    total: int = 0,
+    unusable: int = 0,
+    tokens: int = 0,
+    rate: float | None = None,
+    left: float | None = None,
+) -> dict[str, Any]:
+    counts = {"rows": rows, "total": total, "unusable": unusable, "tokens": tokens}
+    return counts | {"tokens_per_second": rate, "seconds_left": left}

@@ -50,6 +50,7 @@ class Mlflow(Section):
 
     tracking_uri: PlaceText | None = None  # default: SQLite beside the warehouse
     experiment: str = "boostqa"
+    system_metrics: bool = False  # CPU, memory, disk, network and GPUs of the driver's machine, with the run
 
 
 class Spark(Section):

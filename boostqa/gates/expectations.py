@@ -1,4 +1,5 @@
-"""Great Expectations: a suite for each table and one for the gates, in a file context that keeps results and Data Docs.
+"""Great Expectations: a suite for each table, in a file context that keeps suites and results. No Data Docs: these pages load
+scripts and styles from the network; verdicts.html (page.py) shows the same.
 
 What Delta and the warehouse enforce at a write is not paid for twice. A not-null expectation could never fail: Spark
 folds it to "0 nulls" because the stored schema says NOT NULL. The uniqueness of a key (a shuffle, by far the dearest
@@ -17,15 +18,12 @@ from typing import Any
 
 import great_expectations as gx
 import great_expectations.expectations as gxe
-import pandas as pd
-from great_expectations.checkpoint import UpdateDataDocsAction
 from great_expectations.core.run_identifier import RunIdentifier
 from great_expectations.expectations.expectation import Expectation
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from boostqa.config import Clean, Seed
-from boostqa.gates.verdict import Finding
 from boostqa.schemas import TABLES
 from boostqa.vocabulary import (
     FINISH_REASONS,
@@ -184,9 +182,9 @@ def unexpected(expectation: Expectation) -> Column:
 
 
 class Record:
-    """Everything that one gate run validates, under one GX run id: suites over tables, and what the gates found.
+    """All suites that one gate run validates, under one GX run id.
 
-    Leaves validation results and Data Docs in `folder` (local). `versions` (table -> Delta version) name the run.
+    Leaves suites and validation results in `folder` (local). `versions` (table -> Delta version) name the run.
     """
 
     def __init__(self, folder: Path, versions: dict[str, int]) -> None:
@@ -195,29 +193,23 @@ class Record:
         self.context.enable_analytics(False)
         self.context.variables.progress_bars = {"globally": False}
         self.spark = self.context.data_sources.add_or_update_spark("spark", persist=False)
-        self.pandas = self.context.data_sources.add_or_update_pandas("gates")
+        for site in list(self.context.get_site_names()):
+            self.context.delete_data_docs_site(site)
         self.run_id = RunIdentifier(run_name=" ".join(f"{t}@{version}" for t, version in sorted(versions.items())))
 
-    def run(
-        self, name: str, expectations: list[Expectation], frame: DataFrame | pd.DataFrame, examples: int, key: str = ""
-    ) -> dict[str, Any]:
-        """Validate a suite and return gate name -> result, with up to `examples` values that break it, shown with the
-        row's `key` where that is given.
+    def run(self, name: str, expectations: list[Expectation], frame: DataFrame, examples: int) -> dict[str, Any]:
+        """Validate a suite and return gate name -> result, with up to `examples` values that break it.
 
         A checkpoint holds one table: the data frame is a parameter of the checkpoint.
         """
-        source = self.pandas if isinstance(frame, pd.DataFrame) else self.spark
         context = self.context
-        batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all rows")
+        batch = self.spark.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all rows")
         suite = context.suites.add_or_update(gx.ExpectationSuite(name=name, expectations=expectations))
         definition = gx.ValidationDefinition(name=name, data=batch, suite=suite)
-        form = {"result_format": "SUMMARY", "partial_unexpected_count": examples}
-        with_key = {"result_format": "COMPLETE", "unexpected_index_column_names": [key]}
         checkpoint = gx.Checkpoint(
             name=name,
             validation_definitions=[context.validation_definitions.add_or_update(definition)],
-            actions=[UpdateDataDocsAction(name="data_docs")],
-            result_format=form | with_key if key else form,
+            result_format={"result_format": "SUMMARY", "partial_unexpected_count": examples},
         )
         outcome = context.checkpoints.add_or_update(checkpoint).run({"dataframe": frame}, run_id=self.run_id)
         (validation,) = outcome.run_results.values()
@@ -233,26 +225,3 @@ class Record:
             Validated(gate, by_gate[gate], r.success, _observed(r), _expected(r.expectation_config.kwargs))
             for gate, r in results.items()
         ]
-
-    def findings(self, findings: list[Finding], examples: dict[tuple[str, str], list[tuple[str, str]]]) -> None:
-        """The gates as expectations over one row of what they measured, suite `gates`; and of each that fails the
-        `examples` ((table, gate) -> key and evidence), each of which should not be there, as a suite of its own.
-
-        Both frames live in the driver: no query of Spark.
-        """
-        names = {f"{f.table}.{f.gate}": f for f in findings}
-        limits = [
-            gxe.ExpectColumnValuesToBeBetween(
-                column=name,
-                min_value=None if f.bound == "at most" else f.limit,
-                max_value=f.limit if f.bound == "at most" else None,
-                strict_min=f.bound == "more than",
-                notes=f.observed,
-            )
-            for name, f in names.items()
-        ]
-        self.run("gates", limits, pd.DataFrame({name: [float(f.value)] for name, f in names.items()}), examples=1)
-        for (table, gate), rows in examples.items():
-            frame = pd.DataFrame(rows, columns=["key", str(gate)])
-            nothing = [gxe.ExpectColumnValuesToBeNull(column=str(gate))]
-            self.run(f"{table} {gate} rows", nothing, frame, len(rows), key="key")

@@ -34,8 +34,8 @@ def judge(
     or blocks, but for gates that only warn. A column that a suite misses is a failed verdict, not an exception. Raises
     ConfigError when `gate.severity` names an expectation there is not.
 
-    Leaves in `folder` (local) the GX context with its validation results and Data Docs, whose pages load scripts and
-    styles from the network, and `verdicts.html`, which needs nothing but itself.
+    Leaves in `folder` (local) the GX context with its suites and validation results, and `verdicts.html`, which needs nothing
+    but itself.
     """
     folder.mkdir(parents=True, exist_ok=True)
     values = value_expectations(conf.seed, conf.clean)
@@ -57,7 +57,6 @@ def judge(
         *table_gates.request_findings(frames, conf.gate),
     ]
     examples = _examples([f for f in found if not f.holds]) | rows.examples()
-    record.findings(found, examples)
     verdicts = [
         verdict(conf.gate, table, v.gate, versions[table], v.success, v.observed, v.expected, rows.names(table, v.gate))
         for table, suite in (validated | {"clean": rows.suite}).items()

@@ -1,4 +1,4 @@
-"""Verdicts as one HTML page that needs nothing but itself: Data Docs load scripts and styles from the network."""
+"""Verdicts as one HTML page that needs nothing but itself: suites, results, failing examples, controls."""
 
 from collections import Counter
 from typing import Any
@@ -11,20 +11,25 @@ from boostqa.vocabulary import Defect, GateName, Outcome
 
 PAGE = Environment(autoescape=True, trim_blocks=True).from_string("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>BoostQA verdicts: {{ counts[blocks] }} of {{ total }} gates block</title>
 <style>
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #1d2733 }
+:root { color-scheme: light dark; --good: #14632f; --warn: #8a5a00; --bad: #a11212; --line: #d5dce4 }
+@media (prefers-color-scheme: dark) { :root { --good: #6fcf97; --warn: #e5b35c; --bad: #ff8f8f; --line: #313c47 } }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem }
+@media (prefers-color-scheme: dark) { body { background: #12171d; color: #e4e9ee } }
 table { border-collapse: collapse; display: block; overflow-x: auto; margin: 1rem 0 2rem }
 caption { text-align: left; font-weight: 600; padding: .4rem 0 }
 th { white-space: nowrap }
-th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #d5dce4; overflow-wrap: anywhere }
+th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); overflow-wrap: anywhere }
 .verdicts td:nth-child(2), .verdicts td:nth-child(3), .verdicts td:nth-child(5), td.number { white-space: nowrap }
 .verdicts td:nth-child(1) { min-width: 18rem }
 td.number { text-align: right }
 code { font-size: .85em }
-.holds { color: #14632f }
-.warns { color: #8a5a00; font-weight: 600 }
-.quarantined, .blocks { color: #a11212; font-weight: 600 }
+.holds { color: var(--good) }
+.warns { color: var(--warn); font-weight: 600 }
+.quarantined, .blocks { color: var(--bad); font-weight: 600 }
 </style></head>
 <body>
 <h1>Verdicts of the quality gates</h1>

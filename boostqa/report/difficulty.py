@@ -141,6 +141,29 @@ def figure(aims: dict[str, dict[str, dict[str, int]]]) -> str:
     return svg(drawing)
 
 
+def sentences(facts: dict[str, Any]) -> list[str]:
+    """What `collect` found beside the transitions: the share of high difficulty, the student, what trying harder bought."""
+    shares = [f"{share:.0%} of the {name}" for name, share in facts["high_share"].items() if share is not None]
+    told = [f"{' and '.join(HIGH_GRADES)}: {', '.join(shares)}"]
+    if student := facts.get("student"):
+        passed = ", ".join(f"{share:.0%} of {n} at {level}" for level, (n, share) in student["levels"].items())
+        text = f"student {student['model']}: attempts that pass: {passed}"
+        if student["correlation"]:
+            r, low, high = student["correlation"]
+            text += f"; rank correlation of level and failing {r:.2f} ({low:.2f} to {high:.2f})"
+        told.append(text)
+    harder = facts["harder"]
+    if harder and harder["requests"]:
+        text = f"high_difficulty: {harder['below']} of {harder['requests']} first drafts are below their aim"
+        if harder["tries"]:
+            text += (
+                f"; after {harder['tries']} harder ones that could be measured ({harder['tokens']:,} tokens) "
+                f"{harder['still_below']} are"
+            )
+        told.append(text)
+    return told
+
+
 def show(facts: dict[str, Any] | None, console: Console) -> None:
     """Print the transitions of each strategy, a line for each aim, and what trying harder bought. Nothing without drafts."""
     if facts is None:
@@ -153,21 +176,5 @@ def show(facts: dict[str, Any] | None, console: Console) -> None:
             n, below = sum(measured.values()), sum(k for g, k in measured.items() if g < grade)
             grid.add_row(grade, strategy, str(n), *(str(measured.get(g, "")) for g in GRADES), f"{below / n:.0%}")
     console.print(grid)
-    shares = [f"{share:.0%} of the {name}" for name, share in facts["high_share"].items() if share is not None]
-    console.print(f"{' and '.join(HIGH_GRADES)}: {', '.join(shares)}", highlight=False)
-    if student := facts.get("student"):
-        passed = ", ".join(f"{share:.0%} of {n} at {level}" for level, (n, share) in student["levels"].items())
-        text = f"student {student['model']}: attempts that pass: {passed}"
-        if student["correlation"]:
-            r, low, high = student["correlation"]
-            text += f"; rank correlation of level and failing {r:.2f} ({low:.2f} to {high:.2f})"
-        console.print(text, highlight=False)
-    harder = facts["harder"]
-    if harder and harder["requests"]:
-        text = f"high_difficulty: {harder['below']} of {harder['requests']} first drafts are below their aim"
-        if harder["tries"]:
-            text += (
-                f"; after {harder['tries']} harder ones that could be measured ({harder['tokens']:,} tokens) "
-                f"{harder['still_below']} are"
-            )
-        console.print(text, highlight=False)
+    for text in sentences(facts):
+        console.print(text, highlight=False, markup=False)

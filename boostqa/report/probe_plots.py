@@ -30,10 +30,15 @@ def figures(rows: Sequence[Row], checkpoints: Sequence[str]) -> dict[str, str]:
         for number, (name, own) in enumerate(by_checkpoint.items(), 1)
         if own
     }
-    series = [r for r in rows if r["tokens_seen"] is not None and r["accuracy"] is not None]
-    if len({r["tokens_seen"] for r in series}) > 1:
-        found["probe/trend.svg"] = _trend(series)
+    if drawn := trend(rows):
+        found["probe/trend.svg"] = drawn
     return found
+
+
+def trend(rows: Sequence[Row]) -> str:
+    """Accuracy over tokens seen as SVG; "" where fewer than two checkpoints tell how many they have seen."""
+    series = [r for r in rows if r["tokens_seen"] is not None and r["accuracy"] is not None]
+    return _trend(series) if len({r["tokens_seen"] for r in series}) > 1 else ""
 
 
 def _methods(rows: Iterable[Row]) -> list[str]:

@@ -1,6 +1,5 @@
 """What became of each synthesis request, all in one place: from its seed to the text in the mix, and what it cost."""
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
 from itertools import chain
@@ -12,6 +11,7 @@ from rich.panel import Panel
 from rich.table import Table as Grid
 from rich.text import Text
 
+from boostqa.report.visible import cut
 from boostqa.storage.warehouse import Warehouse
 from boostqa.vocabulary import OPTION_LETTERS, STAGES, Format, Severity
 from udfs.answers import same
@@ -22,8 +22,8 @@ LABELS = ("discipline", "discipline_probability", "difficulty", "difficulty_prob
 Row = dict[str, Any]
 
 
-def _rows(warehouse: Warehouse, table: str, column: str, values: Iterable[str]) -> list[Row]:
-    """The rows of a table whose `column` is among `values`; none where the table was not written."""
+def rows_with(warehouse: Warehouse, table: str, column: str, values: Iterable[str]) -> list[Row]:
+    """The rows of a table whose `column` is among `values` (few); none where the table was not written."""
     if not warehouse.exists(table):
         return []
     wanted = warehouse.spark.createDataFrame([(value,) for value in set(values)], f"{column} string")
@@ -31,29 +31,31 @@ def _rows(warehouse: Warehouse, table: str, column: str, values: Iterable[str]) 
     return [r.asDict(recursive=True) for r in rows]
 
 
-def items_of(warehouse: Warehouse) -> list[Row]:
-    """A dict for each row of `plan` (few): its columns, `draft_id` (null where no draft was read from a reply), `seed`,
-    `prompt` and `reply` of the last try, `tries` (rule and evidence of each try before it), `draft`, `labels`, `votes`,
-    `filters` (stage, rule and evidence of each reject that ended it), `text` and `tokens` as in the mix (null where it
-    did not get to the gate), and `cost`: what the ledger has of it, whoever paid.
+def items_of(warehouse: Warehouse, asked_for: Iterable[Row]) -> list[Row]:
+    """A dict for each of the PLAN rows `asked_for` (few): its columns, `draft_id` (null where no draft was read from a
+    reply), `seed` (null where it was withdrawn), `prompt` and `reply` of the last try, `tries` (rule and evidence of each
+    try before it), `draft`, `labels`, `votes`, `filters` (stage, rule and evidence of each reject that ended it), `text` and
+    `tokens` as in the mix (null where it did not get to the gate), and `cost`: what the ledger has of it, whoever paid.
+
+    A job or two of Spark for each table, however many items.
     """
-    plan = {r["plan_id"]: r.asDict() for r in warehouse.read("plan").collect()}
-    drafts = {r["plan_id"]: r for r in _rows(warehouse, "draft", "plan_id", plan)}
+    plan = {row["plan_id"]: row for row in asked_for}
+    drafts = {r["plan_id"]: r for r in rows_with(warehouse, "draft", "plan_id", plan)}
     rejects = _rejects(warehouse, plan, drafts)
-    seeds = {r["seed_id"]: r for r in _rows(warehouse, "seed", "seed_id", (p["seed_id"] for p in plan.values()))}
+    seeds = {r["seed_id"]: r for r in rows_with(warehouse, "seed", "seed_id", (p["seed_id"] for p in plan.values()))}
     ids = {*(draft["draft_id"] for draft in drafts.values()), *(r["key"] for r in chain(*rejects.values()))}
     labels, refined, mixed = (
-        {r[key]: r for r in _rows(warehouse, table, key, ids | seeds.keys())}
+        {r[key]: r for r in rows_with(warehouse, table, key, ids | seeds.keys())}
         for table, key in (("annotation", "item_id"), ("refined", "draft_id"), ("mix", "draft_id"))
     )
     paid = chain(*rejects.values(), (labels[i] for i in ids & labels.keys()), refined.values())
     requests = {*chain(*(row["request_ids"] or [] for row in paid)), *(d["request_id"] for d in drafts.values())}
-    calls = {r["request_id"]: r for r in _rows(warehouse, "completion", "request_id", requests)}
+    calls = {r["request_id"]: r for r in rows_with(warehouse, "completion", "request_id", requests)}
 
     def item(plan_id: str, asked: Row) -> Row:
         draft, seed_id = drafts.get(plan_id), asked["seed_id"]
         tries = [r for r in rejects[plan_id] if r["stage"] == "synthesize"]
-        tries.sort(key=lambda r: max((c["sample_index"] for c in _writing(r["request_ids"], calls)), default=-1))
+        tries.sort(key=lambda r: max((c["sample_index"] for c in writing(r["request_ids"], calls)), default=-1))
         ended = [] if draft else tries[-1:]  # a draft was kept: the rejects are of the tries before it
         draft_id = draft["draft_id"] if draft else next((r["key"] for r in ended if r["key"] != plan_id), None)
         label, checked, final = (rows.get(draft_id) for rows in (labels, refined, mixed))
@@ -62,7 +64,9 @@ def items_of(warehouse: Warehouse) -> list[Row]:
         return {
             **asked,
             "draft_id": draft_id,
-            "seed": seeds[seed_id] | {"difficulty": labels[seed_id]["difficulty"]},
+            "seed": seeds[seed_id] | {"difficulty": labels.get(seed_id, {}).get("difficulty")}
+            if seed_id in seeds
+            else None,
             **_last_try(own, calls),
             "tries": [{name: r[name] for name in ("rule", "evidence")} for r in tries if r not in ended],
             "draft": {name: draft[name] for name in ITEM} if draft else None,
@@ -85,17 +89,16 @@ def _rejects(warehouse: Warehouse, plan: dict[str, Row], drafts: dict[str, Row])
 
     A draft that synthesize rejects is in no table: its id is sha256 over plan_id and request_id.
     """
-    plan_of = {key: key for key in plan} | {draft["draft_id"]: plan_id for plan_id, draft in drafts.items()}
-    found = defaultdict(list)
-    rows = [r.asDict() for r in warehouse.read("reject").collect()]
+    found: defaultdict[str, list[Row]] = defaultdict(list)
+    if not warehouse.exists("reject"):
+        return found
+    ids = [(p, [p, drafts[p]["draft_id"]] if p in drafts else [p]) for p in plan]
+    wanted = warehouse.spark.createDataFrame(ids, "plan_id string, keys array<string>")
+    made = F.exists("request_ids", lambda r: F.sha2(F.concat_ws("|", "plan_id", r), 256) == F.col("key"))
+    own = F.array_contains("keys", F.col("key")) | F.coalesce(made, F.lit(False))
+    rows = [r.asDict() for r in warehouse.read("reject").join(F.broadcast(wanted), own, "inner").collect()]
     for row in sorted(rows, key=lambda r: (STAGES.index(r["stage"]), r["rule"])):
-        made = {
-            hashlib.sha256(f"{plan_id}|{request_id}".encode()).hexdigest(): plan_id
-            for plan_id in plan
-            for request_id in row["request_ids"] or []
-        }
-        if owner := plan_of.get(row["key"]) or made.get(row["key"]):
-            found[owner].append(row)
+        found[row["plan_id"]].append(row)
     return found
 
 
@@ -106,45 +109,44 @@ def _votes(refined: Row) -> Row:
     return {"answers": answers, **{n: refined[n] for n in ("status", "votes", "answer", "draft_answer", "rewrite")}}
 
 
-def _writing(request_ids: Iterable[str] | None, calls: dict[str, Row]) -> list[Row]:
-    """Those of the requests that asked for a question."""
-    own = (calls[request_id] for request_id in request_ids or [])
+def writing(request_ids: Iterable[str] | None, calls: dict[str, Row]) -> list[Row]:
+    """Those of the requests, of which `calls` holds the completions, that asked for a question."""
+    own = (calls[request_id] for request_id in request_ids or [] if request_id in calls)
     return [c for c in own if c["stage"] == "synthesize" and not c["template"].startswith("annotate")]
 
 
 def _last_try(request_ids: Iterable[str], calls: dict[str, Row]) -> Row:
-    last = max(_writing(request_ids, calls), key=lambda c: c["sample_index"], default=None)
+    last = max(writing(request_ids, calls), key=lambda c: c["sample_index"], default=None)
     return {"prompt": last["prompt"] if last else None, "reply": last["text"] if last else None}
 
 
 def _cost(request_ids: list[str], calls: dict[str, Row]) -> Row:
     """Requests, tokens, and seconds between submission to an engine and the end, added up."""
     counted = ("prompt_tokens", "cached_tokens", "generated_tokens")
-    own = [calls[request_id] for request_id in request_ids]
+    own = [calls[request_id] for request_id in request_ids if request_id in calls]
     sums: Row = {name: sum(c[name] for c in own) for name in counted}
     return {"requests": len(own), **sums, "seconds": sum(c["engine_seconds"] for c in own)}
 
 
 def _cut(text: str) -> Text:
-    left = len(text) - SHOWN_CHARACTERS
-    return Text(text if left <= 0 else f"{text[:SHOWN_CHARACTERS]} ... {left} characters more")
+    return Text(cut(text, SHOWN_CHARACTERS))
 
 
-def _draft(item: Row) -> str | None:
-    """The parsed draft, or the reply as it came where it was not parsed or not kept."""
-    if item["draft"] is None:
-        return item["reply"]
-    question, choices, solution, answer = (item["draft"][name] for name in ITEM)
+def draft_text(draft: Row) -> str:
+    """A draft as people read it: question, options, solution, answer."""
+    question, choices, solution, answer = (draft[name] for name in ITEM)
     options = [f"{letter}. {option}" for letter, option in zip(OPTION_LETTERS, choices or [], strict=False)]
     return "\n".join([question, *options, f"solution: {solution}", f"answer: {answer}"])
 
 
-def _facts(item: Row) -> dict[str, str | None]:
+def story(item: Row) -> dict[str, str | None]:
+    """What became of an item, as texts under their names, in order; null where it did not come to that."""
     labels, votes, cost = item["labels"], item["votes"], item["cost"]
     told = {True: "equal", False: "different", None: "cannot tell"}
     return {
         "tries": "\n".join(f"{t['rule']}: {t['evidence']}" for t in item["tries"]) or None,
-        "draft": _draft(item),
+        # The reply as it came where it was not parsed or not kept.
+        "draft": draft_text(item["draft"]) if item["draft"] else item["reply"],
         "labels": labels
         and f"{labels['discipline']} ({labels['discipline_probability']:.2f}), {labels['difficulty']} "
         f"({labels['difficulty_probability']:.2f}) against the aim {item['grade']}",
@@ -159,7 +161,7 @@ def _facts(item: Row) -> dict[str, str | None]:
     }
 
 
-def _kept(item: Row) -> bool:
+def kept(item: Row) -> bool:
     """What the gate holds back has a text and a reject."""
     return item["text"] is not None and not item["filters"]
 
@@ -173,13 +175,13 @@ def _panel(number: int, item: Row) -> Panel:
     pair.add_row(Text(about, style="bold"), Text("prompt", style="bold"))
     pair.add_row(_cut(seed["text"]), _cut(item["prompt"] or ""))
     facts = Grid.grid(padding=(0, 2))
-    for name, text in _facts(item).items():
+    for name, text in story(item).items():
         if text:
             facts.add_row(Text(name, style="bold"), _cut(text))
-    kept = _kept(item)
+    is_kept = kept(item)
     asked = (item[name] for name in ("strategy", "grade", "format", "discipline", "lever", "lang"))
-    title = f"{number} {'kept' if kept else 'rejected'}: {', '.join(filter(None, asked))}"
-    return Panel(Group(pair, Text(), facts), title=Text(title), title_align="left", style="" if kept else "dim")
+    title = f"{number} {'kept' if is_kept else 'rejected'}: {', '.join(filter(None, asked))}"
+    return Panel(Group(pair, Text(), facts), title=Text(title), title_align="left", style="" if is_kept else "dim")
 
 
 def show(facts: Row, console: Console) -> None:
@@ -196,7 +198,7 @@ def show(facts: Row, console: Console) -> None:
         console.print(Text(line, style="red" if gate["severity"] == Severity.BLOCK else "yellow"))
     sums = {name: sum(item["cost"][name] for item in items) for name in ("prompt_tokens", "generated_tokens")}
     console.print(
-        f"kept {sum(map(_kept, items))} of {len(items)}, {sums['prompt_tokens']} prompt and "
+        f"kept {sum(map(kept, items))} of {len(items)}, {sums['prompt_tokens']} prompt and "
         f"{sums['generated_tokens']} generated tokens, {cost['reused']} of {cost['requests']} requests from the ledger, "
         f"{cost['seconds']:.0f} s",
         highlight=False,

@@ -3,21 +3,23 @@
 import textwrap
 from collections import Counter
 from collections.abc import Iterable
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from rich.console import Console
 from rich.table import Table as Grid
 
 from boostqa.errors import ConfigError
 from boostqa.reasons import by_weight, why_nothing
-from boostqa.report import controls, difficulty
+from boostqa.report import controls, difficulty, last_status
 from boostqa.report.token_usage import COST
 from boostqa.rounds import of_round
 from boostqa.schemas import TABLES
 from boostqa.stages.quarantine import states
-from boostqa.storage.warehouse import Warehouse
+from boostqa.storage.warehouse import Warehouse, is_catalog
 from boostqa.tracking.stage_run import last_runs
 from boostqa.vocabulary import ONLY_ROUND, ROUND_STAGES, STAGES, Cause, Outcome
 
@@ -38,7 +40,7 @@ def collect(warehouse: Warehouse) -> dict[str, Any]:
         row["tokens_per_second"] = (
             row["generated_tokens"] / row["generation_seconds"] if row["generation_seconds"] else None
         )
-    tables = {n: _table(warehouse, n, stages) for n in TABLES if n != "run" and warehouse.exists(n)}
+    tables = _tables(warehouse, [n for n in TABLES if n != "run" and warehouse.exists(n)], stages)
     gates = []
     if warehouse.exists("verdict"):
         gates = by_weight([r.asDict() for r in warehouse.read("verdict").collect()])
@@ -70,17 +72,30 @@ def _in_order(last: dict[tuple[str, str], dict[str, Any]]) -> list[dict[str, Any
     return sorted(last.values(), key=place)
 
 
-def _table(warehouse: Warehouse, name: str, stages: list[dict[str, Any]]) -> dict[str, Any]:
-    """Version, rows (from the table's statistics) and content hash as the stages recorded it, which reads no row; null of
-    a table that nobody measures, and of one that was written since."""
-    version = warehouse.version(name)
+def _tables(warehouse: Warehouse, names: list[str], stages: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Version, rows (from the tables' statistics, in one query) and content hash as the stages recorded it, which reads no
+    row; null of a table that nobody measures, and of one that was written since."""
+    versions = {n: _version(warehouse, n) for n in names}
+    counts = [warehouse.read(n).agg(F.lit(n).alias("table"), F.count("*").alias("rows")) for n in names]
+    rows = {r["table"]: r["rows"] for r in reduce(DataFrame.unionByName, counts).collect()} if counts else {}
+    return {n: {"version": versions[n], "rows": rows[n], "hash": _hash(n, versions[n], stages)} for n in names}
+
+
+def _version(warehouse: Warehouse, name: str) -> int:
+    """From the names in the table's log, where they can be listed: Delta's own history is a job of Spark."""
+    path = warehouse.path(name)
+    listed = None if is_catalog(path) else last_status.version_of(path)
+    return warehouse.version(name) if listed is None else listed
+
+
+def _hash(name: str, version: int, stages: list[dict[str, Any]]) -> str | None:
     wrote = [row for row in stages if name in row["hashes"]]
     if not TABLES[name].by_round:  # who wrote last measured it whole
         wrote = sorted(wrote, key=lambda row: row["outputs"][name])[-1:]
-    known = wrote and max(row["outputs"][name] for row in wrote) == version
+    if not wrote or max(row["outputs"][name] for row in wrote) != version:
+        return None
     # What stages wrote into one table are parts of it, and their hashes add up.
-    whole = format(sum(int(row["hashes"][name] or "0", 16) for row in wrote) & (2**64 - 1), "016x") if known else None
-    return {"version": version, "rows": warehouse.read(name, version).count(), "hash": whole}
+    return format(sum(int(row["hashes"][name] or "0", 16) for row in wrote) & (2**64 - 1), "016x")
 
 
 def _token_usage(warehouse: Warehouse) -> dict[str, Any] | None:
@@ -141,8 +156,6 @@ def show(facts: dict[str, Any], console: Console) -> None:
             f"{row['seconds']:.0f}",
         )
     console.print(grid)
-    for stage, why in facts.get("not_current", {}).items():
-        console.print(f"  not current: {stage}: {why}", style="yellow", markup=False, highlight=False)
     for row in facts["stages"]:
         if row["rejected_by_rule"]:
             _print_items(f"rejected by {of_round(row['round'], row['stage'])}: ", row["rejected_by_rule"], console)
@@ -163,6 +176,14 @@ def show(facts: dict[str, Any], console: Console) -> None:
             console.print(f"controls of round {name}", highlight=False, markup=False)
         controls.show([row for row in power if row["round"] == name], console)
     _show_gates(facts, console)
+
+
+def show_not_current(stale: dict[str, str] | None, console: Console) -> None:
+    """Print which stages are not current and why; nothing where nobody looked."""
+    if stale == {}:
+        console.print("every stage is current", highlight=False)
+    for stage, why in (stale or {}).items():
+        console.print(f"not current: {stage}: {why}", style="yellow", markup=False, highlight=False)
 
 
 def _show_gates(facts: dict[str, Any], console: Console) -> None:
@@ -225,29 +246,26 @@ def _show_token_usage(usage: dict[str, Any], console: Console) -> None:
 
 
 def quality_folder(output: str, name: str) -> Path:
-    """Where verdict pages and Great Expectations' files of a round go: they need a local folder, also when `output` is a
-    URI."""
+    """Where Great Expectations' files and the page of verdicts of a round go on this machine: `output`, or the folder "output"
+    where that is a URI, which job 8 then gives the page, too."""
     folder = Path("output" if "://" in output else output) / "quality"
     return folder if name == ONLY_ROUND else folder / name
 
 
 def where_to_look(output: str, rounds: Iterable[str], tracking: str) -> list[str]:
-    """Lines that say what a run left and how to open it; only what exists on this machine."""
-    mix = Path(output) / "mix"
+    """Lines that say what a run left and how to open it; of local files only what exists."""
+    mix, needs = Path(output) / "mix", "open {} in a browser (needs no network)"
     places = [
+        ("report", Path(output) / "report.html", needs),
         ("mix", mix / "parquet", "pandas.read_parquet('{}')"),
         ("dataset card", mix / "README.md", "{}"),
+        *(("verdicts", quality_folder(output, name) / "verdicts.html", needs) for name in rounds),
     ]
-    for quality in (quality_folder(output, name) for name in rounds):
-        docs = quality / "gx/uncommitted/data_docs/local_site/index.html"
-        without = "open {} (GX's pages, empty without the network: scripts and styles come from it)"
-        places += [
-            ("verdicts", quality / "verdicts.html", "open {} in a browser (needs no network)"),
-            ("Data Docs", docs, without),
-        ]
     lines = [
         f"{name + ':':14}{how.format(path)}"
         for name, path, how in places
         if path.is_file() or (path.is_dir() and any(path.iterdir()))
     ]
+    if "://" in output:
+        lines.append(f"{'output:':14}{output}: report.html, mix, quality")
     return [*lines, f"{'MLflow:':14}{tracking}"]

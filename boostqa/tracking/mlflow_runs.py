@@ -8,6 +8,8 @@ from typing import Any
 
 from boostqa import prompts
 from boostqa.config import Config, redacted
+from boostqa.errors import first_line
+from boostqa.tracking import params as conf_params
 from boostqa.tracking.model_usage import USAGE_COUNTS
 from boostqa.tracking.outbox import Outbox, Record
 
@@ -26,6 +28,8 @@ def _mlflow_run(outbox: Outbox, record: Record) -> Iterator[Record]:
         yield record
         record.status = "FINISHED"
     except BaseException as error:
+        why = f"{type(error).__name__}: {first_line(error)}"
+        record.tags |= {"error": str(redacted(why)), "mlflow.note.content": str(redacted(why))}
         record.status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
         raise
     finally:
@@ -42,16 +46,33 @@ def pipeline_mlflow_run(config: Config, run_id: str, code_revision: str, conf_ha
     """
     outbox = Outbox(config)
     record = Record(run_id, run_id, _now(), tags={"run_id": run_id})
-    record.params = {"code_revision": code_revision, "conf_hash": conf_hash, "warehouse": config.warehouse}
+    about = {"code_revision": code_revision, "conf_hash": conf_hash, "warehouse": str(redacted(config.warehouse))}
+    record.params = conf_params.of_run(config) | about
     record.conf = redacted(config.model_dump(mode="json"))
     outbox.open(record)
     outbox.send(record)
     ui = f"mlflow ui --backend-store-uri {redacted(outbox.uri)}   (run {record.mlflow_run_id})"
     try:
-        with _mlflow_run(outbox, record):
+        with _mlflow_run(outbox, record), _system_metrics(config, outbox, record):
             yield ui if outbox.uri else str(record.mlflow_run_id)
     finally:
         outbox.send_unsent()
+
+
+@contextmanager
+def _system_metrics(config: Config, outbox: Outbox, record: Record) -> Iterator[None]:
+    """Measures the driver's machine, where the conf asks for it."""
+    if not (config.mlflow.system_metrics and record.mlflow_run_id):
+        yield
+        return
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    monitor = SystemMetricsMonitor(record.mlflow_run_id, tracking_uri=outbox.uri)
+    monitor.start()
+    try:
+        yield
+    finally:
+        monitor.finish()
 
 
 @contextmanager
@@ -70,10 +91,11 @@ def log_metrics(metrics: dict[str, float]) -> None:
     record.metrics += [(name, value, _now(), 0) for name, value in metrics.items()]
 
 
-def log_stage(run: dict[str, Any], engine_rates: list[float]) -> None:
-    """A RUN row as metrics and parameters of the active MLflow run; a step for each engine's tokens per second."""
+def log_stage(run: dict[str, Any], engine_rates: list[float], config: Config, places: dict[str, str]) -> None:
+    """A RUN row as metrics, parameters and inputs of the active MLflow run, with the conf that bears on it; a step for each
+    engine's tokens per second. Of a stage that failed the row has what there is. `places`: table -> where it lies."""
     figures = ("rows_in", "fan_out", "kept", "rejected", *USAGE_COUNTS, "seconds", "generation_seconds")
-    metrics = {name: float(run[name]) for name in figures}
+    metrics = {name: float(run[name]) for name in figures if name in run}
     if run["generation_seconds"]:
         metrics["tokens_per_second"] = run["generated_tokens"] / run["generation_seconds"]
         metrics["idle_tail_share"] = run["idle_tail_share"] or 0.0
@@ -87,14 +109,16 @@ def log_stage(run: dict[str, Any], engine_rates: list[float]) -> None:
     params |= {f"hash.{table}": digest for table, digest in run["hashes"].items()}
     if run["requests"]:
         params |= {f"prompt.{name}": prompts.load(name).sha256 for name in prompts.names()}
-    record.params |= {name: str(value) for name, value in params.items()}
+    record.params |= conf_params.of_stage(config, run["stage"]) | {name: str(value) for name, value in params.items()}
+    record.inputs = [(table, places[table], version) for table, version in run["inputs"].items()]
 
 
-def log_figures(figures: dict[str, str]) -> None:
-    """SVG by file name, as artifacts of the active MLflow run, which shows them; a preview has none."""
+def log_texts(texts: dict[str, str]) -> None:
+    """Text (SVG, HTML, Markdown, JSON) by file name, as artifacts of the active MLflow run, which shows them; a preview has
+    none."""
     if _open:
         _, record = _open[-1]
-        record.figures |= figures
+        record.figures |= texts
 
 
 def log_token_usage(by_cause: dict[str, dict[str, int]]) -> None:

@@ -20,7 +20,7 @@ from boostqa.config import Config, redacted
 from boostqa.console import CONSOLE
 from boostqa.databricks import experiment_path, on_databricks
 from boostqa.errors import ConfigError, first_line
-from boostqa.storage.warehouse import is_local
+from boostqa.storage.warehouse import is_catalog, is_local
 
 ANSWER_SECONDS = 15.0  # for the sending of a record
 PATIENT_SECONDS = 120.0  # where nobody waits for it, and for SQLite, whose tables are made at first
@@ -46,7 +46,12 @@ class Record:
     params: dict[str, str] = field(default_factory=dict)
     metrics: list[tuple[str, float, int, int]] = field(default_factory=list)  # name, value, time, step
     conf: dict[str, Any] | None = None  # shown as an artifact
-    figures: dict[str, str] = field(default_factory=dict)  # file name -> SVG, artifacts as well
+    figures: dict[str, str] = field(
+        default_factory=dict
+    )  # file name -> text (SVG, HTML, Markdown, JSON), artifacts as well
+    inputs: list[tuple[str, str, int]] = field(
+        default_factory=list
+    )  # table, where it lies, Delta version that was read
 
 
 def _within(seconds: float, action: Callable[[], object]) -> None:
@@ -65,6 +70,17 @@ def _within(seconds: float, action: Callable[[], object]) -> None:
         done.result(seconds)
     except TimeoutError:
         raise TimeoutError(f"no answer within {seconds:.0f} s") from None
+
+
+def _dataset(table: str, place: str, version: int) -> Any:
+    """A Delta table as MLflow's data sets name it (mlflow.data.delta_dataset_source, which leaves out a version of 0)."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    name = "delta_table_name" if is_catalog(place) else "path"
+    source = json.dumps({name: place, "delta_table_version": version})
+    return DatasetInput(
+        Dataset(table, f"version {version}", "delta_table", source), [InputTag("mlflow.data.context", "read")]
+    )
 
 
 class Outbox:
@@ -190,11 +206,13 @@ class Outbox:
 
     def _deliver(self, record: Record) -> None:
         from mlflow import MlflowClient
-        from mlflow.entities import Metric, Param
+        from mlflow.entities import Metric, Param, RunTag
 
         self._make(record)
         client, run_id = MlflowClient(self.uri), record.mlflow_run_id
         assert run_id is not None
+        if record.tags:  # an error is one
+            client.log_batch(run_id, tags=[RunTag(key, value) for key, value in record.tags.items()])
         params = [Param(key, str(value)) for key, value in record.params.items()]
         for first in range(0, len(params), PARAMS_PER_CALL):
             client.log_batch(run_id, params=params[first : first + PARAMS_PER_CALL])
@@ -203,7 +221,9 @@ class Outbox:
             client.log_batch(run_id, metrics=metrics[first : first + METRICS_PER_CALL])
         if record.conf is not None:
             client.log_dict(run_id, record.conf, "conf.yaml")
-        for file, svg in record.figures.items():
-            client.log_text(run_id, svg, file)
+        for file, text in record.figures.items():
+            client.log_text(run_id, text, file)
+        if record.inputs:
+            client.log_inputs(run_id, [_dataset(*read) for read in record.inputs])
         if record.ended is not None:
             client.set_terminated(run_id, record.status, record.ended)

@@ -18,6 +18,7 @@ from boostqa import __version__
 from boostqa.config import Config
 from boostqa.errors import ContractError, GateFailed
 from boostqa.rounds import Step
+from boostqa.running import Running
 from boostqa.schemas import ENGINE_TASK, RUN, TABLES
 from boostqa.storage.warehouse import Warehouse, Written, is_catalog
 from boostqa.tracking.mlflow_runs import log_stage, stage_mlflow_run
@@ -63,6 +64,7 @@ class StageRun:
     recorded: dict[str, Any] = field(default_factory=dict)  # its RUN row, once it is written
     usage: ModelUsage = field(init=False)
     stored: int = 0  # results of `store` so far
+    running: Running = field(default_factory=Running)  # what it tells of itself
 
     def __post_init__(self) -> None:
         self.usage = ModelUsage(self.run_id, self.name)
@@ -227,6 +229,11 @@ def _clear(stage: StageRun) -> None:
         stage.warehouse.append("engine_task", tasks)
 
 
+def _log(stage: StageRun, row: dict[str, Any]) -> None:
+    places = {table: stage.warehouse.path(table) for table in stage.inputs}
+    log_stage(row, [task["tokens_per_second"] for task in stage.usage.engine_tasks], stage.config, places)
+
+
 @contextmanager
 def stage_run(
     spark: SparkSession,
@@ -236,12 +243,14 @@ def stage_run(
     basis: dict[str, str],
     conf_hash: str,
     connect: Connect | None = None,
+    running: Running | None = None,
 ) -> Iterator[StageRun]:
     """Run one stage of a round inside an MLflow child run; at the end write its row of the `run` table."""
     warehouse = Warehouse(spark, config.warehouse, config.generation.ledger)
     stage = StageRun(
         spark, config, step.stage, run_id, warehouse, step.round, connect, basis=basis, conf_hash=conf_hash
     )
+    stage.running = running or stage.running
     began = time.monotonic()
     failed_gate = None
     with stage_mlflow_run(str(step)) as tracked:
@@ -249,9 +258,11 @@ def stage_run(
             yield stage
         except GateFailed as error:  # a verdict is a result: it is recorded like any other
             failed_gate = error
-        except Exception:
+        except BaseException as error:
             with suppress(Exception):  # it must not hide why the stage failed
-                _clear(stage)
+                _log(stage, stage.run_row(time.monotonic() - began, tracked.mlflow_run_id))
+                if isinstance(error, Exception):
+                    _clear(stage)
             raise
         _clear(stage)
         if failed_gate and not stage.rows:
@@ -261,6 +272,6 @@ def stage_run(
         row = stage.run_row(time.monotonic() - began, tracked.mlflow_run_id)
         warehouse.append("run", spark.createDataFrame([row], RUN.stored))
         stage.recorded = row
-        log_stage(row, [task["tokens_per_second"] for task in stage.usage.engine_tasks])
+        _log(stage, row)
         if failed_gate:
             raise failed_gate

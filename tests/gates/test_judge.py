@@ -127,12 +127,11 @@ def test_judge_broken_tables_fail_by_name_all_else_holds_and_the_page_needs_no_n
     assert page.index('"blocks">blocks</td>') < page.index('"holds">holds</td>')
     assert f"<code>{A}</code></td><td>asked for H4, measured H3</td>" in page
     assert not re.search(r"https?://|<script|<link|src=", page)
-    docs = tmp_path / "gx/uncommitted/data_docs/local_site/validations"
-    assert list(docs.glob("clean/**/*.html"))
-    [gates] = docs.glob("gates/**/*.html")
-    assert "clean.min_rows" in gates.read_text()
-    [rows] = docs.glob("clean languages rows/**/*.html")
-    assert "language fr" in rows.read_text() and A in rows.read_text()
+    assert "<td>expect_column_values_to_be_in_set(grade)</td>" in page and "1 of 3 rows break it: H9 (1)" in page
+    assert f"<code>{A}</code></td><td>language fr</td>" in page
+    assert {v["gate"] for v in verdicts} <= set(re.findall(r"<tr><td>(\S+)</td>", page))
+    gx = tmp_path / "gx"
+    assert list(gx.glob("uncommitted/validations/**/clean/**/*.json")) and not list(gx.rglob("*.html"))
 
 
 def test_rows_held_back_stay_out_until_released_and_are_judged_afresh_when_replayed_or_changed(spark):

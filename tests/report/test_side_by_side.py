@@ -57,7 +57,8 @@ def test_items_hold_their_tries_what_ended_them_and_what_they_cost(spark, tmp_pa
     tables.insert("completion", frame(spark, TABLES["completion"], *rows.pop("completion")))
     for name, changes in rows.items():
         tables.write(name, stored(spark, TABLES[name], *changes))
-    kept, unread, below = sorted(items_of(tables), key=lambda i: ("kept", "unread", "easy").index(i["plan_id"]))
+    plan = [r.asDict() for r in tables.read("plan").collect()]
+    kept, unread, below = sorted(items_of(tables, plan), key=lambda i: ("kept", "unread", "easy").index(i["plan_id"]))
     assert (kept["draft_id"], kept["text"], kept["filters"], kept["prompt"]) == ("d", "Question: ...", [], "prompt k1")
     assert [t["rule"] for t in kept["tries"]] == ["truncated"] and kept["seed"]["difficulty"] == "H3"
     assert [(a["answer"], a["equal"]) for a in kept["votes"]["answers"]] == [("42.0", True), ("43", False)]

@@ -1,9 +1,11 @@
 """MLflow beside the line: what cannot be sent is kept and sent later; silence at the start is said soon."""
 
+import json
 import socket
 import sqlite3
 import time
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -11,7 +13,14 @@ from typer.testing import CliRunner
 from boostqa import cli, config, pipeline
 from boostqa.errors import ConfigError
 from boostqa.tracking import outbox
-from boostqa.tracking.mlflow_runs import log_figures, log_token_usage, pipeline_mlflow_run, stage_mlflow_run
+from boostqa.tracking.mlflow_runs import (
+    log_stage,
+    log_texts,
+    log_token_usage,
+    pipeline_mlflow_run,
+    stage_mlflow_run,
+)
+from boostqa.tracking.model_usage import USAGE_COUNTS
 from boostqa.tracking.outbox import Outbox, Record
 from tests.processes import DEMO
 
@@ -75,12 +84,60 @@ def test_figures_are_artifacts_also_of_a_run_that_was_kept(conf, warehouse):
     from mlflow import MlflowClient
 
     with pipeline_mlflow_run(conf, "r1", "code", "hash"), locked(warehouse), stage_mlflow_run("probe"):
-        log_figures({"probe/trend.svg": "<svg/>"})
+        log_texts({"probe/trend.svg": "<svg/>"})
     client = MlflowClient(Outbox(conf).uri)
     [run] = client.search_runs(
         [client.get_experiment_by_name("boostqa").experiment_id], "attributes.run_name = 'probe'"
     )
     assert [f.path for f in client.list_artifacts(run.info.run_id, "probe")] == ["probe/trend.svg"]
+
+
+def test_a_stage_that_failed_keeps_what_it_had_what_it_read_and_why(conf, warehouse):
+    from mlflow import MlflowClient
+
+    row = {"stage": "synthesize", "requests": 9, "generated_tokens": 70, "seconds": 2.0, "generation_seconds": 0.0}
+    row |= {"rejected_by_rule": {}, "code_revision": "code", "conf_hash": "hash"}
+    row |= {"inputs": {"plan": 0, "seed": 3}, "outputs": {"annotation": 4}, "hashes": {}}
+    with (
+        pytest.raises(ValueError, match="no engine"),
+        pipeline_mlflow_run(conf, "r1", "code", "hash"),
+        stage_mlflow_run("synthesize"),
+    ):
+        log_stage(row | dict.fromkeys(USAGE_COUNTS, 0), [], conf, {"plan": f"{warehouse}/plan", "seed": "main.qa.seed"})
+        raise ValueError("no engine at http://me:secret@host\nmore")
+    client = MlflowClient(Outbox(conf).uri)
+    runs = client.search_runs([client.get_experiment_by_name("boostqa").experiment_id])
+    [stage], [whole] = ([r for r in runs if r.info.run_name == name] for name in ("synthesize", "r1"))
+    assert stage.data.tags["error"] == whole.data.tags["error"] == "ValueError: no engine at http://***@host"
+    assert stage.info.status == "FAILED" and stage.data.metrics["seconds"] == 2 and "kept" not in stage.data.metrics
+    read = {i.dataset.name: (i.dataset.source_type, json.loads(i.dataset.source)) for i in stage.inputs.dataset_inputs}
+    assert read == {
+        "plan": ("delta_table", {"path": f"{warehouse}/plan", "delta_table_version": 0}),
+        "seed": ("delta_table", {"delta_table_name": "main.qa.seed", "delta_table_version": 3}),
+    }
+    said = stage.data.params
+    assert said["input.seed"] == "3" and said["output.annotation"] == "4"
+    assert said["synthesize.sampling.temperature"] == "0.7" and "plan.tokens" not in said
+    assert said["model.generator.id"] == conf.role("generator").id and said["model.generator.revision"].startswith(
+        "local:"
+    )
+    assert whole.data.params["plan.tokens"] == str(conf.plan.tokens) and "gate.min_rows" in whole.data.params
+    assert not [name for name in whole.data.params if name.startswith(("spark.", "mlflow.", "output"))]
+
+
+def test_system_metrics_are_measured_where_the_conf_asks(conf, monkeypatch):
+    from mlflow.system_metrics import system_metrics_monitor
+
+    told = []
+    monitor = SimpleNamespace(start=lambda: told.append("start"), finish=lambda: told.append("finish"))
+    monkeypatch.setattr(system_metrics_monitor, "SystemMetricsMonitor", lambda *_, **__: monitor)
+    with pipeline_mlflow_run(conf, "r1", "code", "hash"):
+        pass
+    assert told == []
+    measured = config.Mlflow(system_metrics=True)
+    with pipeline_mlflow_run(conf.model_copy(update={"mlflow": measured}), "r2", "code", "hash"):
+        pass
+    assert told == ["start", "finish"]
 
 
 def test_what_is_kept_beyond_the_run_is_sent_by_status_sync(conf, warehouse, monkeypatch, capsys):
