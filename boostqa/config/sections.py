@@ -180,9 +180,7 @@ class Plan(Section):
     floor_tokens: NotNegative = 0  # of each cell, as far as its seeds bear them
     when_short: Literal["fail", "lower"] = "fail"  # where the seeds do not bear `tokens`
     kept_tokens_per_request: Positive  # before the first round; then what its requests left
-    min_novelty: Share = (
-        0.3  # of what a cell brought: where certainly less was new, nothing more until there are new seeds
-    )
+    min_novelty: Share = 0.3  # of what a cell brought; where less was new, nothing more until there are new seeds
     max_requests_per_seed: Positive = 12  # in all its cells together
     formats: Annotated[list[Format], Field(min_length=1)] = list(Format)
 
@@ -272,8 +270,7 @@ class Gate(Section):
     max_failed_requests: Share | None = 0.05
     # Of the labels of one kind; an annotator that gives one label to everything it reads measures nothing.
     max_label_share: Share | None = 0.95
-    # Of multiple-choice items with the same answer: a model learns the letter. Of 20 fair ones more than half have the
-    # same in 2 of 100 cases.
+    # Of multiple-choice items with the same answer; of 20 fair ones more than half have the same in 2 of 100 cases.
     max_letter_share: Share | None = 0.5
     min_budget_share: Share | None = 0.8  # of the tokens that the round is to give; the plan's yields are estimates
     # With fewer good controls the 95% interval of a share is wider than 0.35: nothing is known.
