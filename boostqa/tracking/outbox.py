@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from boostqa.config import Config, redacted
+from boostqa.config.location import location
 from boostqa.console import CONSOLE
 from boostqa.errors import ConfigError, first_line
-from boostqa.storage.warehouse import is_local
 
 ANSWER_SECONDS = 15.0  # for the sending of a record
 PATIENT_SECONDS = 120.0  # where nobody waits for it, and for SQLite, whose tables are made at first
@@ -73,7 +73,8 @@ class Outbox:
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")  # MLflow's own add up to minutes of silence
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-        folder = Path(config.warehouse if is_local(config.warehouse) else ".").resolve()
+        place = location(config.warehouse)
+        folder = Path(place.path) if place.is_folder else Path.cwd()
         platform = "DATABRICKS_RUNTIME_VERSION" in os.environ
         own = None if platform else f"sqlite:///{folder}/mlflow.db"
         self.uri = config.mlflow.tracking_uri or own
