@@ -6,7 +6,8 @@ nothing, and no one has to remember to raise a number.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cache, reduce
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from pyspark.sql import functions as F
 from boostqa import ROOT, distilled
 from boostqa.calls.models import ModelSpec, canonical_json, model_spec, target_tokenizer
 from boostqa.config import Config, Model
+from boostqa.config.location import location
 from boostqa.rounds import Step
 from boostqa.vocabulary import STAGES
 
@@ -149,11 +151,15 @@ def _files(folders: tuple[str, ...], suffixes: tuple[str, ...]) -> str:
 
 
 def source_files(spark: SparkSession, config: Config) -> dict[str, str]:
-    """Section of the conf and source name -> digest of the path, size and time of its files; one job, nothing is read.
-    What cannot be listed has no digest: the stage that reads it says why."""
-    listed = []
+    """Section of the conf and source name -> digest of the path, size and time of its files (of a catalog's table its
+    version); one job, nothing is read. What cannot be listed has no digest: the stage that reads it says why."""
+    listed: list[DataFrame] = []
+    found: dict[str, str] = {}
     for section, sources in config.sources().items():
         for source in sources:
+            if source.format == "table":
+                found |= {f"{section} {source.name}": digest(state) for state in _state_of_table(spark, source.path)}
+                continue
             reader = spark.read.format("binaryFile").option("recursiveFileLookup", "true")
             try:
                 files = reader.load(source.path).select("path", "length", "modificationTime")
@@ -161,10 +167,22 @@ def source_files(spark: SparkSession, config: Config) -> dict[str, str]:
                 continue
             listed.append(files.withColumn("source", F.lit(f"{section} {source.name}")))
     if not listed:
-        return {}
+        return found
     seen = F.sum(F.xxhash64("path", "length", "modificationTime").cast("decimal(38,0)")).alias("seen")
     rows = reduce(DataFrame.unionByName, listed).groupBy("source").agg(F.count("*").alias("files"), seen).collect()
-    return {r["source"]: digest([r["files"], int(r["seen"])]) for r in rows}
+    return found | {r["source"]: digest([r["files"], int(r["seen"])]) for r in rows}
+
+
+def _state_of_table(spark: SparkSession, path: str) -> Iterator[list[Any]]:
+    """What changes with the rows of a catalog's table: the last commit of a Delta table, else the names of its files; nothing
+    of one that cannot be read."""
+    name = location(path).sql
+    try:
+        last = spark.sql(f"DESCRIBE HISTORY {name} LIMIT 1").select("version", "timestamp").first()
+        yield [name, *map(str, last or ())]
+    except PySparkException:
+        with suppress(PySparkException):
+            yield [name, *sorted(spark.read.table(name).inputFiles())]
 
 
 def basis(config: Config, step: Step, files: dict[str, str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-ConfigOption = Annotated[str, typer.Option("--config", help="conf file (YAML)")]
+ConfigOption = Annotated[str, typer.Option("--config", help="conf file (YAML), a path or URI")]
 SetOption = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="override one conf value; may repeat")]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from pyarrow import fs
 
 from boostqa.config import Config
+from boostqa.config.location import location
 from boostqa.errors import ConfigError, first_line
 from boostqa.vocabulary import AnnotatedBy
 from udfs.files import file_system
@@ -23,15 +24,29 @@ def is_used(config: Config) -> bool:
 
 
 def place(model: str | None, warehouse: str) -> str:
-    """Where it lies by `distil.model` and `warehouse`; a folder absolute: executors have other working directories."""
-    named = model or f"{warehouse.rstrip('/')}/_distilled"
+    """Where it lies by `distil.model` and `warehouse`; a folder absolute: executors have other working directories. Empty
+    for a warehouse in a catalog alone: it has no folder."""
+    around = location(warehouse)
+    if not model and around.names:
+        return ""
+    named = model or f"{around.path}/_distilled"
     return named if "://" in named or named.startswith(REGISTRY) else str(Path(named).resolve())
+
+
+def place_of(config: Config) -> str:
+    """Where it lies. Raises ConfigError where the conf names no place."""
+    if where := place(config.distil.model, config.warehouse):
+        return where
+    raise ConfigError(
+        f"{config.place('distil', 'model')}: is required with a warehouse in a catalog ({config.warehouse}): a folder or "
+        "models:/NAME"
+    )
 
 
 def save(config: Config, model: Any) -> str:
     """Write a pyspark.ml PipelineModel in the place of the one before, or as a new version of a registered model; returns
     where it lies."""
-    where = place(config.distil.model, config.warehouse)
+    where = place_of(config)
     if not where.startswith(REGISTRY):
         model.write().overwrite().save(where)
         return where
@@ -51,7 +66,7 @@ def load(config: Config) -> Any:
     """The PipelineModel. Raises ConfigError where there is none."""
     from pyspark.ml import PipelineModel
 
-    where = place(config.distil.model, config.warehouse)
+    where = place_of(config)
     try:
         if where.startswith(REGISTRY):
             import mlflow.spark
@@ -68,6 +83,8 @@ def load(config: Config) -> Any:
 def content(config: Config) -> str:
     """What the annotator is: a hash of the bytes of its files, or the registered version; empty where there is none."""
     where = place(config.distil.model, config.warehouse)
+    if not where:
+        return ""
     if where.startswith(REGISTRY):
         return "/".join(_version(config, where))
     files, folder = file_system(where)

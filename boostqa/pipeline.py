@@ -21,8 +21,9 @@ from boostqa.report.token_usage import write_token_usage
 from boostqa.rounds import Step, steps
 from boostqa.running import Running
 from boostqa.session import spark_session
+from boostqa.storage.catalog import check_lasting, place_of
 from boostqa.storage.lease import lease
-from boostqa.storage.warehouse import Warehouse, absolute, is_catalog
+from boostqa.storage.warehouse import Warehouse
 from boostqa.tracking.mlflow_runs import log_token_usage, pipeline_mlflow_run
 from boostqa.tracking.outbox import Outbox
 from boostqa.tracking.stage_run import StageRun, code_revision, new_run_id, stage_run
@@ -53,8 +54,14 @@ def run(
     preflight(config)
     Outbox(config).check_server()
     run_id = new_run_id()
-    with lease(config.warehouse, run_id):
-        _run(config, chosen, run_id, connect, force)
+
+    def session() -> SparkSession:
+        spark = spark_session(f"boostqa {run_id}", config.spark.master, config.spark.conf)
+        check_lasting(spark, config.warehouse, config.generation.ledger)
+        return spark
+
+    with lease(config.warehouse, run_id, session):
+        _run(session(), config, chosen, run_id, connect, force)
     return run_id
 
 
@@ -70,11 +77,17 @@ def _chosen(config: conf.Config, stages: Sequence[str], force: Collection[str], 
 
 def where_it_writes(warehouse: str, has_run: bool) -> str:
     """Which warehouse a run means, and whether it starts from nothing there: a relative one follows the working directory."""
-    return f"warehouse {absolute(warehouse)}" + ("" if has_run else ": no stage has run here yet")
+    return f"warehouse {place_of(warehouse)}" + ("" if has_run else ": no stage has run here yet")
 
 
-def _run(config: conf.Config, chosen: list[Step], run_id: str, connect: Connect | None, force: Collection[str]) -> None:
-    spark = spark_session(f"boostqa {run_id}", config.spark.master, config.spark.conf)
+def _run(
+    spark: SparkSession,
+    config: conf.Config,
+    chosen: list[Step],
+    run_id: str,
+    connect: Connect | None,
+    force: Collection[str],
+) -> None:
     tables = Warehouse(spark, config.warehouse, config.generation.ledger)
     fresh = Freshness(spark, config, tables)
     CONSOLE.print(where_it_writes(config.warehouse, bool(fresh.last)), markup=False, highlight=False, soft_wrap=True)
@@ -93,26 +106,27 @@ def _run(config: conf.Config, chosen: list[Step], run_id: str, connect: Connect 
         except BoostQAError:
             _try("write the token usage", lambda: log_token_usage(write_token_usage(tables, run_id)))
             if fresh.last:
-                _try("show the status", lambda: _show(tables, config.output))
+                _try("show the status", lambda: _show(tables, config))
             raise
         log_token_usage(write_token_usage(tables, run_id))
-        _show(tables, config.output)
+        _show(tables, config)
     for text in status.where_to_look(config.output, [r.name for r in config.rounds], tracking):
         CONSOLE.print(text, highlight=False, soft_wrap=True)
 
 
-def _show(tables: Warehouse, output: str) -> None:
+def _show(tables: Warehouse, config: conf.Config) -> None:
     """Print what the tables hold, keep it for `boostqa status`, and write the page of it."""
-    versions = last_status.versions(tables.location, tables.ledger)
+    versions = last_status.versions(tables.location, config.generation.ledger)
     facts = status.collect(tables)
     last_status.keep(tables.location, versions, facts)
     status.show(facts, CONSOLE)
-    _try("write the report", lambda: page.write(output, page.collect(tables, facts)))
+    _try("write the report", lambda: page.write(config.output, page.collect(tables, facts)))
 
 
 def progress_folder(config: conf.Config) -> str | None:
     """Where a run tells how far it is: the warehouse, or the staging folder of one in a catalog."""
-    return config.generation.staging if is_catalog(config.warehouse) else absolute(config.warehouse)
+    place = place_of(config.warehouse)
+    return config.generation.staging if place.names else place.path
 
 
 def _try(what: str, action: Callable[[], object]) -> None:
@@ -197,7 +211,7 @@ def report_errors(action: Callable[[], object]) -> int:
 def submit(stage: str) -> None:
     """Entry point of a job under spark-submit: `jobs/NN_stage.py --config FILE [--round NAME] [--set key=value ...]`."""
     parser = argparse.ArgumentParser(description=f"BoostQA stage {stage}")
-    parser.add_argument("--config", required=True, help="conf file (YAML)")
+    parser.add_argument("--config", required=True, help="conf file (YAML), a path or URI")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one conf value")
     parser.add_argument("--force", action="store_true", help="run the stage although it is current")
     if stage in ROUND_STAGES:

@@ -9,15 +9,15 @@ from typing import Any
 from boostqa import distilled
 from boostqa.config import SOURCES, Config
 from boostqa.config.contradictions import Found
+from boostqa.config.location import location
 from boostqa.config.places import Key
 from boostqa.errors import ConfigError
-from boostqa.storage.warehouse import is_local
 from boostqa.vocabulary import AnnotatedBy
 from udfs.files import matches, pattern_of
 
 SMALLEST_FREE = 64 * 1024 * 1024  # bytes; a table cannot even be created below this
 # Where one of these is set, Spark may take a path without a scheme for one of another file system than this machine's.
-ELSEWHERE = ("DATABRICKS_RUNTIME_VERSION", "SPARK_ENV_LOADED", "HADOOP_CONF_DIR", "YARN_CONF_DIR")
+ELSEWHERE = ("DATABRICKS_RUNTIME_VERSION", "PYSPARK_GATEWAY_PORT", "HADOOP_CONF_DIR", "YARN_CONF_DIR")
 
 
 def preflight(config: Config) -> None:
@@ -70,7 +70,7 @@ def _missing_sources(sections: Mapping[str, Any]) -> Found:
     for key in SOURCES:
         section, name = key.split(".")
         for number, source in enumerate(getattr(sections[section], name) if section in sections else []):
-            if matches(source.path) == []:
+            if source.format != "table" and matches(source.path) == []:
                 why = f"{source.path} does not exist or matches nothing: correct it"
                 if os.path.exists(source.path):
                     why = (
@@ -80,9 +80,9 @@ def _missing_sources(sections: Mapping[str, Any]) -> Found:
 
 
 def _unusable_warehouse(sections: Mapping[str, Any]) -> Found:
-    if "warehouse" not in sections or not is_local(sections["warehouse"]):
+    if "warehouse" not in sections or not (place := location(sections["warehouse"])).is_folder:
         return
-    folder = Path(sections["warehouse"]).resolve()
+    folder = Path(place.path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".writable").touch()

@@ -29,6 +29,7 @@ from boostqa.report.side_by_side import items_of
 from boostqa.schemas import PROBE
 from boostqa.session import spark_session
 from boostqa.stages import mix, quarantine
+from boostqa.storage.catalog import check_lasting
 from boostqa.storage.scratch import Scratch
 from boostqa.storage.warehouse import Written
 from boostqa.tracking.stage_run import StageRun, new_run_id
@@ -102,6 +103,7 @@ def preview(config: Config, count: int, connect: Connect | None = None) -> dict[
     preflight(config)
     began, counts = time.monotonic(), Counter[str]()
     spark = spark_session("boostqa preview", config.spark.master, config.spark.conf)
+    check_lasting(spark, config.warehouse, config.generation.ledger)
     tables, run_id = Scratch(spark, config.warehouse, config.generation.ledger, SHOWN), new_run_id()
     with tempfile.TemporaryDirectory(prefix="boostqa-preview-") as folder:
         few = config.plan.model_copy(update={"when_short": "lower"})  # n labelled seeds do not bear a whole budget

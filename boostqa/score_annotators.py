@@ -22,6 +22,7 @@ from boostqa.report import scorecard
 from boostqa.report.scorecard import Said
 from boostqa.session import spark_session
 from boostqa.stages import annotate, distil
+from boostqa.storage.catalog import check_lasting
 from boostqa.storage.warehouse import Warehouse
 from boostqa.tracking.mlflow_runs import log_metrics, log_texts, pipeline_mlflow_run
 from boostqa.tracking.stage_run import StageRun, code_revision, new_run_id
@@ -91,6 +92,7 @@ def score(config: Config, connect: Connect | None = None) -> dict[str, Any]:
     errors.py. `connect` replaces the engines of the annotator (tests)."""
     run_id = f"{new_run_id()}-{STAGE}"
     spark = spark_session(f"boostqa {run_id}", config.spark.master, config.spark.conf)
+    check_lasting(spark, config.warehouse, config.generation.ledger)
     tables = Warehouse(spark, config.warehouse, config.generation.ledger)
     stage = StageRun(spark, config, STAGE, run_id, tables, connect=connect)
     items = _sources_of(config, stage)

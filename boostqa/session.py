@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from boostqa import CACHE, ROOT
@@ -100,20 +101,32 @@ def set_local_defaults(session: SparkSession) -> None:
             session.conf.set(key, value)
 
 
+def is_submitted() -> bool:
+    """Whether the JVM was there before Python, as spark-submit has it in whatever way it was started (a shell, a pod, YARN,
+    Livy): PySpark is told its port."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+def _properties_of(master: str | None, conf: dict[str, str]) -> dict[str, str]:
+    """What a session is given: by who started a JVM or a session before, its master stands."""
+    if "DATABRICKS_RUNTIME_VERSION" in os.environ:
+        return {}
+    if is_submitted() or SparkContext._active_spark_context is not None:
+        return {key: value for key, value in conf.items() if key != "spark.master"}
+    return _own_jvm(conf, master or "")
+
+
 def spark_session(name: str, master: str | None = None, conf: dict[str, str] | None = None) -> SparkSession:
-    """The session: on Databricks the platform's own; under spark-submit its own with `conf` applied; else a new one on
-    `master` with `conf/spark.conf`, then `conf`, applied. On one machine it is given fewer partitions than Spark's own.
+    """The session: on Databricks the platform's own; under spark-submit, or where one is there, that one with `conf` applied,
+    but for its master; else a new one on `master` with `conf/spark.conf`, then `conf`, applied. On one machine it is given
+    fewer partitions than Spark's own.
 
     Raises ConfigError when the JVM does not start or reads file names in another encoding than UTF-8, and when the session
     has no Delta.
     """
     databricks = "DATABRICKS_RUNTIME_VERSION" in os.environ
-    submitted = "SPARK_ENV_LOADED" in os.environ  # by spark-submit: its --master and properties file have the say
-    properties = {} if databricks else dict(conf or {})
-    if not databricks and not submitted:
-        properties = _own_jvm(properties, master or "")
     builder = SparkSession.builder.appName(name)
-    for key, value in properties.items():
+    for key, value in _properties_of(master, conf or {}).items():
         builder = builder.config(key, value)
     started = SparkSession.getActiveSession() is None
     try:

@@ -139,6 +139,7 @@ def _measured(model: Any, held: DataFrame, least: float) -> dict[str, Any]:
 
 def train(config: Config) -> dict[str, Any]:
     """Train, measure and save; returns what `show` prints. Raises ConfigError where there is nothing to learn from."""
+    distilled.place_of(config)  # so that nothing is trained for which there is no place
     spark = spark_session("boostqa distil", config.spark.master, config.spark.conf)
     began = time.monotonic()
     training, held = (part.persist() for part in _split(spark, config, _taught(spark, config)))

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from py4j.clientserver import ClientServerConnection
-from pyspark import SparkConf
+from pyspark import SparkConf, SparkContext
 from pyspark.sql import functions as F
 
 from boostqa import session
@@ -55,6 +55,20 @@ def test_what_py4j_logs_of_a_connection_that_broke_is_not_shown(spark, caplog):
     logging.getLogger().handle(logging.makeLogRecord(by_the_root))
     logging.getLogger("boostqa").error("ours")
     assert [record.getMessage() for record in caplog.records] == ["ours"]
+
+
+def test_master_of_who_submits_or_has_a_session_stands_and_no_one_elses(monkeypatch):
+    conf = {"spark.master": "local[9]", "spark.x": "y"}
+    monkeypatch.setattr(SparkContext, "_active_spark_context", None)
+    monkeypatch.setenv("SPARK_ENV_LOADED", "1")  # of a shell script that started something else
+    assert session._properties_of("local[2]", conf)["spark.master"] == "local[2]"
+    assert session._properties_of(None, conf)["spark.master"] == "local[9]"
+    monkeypatch.setenv("PYSPARK_GATEWAY_PORT", "12345")
+    monkeypatch.delenv("SPARK_ENV_LOADED")
+    assert session._properties_of("local[2]", conf) == {"spark.x": "y"}
+    monkeypatch.delenv("PYSPARK_GATEWAY_PORT")
+    monkeypatch.setattr(SparkContext, "_active_spark_context", object())
+    assert session._properties_of("local[2]", conf) == {"spark.x": "y"}
 
 
 def test_jvm_that_starts_here_reads_file_names_as_utf_8(monkeypatch):

@@ -77,12 +77,17 @@ def sections_of(keys):
     return {key.partition(".")[0] for key in keys}
 
 
-def run_once(folder, conf_reads):
-    """Run the line into `folder`; what the stages read of the conf is added to `conf_reads`."""
+def write_input(folder):
+    """What the line reads beside the demo's input."""
     if not Path(config.load(DEMO).tokenizer).exists():
         pytest.skip("no tokenizer of the demo's model: make setup")
     (folder / "known.jsonl").write_text("\n".join(map(json.dumps, known_sums(100))))
     held_out.write(folder)
+
+
+def run_once(folder, conf_reads):
+    """Run the line into `folder`; what the stages read of the conf is added to `conf_reads`."""
+    write_input(folder)
     with pytest.MonkeyPatch.context() as patch:
         watch_conf(patch, conf_reads)
         pipeline.run(config.load(DEMO, settings(folder)), STAGES, connect)

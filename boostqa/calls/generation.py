@@ -13,7 +13,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 
 from boostqa.calls.balance import balance_partitions
 from boostqa.calls.batches import generate_in_batches, take_in_batches
-from boostqa.calls.ledger import look_up, merge_staged_parts, staging_folder
+from boostqa.calls.ledger import look_up, merge_staged_parts
 from boostqa.calls.models import ModelSpec, local_folder
 from boostqa.calls.placement import profile, refuse_speculation
 from boostqa.calls.progress import progress_of
@@ -34,7 +34,7 @@ def complete(stage: StageRun, requests: DataFrame, spec: ModelSpec) -> DataFrame
     ConfigError when the engine cannot start or cannot be placed, ContractError when a request came back without a
     completion.
     """
-    folder, counts = staging_folder(stage), stage.usage.counts
+    folder, counts = stage.staging_folder(), stage.usage.counts
     stage.warehouse.create("completion")
     merge_staged_parts(stage, folder)
     settings = _call_settings(stage, spec, folder)

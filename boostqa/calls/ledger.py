@@ -19,7 +19,7 @@ from boostqa.calls.progress import staged_parts
 from boostqa.console import CONSOLE
 from boostqa.errors import ConfigError
 from boostqa.schemas import COMPLETION, CONFLICT
-from boostqa.storage.warehouse import Warehouse, is_catalog
+from boostqa.storage.warehouse import Warehouse
 from boostqa.tracking.stage_run import StageRun
 from boostqa.vocabulary import FinishReason
 from udfs.files import pattern_of
@@ -28,16 +28,6 @@ from udfs.staging import is_cut_off, part_counts, part_prefix
 # A part that old belongs to no living task: a task writes it within seconds and ends with its run.
 STALE_SECONDS = 24 * 3600
 _RELEASED = "boostqa.released"  # property of the table
-
-
-def staging_folder(stage: StageRun) -> str:
-    """Where tasks flush part files: `generation.staging`, or `_staging` beside the ledger."""
-    if folder := stage.config.generation.staging:
-        return folder
-    ledger = stage.warehouse.path("completion")
-    if is_catalog(ledger):
-        raise ConfigError("generation.staging is required with a Unity Catalog ledger: set it to a Volume folder")
-    return f"{ledger.rpartition('/')[0]}/_staging"
 
 
 def _worth(reason: str) -> str:

@@ -20,9 +20,9 @@ from boostqa.config.sections import (
     Sampling,
     Scorecard,
     Seed,
-    Source,
     Synthesize,
 )  # fmt: skip
+from boostqa.config.source import Source
 
 __all__ = [
     "SOURCES",

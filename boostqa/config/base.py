@@ -6,15 +6,14 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from boostqa.config.location import location
+
 # Strict: true is no number and 1 no flag, though Python takes them for each other.
 Flag = Annotated[bool, Field(strict=True)]
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 Positive = Annotated[int, Field(gt=0, strict=True)]
 NotNegative = Annotated[int, Field(ge=0, strict=True)]
 PositiveSeconds = Annotated[float, Field(gt=0, strict=True)]
-
-_URI, _FOLDER, _NAME = r"[A-Za-z][\w+.-]*://\S+", r"(?!~)[^:]*/[^:]*|[^:./~\s]+", r"[A-Za-z_]\w*"
-
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
@@ -35,24 +34,18 @@ def _expanded(path: str) -> str:
 PlaceText = Annotated[str, AfterValidator(_expanded)]
 
 
-def _place(kind: str, names: str) -> AfterValidator:
-    """A folder, a URI, or `kind` of a catalog, which has the dots of `names` and no slash."""
+def _place(depth: int) -> AfterValidator:
+    """A folder, a URI, or in a catalog a place of so many names (boostqa/config/location.py)."""
 
     def check(text: str) -> str:
-        if "`" in text:
-            raise ValueError(f"{text!r}: Delta makes no table in a folder with a ` in its path: choose another")
-        # Anything else would quietly become a folder of that name.
-        if not re.fullmatch(f"{_URI}|{_FOLDER}|{names}", text):
-            raise ValueError(
-                f"{text!r} is neither a folder (./name, /path/name), nor a URI (s3a://bucket/name), nor a catalog's {kind}"
-            )
+        location(text, (depth,))
         return text
 
     return AfterValidator(check)
 
 
-WarehousePlace = Annotated[PlaceText, _place("catalog.schema", rf"{_NAME}\.{_NAME}")]
-TablePlace = Annotated[PlaceText, _place("catalog.schema.table", rf"{_NAME}(?:\.{_NAME}){{1,2}}")]
+WarehousePlace = Annotated[PlaceText, _place(2)]
+TablePlace = Annotated[PlaceText, _place(3)]
 
 
 _SECRET = {"secret", "password", "passwd", "token", "credential", "credentials", "key", "sas", "signature"}

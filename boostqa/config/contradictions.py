@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Any
 
 from boostqa.config.execution import Generation
+from boostqa.config.location import location
 from boostqa.config.models import EngineSettings, Models
 from boostqa.config.places import Key
 from boostqa.config.sections import (
@@ -24,9 +25,9 @@ from boostqa.config.sections import (
     Refine,
     Round,
     Seed,
-    Source,
     Synthesize,
 )
+from boostqa.config.source import Source
 from boostqa.vocabulary import HIGH_GRADES, AnnotatedBy, GateName, Kind, Severity
 
 Found = Iterator[tuple[Key, str]]
@@ -79,7 +80,7 @@ def _annotated_sources_are_seeds(seed: Seed, annotate: Annotate) -> Found:
 
 
 def _distilled_annotator_has_a_place(warehouse: str, distil: Distil, annotate: Annotate) -> Found:
-    if "." in warehouse and "/" not in warehouse and not distil.model and AnnotatedBy.DISTILLED in annotate.by.values():
+    if location(warehouse).names and not distil.model and AnnotatedBy.DISTILLED in annotate.by.values():
         yield ("distil", "model"), f"is required with a warehouse in a catalog ({warehouse}): a folder or models:/NAME"
 
 
@@ -130,7 +131,7 @@ def _question_can_be_long_enough(clean: Clean) -> Found:
 
 def _catalog_has_staging(warehouse: str, generation: Generation) -> Found:
     ledger = generation.ledger or warehouse
-    if "." in ledger and "/" not in ledger and not generation.staging:
+    if location(ledger).names and not generation.staging:
         yield ("generation", "staging"), f"is required with a ledger in a catalog ({ledger}): set it to a Volume folder"
 
 

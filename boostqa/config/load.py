@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
+from pyarrow.lib import ArrowException
 from pydantic import Field, PrivateAttr, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -33,11 +34,12 @@ from boostqa.config.sections import (
     Round,
     Scorecard,
     Seed,
-    Source,
     Synthesize,
 )  # fmt: skip
-from boostqa.errors import ConfigError
+from boostqa.config.source import Source
+from boostqa.errors import ConfigError, first_line
 from boostqa.vocabulary import ONLY_ROUND
+from udfs.files import file_system
 
 # The keys that list sources.
 SOURCES = ("seed.sources", "controls.sources", "distil.sources", "scorecard.sources", "probe.items", "clean.benchmarks")
@@ -147,11 +149,20 @@ def _mistake(error: ErrorDetails) -> str:
     return f"{error['msg']}, got {got!r:.80}"
 
 
+def _bytes(path: str) -> bytes:
+    if "://" not in path:
+        return Path(path).read_bytes()
+    files, inside = file_system(path)
+    with files.open_input_stream(inside, compression=None) as file:
+        return file.read()
+
+
 def _text(path: str) -> str:
     try:
-        return Path(path).read_bytes().decode()
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot read the conf ({error.strerror}); pass --config FILE") from None
+        return _bytes(path).decode()
+    except (OSError, ArrowException) as error:
+        why = first_line(error) if "://" in path else getattr(error, "strerror", None)
+        raise ConfigError(f"{path}: cannot read the conf ({why}); pass --config FILE, a path or a URI") from None
     except UnicodeDecodeError as error:
         kind = "UTF-16 or UTF-32" if error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "no UTF-8"
         raise ConfigError(

@@ -5,55 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from boostqa.config.base import Flag, NotNegative, PlaceText, Positive, Section, Share
-from boostqa.vocabulary import AnnotatedBy, Format, GateName, Kind, ProbeMethod, Severity
+from boostqa.config.source import Source, language_tag, spdx_licence
+from boostqa.vocabulary import AnnotatedBy, Format, GateName, ProbeMethod, Severity
 from udfs import licences
-from udfs.language_tags import language
-
-
-def _language(tag: str) -> str:
-    known = language(tag)
-    if known is None:
-        raise ValueError(f"{tag!r} names no language: write an ISO 639 code such as en or zh")
-    return known
-
-
-def _licence(text: str) -> str:
-    known = licences.canonical(text)
-    if known is None:
-        raise ValueError(
-            f"{text!r} is no SPDX licence (spdx.org/licenses): write an identifier such as CC-BY-4.0, or, for a licence "
-            f"that SPDX does not list, {licences.reference(text)}"
-        )
-    return known
-
-
-class Source(Section):
-    """A seed corpus, a benchmark or a file of probe items; `fields` maps our names to (dotted) names in the input.
-
-    `answers` declares how answers to questions with options are meant (label or letter, the option's text, index from 0
-    or 1) where they do not show it themselves.
-    """
-
-    name: str
-    path: PlaceText
-    format: Literal["jsonl", "parquet", "delta", "text"] = "jsonl"
-    kind: Kind = Kind.DOCUMENT
-    fields: dict[str, str] = {}
-    licence: str | None = None
-    attribution: str | None = None
-    lang: str | None = None
-    answers: Literal["label", "text", "index0", "index1"] | None = None
-    limit: Positive | None = None
-
-    @field_validator("lang")
-    @classmethod
-    def _lang_is_known(cls, tag: str | None) -> str | None:
-        return None if tag is None else _language(tag)
-
-    @field_validator("licence")
-    @classmethod
-    def _licence_is_known(cls, text: str | None) -> str | None:
-        return None if text is None else _licence(text)
 
 
 class Seed(Section):
@@ -71,12 +25,12 @@ class Seed(Section):
     @field_validator("languages")
     @classmethod
     def _languages_are_known(cls, tags: list[str]) -> list[str]:
-        return [_language(tag) for tag in tags]
+        return [language_tag(tag) for tag in tags]
 
     @field_validator("licences")
     @classmethod
     def _licences_are_single(cls, names: list[str]) -> list[str]:
-        known = [_licence(name) for name in names]
+        known = [spdx_licence(name) for name in names]
         if joined := [name for name in known if licences.is_joined(name)]:
             raise ValueError(f"{joined[0]}: list each licence by itself; what may be joined follows from the list")
         return known

@@ -2,35 +2,25 @@
 `boostqa status` shows it without Spark, whose start and first query take longer than all the rest."""
 
 import json
-import re
 from contextlib import suppress
 from typing import Any
 
-from pyarrow import fs
-
 from boostqa.schemas import TABLES
-from boostqa.storage.warehouse import absolute, is_catalog
+from boostqa.storage import delta_log
+from boostqa.storage.catalog import place_of
 from udfs.files import file_system, write_text
 
 FILE = "_status.json"
-_COMMIT = re.compile(r"^(\d{20})\.json$")
 Versions = dict[str, int | None]
-
-
-def version_of(path: str) -> int | None:
-    """The latest version of the Delta table in a folder or URI, from the names in its log; None where there is none."""
-    files, folder = file_system(path)
-    found = files.get_file_info(fs.FileSelector(f"{folder}/_delta_log", allow_not_found=True))
-    return max((int(m[1]) for info in found if (m := _COMMIT.match(info.base_name))), default=None)
 
 
 def versions(location: str, ledger: str | None) -> Versions | None:
     """Table -> latest version (null: not there); None of a warehouse or ledger in a catalog, whose logs are not ours to list."""
-    if is_catalog(location) or (ledger and is_catalog(ledger)):
+    warehouse = place_of(location)
+    places = {name: warehouse.table(name) for name in TABLES} | ({"completion": place_of(ledger)} if ledger else {})
+    if any(place.names for place in places.values()):
         return None
-    paths = {name: f"{absolute(location.rstrip('/'))}/{name}" for name in TABLES}
-    paths |= {"completion": absolute(ledger.rstrip("/"))} if ledger else {}
-    return {name: version_of(path) for name, path in paths.items()}
+    return {name: next(iter(delta_log.commits(place.path)), None) for name, place in places.items()}
 
 
 def keep(location: str, at: Versions | None, facts: dict[str, Any]) -> None:
@@ -55,4 +45,4 @@ def kept(location: str, ledger: str | None) -> dict[str, Any] | None:
 
 
 def _place(location: str) -> str:
-    return f"{absolute(location.rstrip('/'))}/{FILE}"
+    return f"{place_of(location)}/{FILE}"

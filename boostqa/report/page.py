@@ -20,7 +20,8 @@ from boostqa.report.status import quality_folder
 from boostqa.report.stories import examples, stories
 from boostqa.report.visible import cut, visible
 from boostqa.rounds import of_round
-from boostqa.storage.warehouse import Warehouse, absolute
+from boostqa.storage.catalog import place_of
+from boostqa.storage.warehouse import Warehouse
 from boostqa.tracking.mlflow_runs import log_texts
 from boostqa.vocabulary import ONLY_ROUND, STRATEGIES, Outcome
 from udfs.files import write_text
@@ -44,7 +45,7 @@ def collect(warehouse: Warehouse, status: dict[str, Any]) -> dict[str, Any]:
     planned = warehouse.exists("budget") and any(row["stage"] == "plan" for row in status["stages"])
     compared = warehouse.exists("contamination")
     return {
-        "warehouse": absolute(warehouse.location),
+        "warehouse": str(place_of(warehouse.location)),
         "status": status,
         "probe": probed,
         "budget": budget.collect(warehouse) if planned else [],

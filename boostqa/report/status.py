@@ -14,12 +14,12 @@ from rich.table import Table as Grid
 
 from boostqa.errors import ConfigError
 from boostqa.reasons import by_weight, why_nothing
-from boostqa.report import controls, difficulty, last_status
+from boostqa.report import controls, difficulty
 from boostqa.report.token_usage import COST
 from boostqa.rounds import of_round
 from boostqa.schemas import TABLES
 from boostqa.stages.quarantine import states
-from boostqa.storage.warehouse import Warehouse, is_catalog
+from boostqa.storage.warehouse import Warehouse
 from boostqa.tracking.stage_run import last_runs
 from boostqa.vocabulary import ONLY_ROUND, ROUND_STAGES, STAGES, Cause, Outcome
 
@@ -75,17 +75,10 @@ def _in_order(last: dict[tuple[str, str], dict[str, Any]]) -> list[dict[str, Any
 def _tables(warehouse: Warehouse, names: list[str], stages: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Version, rows (from the tables' statistics, in one query) and content hash as the stages recorded it, which reads no
     row; null of a table that nobody measures, and of one that was written since."""
-    versions = {n: _version(warehouse, n) for n in names}
+    versions = {n: warehouse.version(n) for n in names}
     counts = [warehouse.read(n).agg(F.lit(n).alias("table"), F.count("*").alias("rows")) for n in names]
     rows = {r["table"]: r["rows"] for r in reduce(DataFrame.unionByName, counts).collect()} if counts else {}
     return {n: {"version": versions[n], "rows": rows[n], "hash": _hash(n, versions[n], stages)} for n in names}
-
-
-def _version(warehouse: Warehouse, name: str) -> int:
-    """From the names in the table's log, where they can be listed: Delta's own history is a job of Spark."""
-    path = warehouse.path(name)
-    listed = None if is_catalog(path) else last_status.version_of(path)
-    return warehouse.version(name) if listed is None else listed
 
 
 def _hash(name: str, version: int, stages: list[dict[str, Any]]) -> str | None:

@@ -41,7 +41,7 @@ from boostqa.sources.fields import (
 from boostqa.sources.line_numbers import file_name, numbered
 from boostqa.sources.listing import passed_over
 from boostqa.sources.record import RECORD
-from boostqa.sources.table_files import parquet_parts
+from boostqa.sources.table_files import catalog_table, parquet_parts
 from boostqa.vocabulary import Kind
 from udfs import text as text_udfs
 
@@ -51,6 +51,7 @@ _READERS: dict[str, tuple[str, dict[str, Any]]] = {
     "text": ("text", {"wholetext": True, "recursiveFileLookup": True, "pathGlobFilter": "*.{md,txt}"}),
     "parquet": ("parquet", {}),  # by table_files.parquet_parts
     "delta": ("delta", {}),
+    "table": ("table", {}),  # by table_files.catalog_table
 }
 _UNREAD = "unread_answer"
 _RECORD_FIELDS = [n for n in RECORD.schema.names if n not in ("source", "file", "line", "raw", "kind", _UNREAD)]
@@ -101,7 +102,7 @@ def read_items(spark: SparkSession, source: Source) -> DataFrame:
     """
     where = f"clean.benchmarks, probe.items or controls.sources[{source.name}]"
     if source.format == "text":
-        raise ConfigError(f"{where}.format: items have fields: use jsonl, parquet or delta, got text")
+        raise ConfigError(f"{where}.format: items have fields: use jsonl, parquet, delta or table, got text")
     rows = _mapped(spark, source, _ITEM_FIELDS, "question", where)
     without_question = rows.where(~F.coalesce(F.col("question").rlike(r"\S"), F.lit(False)))
     if hole := without_question.orderBy("file", "line").first():
@@ -147,7 +148,7 @@ def _readable(source: Source, where: str) -> Iterator[None]:
     try:
         yield
     except (PySparkException, Py4JError) as error:
-        if "PATH_NOT_FOUND" in str(error):
+        if re.search("PATH_NOT_FOUND|TABLE_OR_VIEW_NOT_FOUND", str(error)):
             raise ConfigError(f"{where}.path: {source.path} does not exist or matches nothing; correct it") from None
         if "OutOfMemoryError" in str(error):
             raise  # no fault of the source: errors.cause tells it
@@ -162,6 +163,8 @@ def _load(spark: SparkSession, source: Source, where: str) -> list[DataFrame]:
     with _readable(source, where):
         if kind == "parquet":
             parts = parquet_parts(spark, source.path)
+        elif kind == "table":
+            parts = [catalog_table(spark, source.path, where)]
         else:
             parts = [spark.read.format(kind).options(**options).load(source.path)]
         _check_listing(parts, source, where)
@@ -176,7 +179,7 @@ def _load(spark: SparkSession, source: Source, where: str) -> list[DataFrame]:
 def _check_listing(parts: list[DataFrame], source: Source, where: str) -> None:
     """Raise ConfigError for files that are there, but not for Spark."""
     endings = (".md", ".txt") if source.format == "text" else ()
-    lost = passed_over(source.path, endings, source.format == "text") if source.format != "delta" else []
+    lost = passed_over(source.path, endings, source.format == "text") if source.format not in ("delta", "table") else []
     if lost and all(f.startswith("file:") for df in parts for f in df.inputFiles()):  # and no other file system's path
         shown = ", ".join(lost[:_FILES_SHOWN]) + (" ..." if len(lost) > _FILES_SHOWN else "")
         raise ConfigError(
@@ -235,7 +238,7 @@ def _json_rows(parts: list[DataFrame], source: Source, where: str) -> DataFrame:
 
 
 def _typed_rows(parts: list[DataFrame], source: Source, where: str) -> DataFrame:
-    """As _json_rows, of Parquet or Delta."""
+    """As _json_rows, of Parquet, Delta or a table."""
     check_present({name for df in parts for name in field_names(field_tree(df.schema))}, source, where)
 
     def rows(df: DataFrame) -> DataFrame:

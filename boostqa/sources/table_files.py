@@ -1,4 +1,4 @@
-"""Parquet files whose schemas differ, and typed values as the text that JSON Lines would hold."""
+"""Tables of a catalog, Parquet files whose schemas differ, and typed values as the text that JSON Lines would hold."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +10,8 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from boostqa.config.location import location
+from boostqa.errors import ConfigError
 from udfs.files import pattern_of
 
 _FOOTERS_AT_ONCE = 8
@@ -37,6 +39,19 @@ def parquet_parts(spark: SparkSession, path: str) -> list[DataFrame]:
     for schema, name in zip(schemas, names, strict=True):
         by_schema.setdefault(schema, []).append(name)
     return [reader.parquet(*group) for group in by_schema.values()]
+
+
+def catalog_table(spark: SparkSession, name: str, where: str) -> DataFrame:
+    """A table of a catalog, whatever its format. Raises ConfigError for a view: its rows have no file and no place in it."""
+    df = spark.read.table(location(name).sql)
+    try:
+        df.select("_metadata.file_path")
+    except PySparkException:
+        raise ConfigError(
+            f"{where}.path: {name} is a view, whose rows have no numbers by which rejects could name them: write it as a "
+            "table (CREATE TABLE ... AS SELECT), and name that"
+        ) from None
+    return df
 
 
 def as_text(value: Column, kind: T.DataType) -> Column:

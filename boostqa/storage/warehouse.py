@@ -1,16 +1,14 @@
 """The tables of a warehouse in Delta; every read and write is held against the table's contract (boostqa/schemas).
 
-A warehouse is a folder or URI (one Delta table per sub-folder) or a Unity Catalog `catalog.schema`.
+A warehouse is a folder or URI (one Delta table per sub-folder) or a schema of a catalog (boostqa/config/location.py).
 """
 
 import json
 import re
 import uuid
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from delta.tables import DeltaTable
@@ -21,15 +19,17 @@ from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from boostqa.config.location import Location
 from boostqa.errors import ConfigError, ContractError, first_line, told
 from boostqa.schemas import ROUND, TABLES, Table
+from boostqa.storage import delta_log
+from boostqa.storage.catalog import make_schema, place_of, table_exists
 from boostqa.storage.commits import CONCURRENT, BeingMade, until_alone
 from boostqa.storage.contract import check, lacking, violations
 from boostqa.vocabulary import ONLY_ROUND
 from udfs.files import file_system
 
 UPKEEP = ("OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "ADD COLUMNS", "UPGRADE PROTOCOL", "REORG")
-LATEST = 50  # commits among which a write looks for its own
 
 
 @dataclass(frozen=True)
@@ -42,24 +42,9 @@ class Written:
     hash: str
 
 
-def is_catalog(location: str) -> bool:
-    """Whether a warehouse is a Unity Catalog `catalog.schema`, or a ledger `catalog.schema.table`, and not a folder."""
-    return bool(re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){1,2}", location))
-
-
-def is_local(location: str) -> bool:
-    """Whether a warehouse or ledger is a folder, and neither a URI nor in a catalog."""
-    return "://" not in location and not is_catalog(location)
-
-
 def _of_earlier_release(column: T.StructField) -> Column:
     """What a column that they lack says of the rows of an earlier release: nothing, but that there was one round."""
     return F.lit(ONLY_ROUND if column is ROUND else None).cast(column.dataType)
-
-
-def absolute(location: str) -> str:
-    """A warehouse or ledger as it is whatever the working directory."""
-    return str(Path(location).resolve()) if is_local(location) else location
 
 
 class Warehouse:
@@ -68,46 +53,33 @@ class Warehouse:
     def __init__(self, spark: SparkSession, location: str, ledger: str | None = None) -> None:
         self.spark = spark
         self.location = location.rstrip("/")
-        self.ledger = ledger
+        self._place = place_of(location)
+        self._ledger = place_of(ledger) if ledger else self._place.table("completion")
+
+    def place(self, name: str) -> Location:
+        """Where a table lies."""
+        return self._ledger if name == "completion" else self._place.table(name)
 
     def path(self, name: str) -> str:
-        """Where a table lives: `catalog.schema.table`, or the table's folder."""
-        if name == "completion" and self.ledger:
-            return absolute(self.ledger.rstrip("/"))
-        if is_catalog(self.location):
-            return f"{self.location}.{name}"
-        return f"{absolute(self.location)}/{name}"
-
-    def identifier(self, name: str) -> str:
-        """How SQL names the table."""
-        return self.path(name) if is_catalog(self.path(name)) else f"delta.`{self.path(name)}`"
+        """The folder of a table, or its `catalog.schema.table`."""
+        return str(self.place(name))
 
     def exists(self, name: str) -> bool:
         """Whether the table was ever written."""
-        if is_catalog(self.path(name)):
-            return self.spark.catalog.tableExists(self.path(name))
-        return DeltaTable.isDeltaTable(self.spark, self.path(name))
+        place = self.place(name)
+        return table_exists(self.spark, place) if place.names else DeltaTable.isDeltaTable(self.spark, place.path)
 
     def version(self, name: str) -> int:
         """Latest Delta version of an existing table."""
-        if is_catalog(self.path(name)):
+        if self.place(name).names:
             history = self._delta(name).history(1).select("version").first()
             assert history is not None
             return int(history["version"])
-        return next(self._commits(name))[0]
-
-    def _commits(self, name: str) -> Iterator[tuple[int, str]]:
-        """(version, file of its log) of the commits of a table in a folder, the latest first. A listing costs no Spark job;
-        history() costs one."""
-        files, folder = file_system(f"{self.path(name)}/_delta_log")
-        names = (info.path for info in files.get_file_info(fs.FileSelector(folder)))
-        found = {int(n[1]): path for path in names if (n := re.search(r"/(\d{20})\.json$", path))}
-        yield from sorted(found.items(), reverse=True)
+        return next(iter(delta_log.commits(self.path(name))))
 
     def _delta(self, name: str) -> DeltaTable:
-        if is_catalog(self.path(name)):
-            return DeltaTable.forName(self.spark, self.path(name))
-        return DeltaTable.forPath(self.spark, self.path(name))
+        place = self.place(name)
+        return DeltaTable.forName(self.spark, place.sql) if place.names else DeltaTable.forPath(self.spark, place.path)
 
     def read(self, name: str, version: int | None = None) -> DataFrame:
         """A table (at a Delta version), its contract checked.
@@ -119,8 +91,8 @@ class Warehouse:
                 f"table {name} not found in warehouse {self.location}: run the stage that writes it first"
             )
         reader = self.spark.read if version is None else self.spark.read.option("versionAsOf", version)
-        path = self.path(name)
-        df = reader.table(path) if is_catalog(path) else reader.format("delta").load(path)
+        place = self.place(name)
+        df = reader.table(place.sql) if place.names else reader.format("delta").load(place.path)
         df = df.withColumns({c.name: _of_earlier_release(c) for c in lacking(df, TABLES[name])})
         if wrong := violations(df, TABLES[name]):
             raise ContractError(
@@ -146,7 +118,9 @@ class Warehouse:
         commit = uuid.uuid4().hex
         writer = df.select(*table.stored.names).write.format("delta").mode("overwrite")
         writer = writer.option("userMetadata", json.dumps((metadata or {}) | {"commit": commit}))
-        self._save(writer.option("replaceWhere", where) if where else writer, table)
+        if where or self.place(name).names:  # without, a catalog's table would be made anew, its properties lost
+            writer = writer.option("replaceWhere", where or "true")
+        self._save(writer, table)
         written, keys = self.measure(name, where, self._version_of(name, commit))
         if keys != written.rows:
             self._put_back(table, where, written.version - 1)
@@ -201,7 +175,7 @@ class Warehouse:
 
     def set_property(self, name: str, key: str, value: str) -> None:
         """Set one of the properties of a table."""
-        statement = f"ALTER TABLE {self.identifier(name)} SET TBLPROPERTIES ('{key}' = '{value}')"
+        statement = f"ALTER TABLE {self.place(name).sql} SET TBLPROPERTIES ('{key}' = '{value}')"
         until_alone(name, self.location, lambda: self.spark.sql(statement))
 
     def commits_since(self, name: str, version: int) -> list[dict[str, Any]]:
@@ -217,15 +191,12 @@ class Warehouse:
 
     def _version_of(self, name: str, commit: str) -> int:
         """The version that a write made, which need not be the latest; no rows in place of none make no version."""
-        if is_catalog(self.path(name)):
-            found = self._delta(name).history(LATEST).where(F.contains("userMetadata", F.lit(commit))).first()
-            return int(found["version"]) if found else self.version(name)
-        files, _ = file_system(self.path(name))
-        for version, path in islice(self._commits(name), LATEST):
-            with files.open_input_stream(path) as log:
-                if commit.encode() in log.read():
-                    return version
-        return self.version(name)
+        if self.place(name).names:
+            row = self._delta(name).history(delta_log.LATEST).where(F.contains("userMetadata", F.lit(commit))).first()
+            found = row and int(row["version"])
+        else:
+            found = delta_log.version_that_says(self.path(name), commit)
+        return self.version(name) if found is None else found
 
     def measure(self, name: str, where: str | None = None, version: int | None = None) -> tuple[Written, int]:
         """(version, rows and content hash of a table, or of its rows matching `where`; number of distinct keys), in one
@@ -247,14 +218,11 @@ class Warehouse:
             if self.exists(table.name):
                 return self._widen(table)
         self._clear_half_made(table.name)
-        builder = DeltaTable.createIfNotExists(self.spark).comment(table.grain)
-        path = self.path(table.name)
-        builder = builder.tableName(path) if is_catalog(path) else builder.location(path)
-        fields = [
-            T.StructField(c.name, c.dataType, c.nullable, {"comment": c.metadata["comment"]}) for c in table.stored
-        ]
+        place, grain = self.place(table.name), table.grain.replace("'", "\\'")
+        statement = f"CREATE TABLE IF NOT EXISTS {place.sql} ({table.stored.toDDL()}) USING delta COMMENT '{grain}'"
         try:
-            builder.addColumns(T.StructType(fields)).execute()
+            make_schema(self.spark, place)
+            self.spark.sql(statement)
         except CONCURRENT:
             raise
         except (PySparkException, Py4JJavaError) as error:
@@ -264,15 +232,15 @@ class Warehouse:
 
     def _clear_half_made(self, name: str) -> None:
         """Remove a folder without a byte, as a full disk leaves it: Delta neither reads nor makes a table there."""
-        path = self.path(name)
-        if is_catalog(path):
+        place = self.place(name)
+        if place.names:
             return
-        files, folder = file_system(path)
+        files, folder = file_system(place.path)
         found = files.get_file_info(fs.FileSelector(folder, allow_not_found=True, recursive=True))
         if any(info.size for info in found if info.is_file):
             if self.exists(name):  # another writer has made it meanwhile
                 return
-            raise ConfigError(f"cannot create table {name}: {path} holds no readable Delta table: move it away")
+            raise ConfigError(f"cannot create table {name}: {place} holds no readable Delta table: move it away")
         if found:
             files.delete_dir(folder)
 
@@ -280,15 +248,15 @@ class Warehouse:
         """Add the columns that a table of an earlier release lacks; its rows have null there, and the only round."""
         if more := lacking(self._delta(table.name).toDF(), table):
             added = ", ".join(f"`{c.name}` {c.dataType.simpleString()} COMMENT '{c.metadata['comment']}'" for c in more)
-            self.spark.sql(f"ALTER TABLE {self.identifier(table.name)} ADD COLUMNS ({added})")
+            self.spark.sql(f"ALTER TABLE {self.place(table.name).sql} ADD COLUMNS ({added})")
             if ROUND in more:
                 self._delta(table.name).update(set={ROUND.name: F.lit(ONLY_ROUND)})
 
     def _save(self, writer: DataFrameWriter, table: Table) -> None:
         try:
-            path = self.path(table.name)
-            save = writer.saveAsTable if is_catalog(path) else writer.save
-            until_alone(table.name, self.location, lambda: save(path))
+            place = self.place(table.name)
+            save = partial(writer.saveAsTable, place.sql) if place.names else partial(writer.save, place.path)
+            until_alone(table.name, self.location, save)
         except (PySparkException, Py4JJavaError) as error:
             text = str(error)
             if found := re.search(r"NOT NULL constraint violated for column: (\w+)", text):

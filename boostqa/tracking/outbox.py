@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from boostqa.config import Config, redacted
+from boostqa.config.location import location
 from boostqa.console import CONSOLE
 from boostqa.databricks import experiment_path, on_databricks
 from boostqa.errors import ConfigError, first_line
-from boostqa.storage.warehouse import is_catalog, is_local
 
 ANSWER_SECONDS = 15.0  # for the sending of a record
 PATIENT_SECONDS = 120.0  # where nobody waits for it, and for SQLite, whose tables are made at first
@@ -76,7 +76,7 @@ def _dataset(table: str, place: str, version: int) -> Any:
     """A Delta table as MLflow's data sets name it (mlflow.data.delta_dataset_source, which leaves out a version of 0)."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    name = "delta_table_name" if is_catalog(place) else "path"
+    name = "delta_table_name" if location(place).names else "path"
     source = json.dumps({name: place, "delta_table_version": version})
     return DatasetInput(
         Dataset(table, f"version {version}", "delta_table", source), [InputTag("mlflow.data.context", "read")]
@@ -90,7 +90,8 @@ class Outbox:
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")  # MLflow's own add up to minutes of silence
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-        folder = Path(config.warehouse if is_local(config.warehouse) else ".").resolve()
+        place = location(config.warehouse)
+        folder = Path(place.path) if place.is_folder else Path.cwd()
         own = None if on_databricks() else f"sqlite:///{folder}/mlflow.db"
         self.uri = config.mlflow.tracking_uri or own
         self.experiment = experiment_path(config.mlflow.experiment)

@@ -16,11 +16,11 @@ from pyspark.sql import functions as F
 
 from boostqa import __version__
 from boostqa.config import Config
-from boostqa.errors import ContractError, GateFailed
+from boostqa.errors import ConfigError, ContractError, GateFailed
 from boostqa.rounds import Step
 from boostqa.running import Running
 from boostqa.schemas import ENGINE_TASK, RUN, TABLES
-from boostqa.storage.warehouse import Warehouse, Written, is_catalog
+from boostqa.storage.warehouse import Warehouse, Written
 from boostqa.tracking.mlflow_runs import log_stage, stage_mlflow_run
 from boostqa.tracking.model_usage import ModelUsage
 from boostqa.vocabulary import NO_ROUND, ROUND_STAGES
@@ -138,12 +138,17 @@ class StageRun:
         self.outputs[name], _ = self.warehouse.measure(name)
         return self.read_back(name)
 
-    def _store_folder(self) -> str | None:
-        """Where `store` writes: beside what the engines' tasks stage; None with a catalog's ledger and no staging."""
-        ledger = self.warehouse.path("completion")
-        beside = None if is_catalog(ledger) else f"{ledger.rpartition('/')[0]}/_staging"
-        staging = self.config.generation.staging or beside
-        return None if staging is None else f"{staging}/_stored/{self.run_id}-{self.round}-{self.name}"
+    def staging_folder(self) -> str:
+        """Where tasks flush part files and `store` writes: `generation.staging`, or `_staging` beside the ledger."""
+        if folder := self.config.generation.staging:
+            return folder
+        ledger = self.warehouse.place("completion")
+        if ledger.names:
+            raise ConfigError(f"generation.staging is required with a ledger in a catalog ({ledger})")
+        return f"{ledger.path.rpartition('/')[0]}/_staging"
+
+    def _store_folder(self) -> str:
+        return f"{self.staging_folder()}/_stored/{self.run_id}-{self.round}-{self.name}"
 
     def store(self, df: DataFrame) -> DataFrame:
         """The rows, computed here and once, for what reads them more than once: as Parquet files until the stage ends.
@@ -151,18 +156,15 @@ class StageRun:
         A cache would keep its whole plan in every plan that reads it, and caches on caches made of the rules on texts took
         minutes to plan and filled the driver's heap; a local checkpoint is lost with an executor.
         """
-        folder = self._store_folder()
-        if folder is None:
-            return df.persist()
-        path = f"{folder}/{self.stored}"
+        path = f"{self._store_folder()}/{self.stored}"
         self.stored += 1
         df.write.mode("overwrite").parquet(path)
         return self.spark.read.schema(df.schema).parquet(pattern_of(path))
 
     def discard_stored(self) -> None:
         """Remove what `store` has written."""
-        if self.stored and (folder := self._store_folder()):
-            filesystem, path = file_system(folder)
+        if self.stored:
+            filesystem, path = file_system(self._store_folder())
             filesystem.delete_dir(path)
             self.stored = 0
 

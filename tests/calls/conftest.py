@@ -7,7 +7,6 @@ import pytest
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
-from boostqa.calls.ledger import staging_folder
 from boostqa.calls.models import ModelSpec
 from boostqa.calls.requests import REQUEST_COLUMNS, with_request
 from boostqa.config import EngineSettings, Model
@@ -41,7 +40,7 @@ def completion(request, second=0, run_id="r0", **changes):
 def write_part(stage, rows, cut=0, run_id=None):
     """Leave COMPLETION rows as a part file, as a task of the stage's run (or another) does; with `cut` it lacks its last
     bytes."""
-    folder = Path(staging_folder(stage))
+    folder = Path(stage.staging_folder())
     before = set(folder.glob("part-*"))
     schema = to_arrow_schema(COMPLETION.schema)
     staging = Staging(

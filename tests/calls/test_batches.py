@@ -7,7 +7,6 @@ from pyspark.sql.pandas.types import to_arrow_schema
 
 from boostqa.calls import batches
 from boostqa.calls.generation import complete
-from boostqa.calls.ledger import staging_folder
 from boostqa.calls.models import ModelSpec
 from boostqa.config import Endpoint, EngineSettings, Model
 from boostqa.errors import ConfigError
@@ -39,7 +38,7 @@ def provider(monkeypatch):
 
 
 def state(stage):
-    return {file.suffix: file for file in Path(staging_folder(stage)).glob("batch-*")}
+    return {file.suffix: file for file in Path(stage.staging_folder()).glob("batch-*")}
 
 
 def test_batch_is_sent_once_and_taken_in_by_the_next_run(new_stage, requests, provider):

@@ -10,7 +10,6 @@ from delta.tables import DeltaTable
 from pyspark.sql import functions as F
 
 from boostqa.calls.generation import complete
-from boostqa.calls.ledger import staging_folder
 from boostqa.calls.models import ModelSpec
 from boostqa.config import Endpoint, EngineSettings, Model
 from boostqa.errors import ConfigError
@@ -39,7 +38,7 @@ def test_complete_asks_only_what_the_ledger_and_a_killed_run_do_not_hold(new_sta
     killed = {r["prompt"]: completion(r.asDict(), text="from the killed run") for r in requests("a").collect()}
     write_part(stage, list(killed.values()))
     assert texts(complete(stage, asked, SPEC)) == {"a": "from the killed run", "b": "B", "c": "C"}
-    assert list(Path(staging_folder(stage)).glob("part-*")) == []
+    assert list(Path(stage.staging_folder()).glob("part-*")) == []
     before = stage.warehouse.measure("completion")
     complete(stage, asked, SPEC)
     assert sorted(log.read_text().split()) == ["b", "c"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from boostqa.calls.ledger import best, later_answers, look_up, merge_staged_parts, release, staging_folder
+from boostqa.calls.ledger import best, later_answers, look_up, merge_staged_parts, release
 from boostqa.errors import ConfigError
 from boostqa.schemas import COMPLETION
 from tests.calls.conftest import completion, write_part
@@ -73,21 +73,21 @@ def test_merge_keeps_the_first_answer_reports_others_and_leaves_a_part_that_is_n
     asked = rows_of(requests, *"abc")
     stage.warehouse.create("completion")
     write_part(stage, [completion(asked["a"], text="first"), completion(asked["b"], text="same")])
-    merge_staged_parts(stage, staging_folder(stage))
+    merge_staged_parts(stage, stage.staging_folder())
     write_part(stage, [completion(asked["a"], text="first")])  # a driver died before it removed the part
     write_part(stage, [completion(asked["a"], 1, text="second"), completion(asked["b"], 1, text="same")])
     write_part(stage, [completion(asked["a"], 2, text="third")])
     cut = write_part(stage, [completion(asked["c"], text="cut")], cut=20)
-    merge_staged_parts(stage, staging_folder(stage))
+    merge_staged_parts(stage, stage.staging_folder())
     ledger = {r["prompt"]: r["text"] for r in stage.warehouse.read("completion").collect()}
     assert ledger == {"a": "first", "b": "same"}
     assert sorted(r["text"] for r in stage.warehouse.read("conflict").collect()) == ["second", "third"]
     counts = stage.usage.counts
     assert (counts["conflicts"], counts["retry_tokens"]) == (2, 15)  # three later ones of 5 tokens
     assert "2 request(s) were answered twice" in capsys.readouterr().err
-    assert list(Path(staging_folder(stage)).glob("part-*")) == [cut]
+    assert list(Path(stage.staging_folder()).glob("part-*")) == [cut]
     os.utime(cut, (0, 0))
-    merge_staged_parts(stage, staging_folder(stage))
+    merge_staged_parts(stage, stage.staging_folder())
     assert not cut.exists()
 
 
@@ -100,7 +100,7 @@ def test_parts_are_taken_from_the_folder_of_that_name_and_from_no_neighbour(tmp_
         write_part(stage, [completion(asked[prompt])])
         if folder == name:
             mine = stage
-    merge_staged_parts(mine, staging_folder(mine))
+    merge_staged_parts(mine, mine.staging_folder())
     assert [r["prompt"] for r in mine.warehouse.read("completion").collect()] == ["mine"]
 
 
@@ -109,13 +109,13 @@ def test_usable_answer_wins_whoever_was_first_and_other_failures_stay(stage, req
     stage.warehouse.create("completion")
     lost = {"finish_reason": "failed", "text": "", "generated_tokens": 0}
     write_part(stage, [completion(asked["a"], **lost), completion(asked["b"], **lost), completion(asked["c"])])
-    merge_staged_parts(stage, staging_folder(stage))
+    merge_staged_parts(stage, stage.staging_folder())
     write_part(stage, [completion(asked["a"], 1, text="good"), completion(asked["c"], 1, **lost)])
-    merge_staged_parts(stage, staging_folder(stage))
+    merge_staged_parts(stage, stage.staging_folder())
     ledger = {r["prompt"]: (r["finish_reason"], r["text"]) for r in stage.warehouse.read("completion").collect()}
     assert ledger["a"] == ("stop", "good") and ledger["b"][0] == "failed" and ledger["c"][0] == "stop"
     assert (stage.usage.counts["conflicts"], stage.usage.counts["retry_tokens"]) == (0, 0)
-    assert not list(Path(staging_folder(stage)).glob("part-*"))
+    assert not list(Path(stage.staging_folder()).glob("part-*"))
 
 
 def test_parts_of_another_run_are_taken_in_and_left_to_it_until_they_are_old(stage, requests, capsys):
@@ -125,13 +125,13 @@ def test_parts_of_another_run_are_taken_in_and_left_to_it_until_they_are_old(sta
     broken = write_part(stage, [completion(asked["b"])], run_id="other")
     broken.write_bytes(b"no parquet inside" + broken.read_bytes()[-4:])
     for _ in range(2):
-        merge_staged_parts(stage, staging_folder(stage))
+        merge_staged_parts(stage, stage.staging_folder())
         assert [r["prompt"] for r in stage.warehouse.read("completion").collect()] == ["a"]
         assert theirs.exists() and broken.exists()
     assert str(broken) in " ".join(capsys.readouterr().err.split()).replace(" ", "")
     for part in (theirs, broken):
         os.utime(part, (0, 0))
-    merge_staged_parts(stage, staging_folder(stage))
+    merge_staged_parts(stage, stage.staging_folder())
     assert not theirs.exists() and broken.exists()  # what cannot be read may still be mended
 
 
@@ -141,7 +141,7 @@ def test_release_lets_refused_requests_be_asked_again(stage, requests):
     refused = {"finish_reason": "refused", "error": "prompt_too_long: 9 > 8 (vllm 0.1)"}
     rows = [completion(asked["a"], **refused), completion(asked["b"], **refused | {"error": "empty"})]
     write_part(stage, [*rows, completion(asked["c"])])
-    merge_staged_parts(stage, staging_folder(stage))
+    merge_staged_parts(stage, stage.staging_folder())
     assert release(stage.warehouse, "error like '%(vllm 0.1)'") == 1
     with pytest.raises(ConfigError, match="--where no such: "):
         release(stage.warehouse, "no such")
@@ -156,6 +156,6 @@ def test_two_drivers_that_merge_the_same_parts_leave_each_request_once(new_stage
     for request in asked.values():
         write_part(stage, [completion(request)])
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda s: merge_staged_parts(s, staging_folder(s)), [stage, other]))
+        list(pool.map(lambda s: merge_staged_parts(s, s.staging_folder()), [stage, other]))
     written, keys = stage.warehouse.measure("completion")
     assert (written.rows, keys) == (4, 4)

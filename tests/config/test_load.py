@@ -1,11 +1,14 @@
 """The conf: every mistake at once, with its line."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
+from pyarrow import fs
 
 from boostqa import config
+from boostqa.config.location import location
 from boostqa.errors import ConfigError
 from tests.processes import DEMO
 
@@ -182,16 +185,56 @@ def test_secrets_in_the_conf_are_refused_and_not_repeated(setting, says):
 
 
 @pytest.mark.parametrize(
-    "place", ["w", "a/b", "./x.y", "../w", "/a/my data", "main.boostqa", "s3a://bucket/w", "dbfs:///w"]
+    "place",
+    ["w", "my-house", "a/b", "./x.y", "../w", "/a/my data", "s3a://bucket/w", "dbfs:///w"],
 )
-def test_warehouse_is_a_folder_a_uri_or_in_a_catalog(place):
-    assert config.load(DEMO, [f"warehouse={place}", "generation.staging=s"]).warehouse == place
+def test_warehouse_is_a_folder_or_a_uri(place):
+    assert config.load(DEMO, [f"warehouse={place}"]).warehouse == place
 
 
-@pytest.mark.parametrize("place", ["''", "main.boost-qa", "a.b.c", "s3:/bucket/w", "my house", "'.'"])
+@pytest.mark.parametrize("place", ["main.boostqa", "'`my-catalog`.boostqa'", "main.`boost-qa`", "main.2026"])
+def test_warehouse_is_in_a_catalog(place):
+    loaded = config.load(DEMO, [f"warehouse={place}", "generation.staging=s", "generation.ledger=a.b.`c-d`"])
+    assert loaded.warehouse == place.strip("'")
+
+
+@pytest.mark.parametrize(
+    "place", ["''", "main.boost-qa", "a.b.c", "s3:/bucket/w", "my house", "'.'", "main.", "'`a`'", "main.`b"]
+)
 def test_warehouse_that_is_neither_is_a_mistake(place):
     with pytest.raises(ConfigError, match=r"warehouse: .* is neither a folder .*, nor a URI .*, nor a catalog's"):
         config.load(DEMO, [f"warehouse={place}"])
+
+
+def test_what_hyphens_and_dots_may_have_meant_is_said_and_nothing_is_guessed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"'`my-catalog`\.boostqa'; a folder is \./my-catalog\.boostqa"):
+        location("my-catalog.boostqa")
+    assert location("warehouse.v2").names == ("warehouse", "v2")
+    (tmp_path / "warehouse.v2").mkdir()
+    with pytest.raises(
+        ValueError, match=r"is a folder that exists and .*: write \./warehouse\.v2, or '`warehouse`\.`v2`'"
+    ):
+        location("warehouse.v2")
+    assert location("./warehouse.v2").path == f"{tmp_path}/warehouse.v2"
+    quoted = location("`warehouse`.`v``2`").table("run")
+    assert quoted.names == ("warehouse", "v`2", "run") and quoted.sql == "`warehouse`.`v``2`.`run`"
+    assert str(quoted) == "warehouse.`v``2`.run" and location(str(quoted)) == quoted
+    assert location("s3a://bucket/w/").table("run").sql == "delta.`s3a://bucket/w/run`"
+
+
+def test_conf_is_read_from_any_file_system(tmp_path, monkeypatch):
+    file = tmp_path / "a b.yaml"
+    file.write_bytes(Path(DEMO).read_bytes())
+    assert config.load(file.as_uri()).model_dump() == config.load(DEMO).model_dump()
+    for place, why in ((f"{file.as_uri()}x", "No such file"), ("odd://bucket/c.yaml", "Unrecognized filesystem type")):
+        with pytest.raises(ConfigError, match=rf"cannot read the conf \(.*{why}.*a path or a URI"):
+            config.load(place)
+    bucket = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
+    monkeypatch.setattr(
+        sys.modules["boostqa.config.load"], "file_system", lambda uri: (bucket, uri.removeprefix("s3://bucket/"))
+    )
+    assert config.load("s3://bucket/a b.yaml").place("plan", "tokens").startswith("s3://bucket/a b.yaml:")
 
 
 def test_folder_that_delta_cannot_use_is_a_mistake():

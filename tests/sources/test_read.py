@@ -4,7 +4,7 @@ import json
 import pytest
 from py4j.protocol import Py4JError
 
-from boostqa import config
+from boostqa import basis, config
 from boostqa.config import Source
 from boostqa.errors import ConfigError, cause
 from boostqa.sources import RECORD, read_held_out, read_items, read_records
@@ -81,6 +81,35 @@ def test_read_records_parquet_and_delta_rows_are_numbered(spark, tmp_path):
         source = Source(name="s", path=str(tmp_path / kind), format=kind, kind="qa", fields=fields)
         rows = collected(read_records(spark, source).select("file", "line", "doc_id", "question", "choices", "raw"))
         assert [tuple(r)[1:] for r in rows] == [(i + 1, str(i), f"text {i}", ["a", "b"], None) for i in range(5)]
+
+
+def test_table_of_a_catalog_is_a_source_and_another_version_of_it_is_told(spark):
+    def state():
+        return list(basis._state_of_table(spark, "spark_catalog.corpora.`texts`"))
+
+    spark.sql("CREATE SCHEMA spark_catalog.corpora")
+    df = spark.range(3).selectExpr("id", "concat('text ', id) as body").coalesce(1)
+    for kind in ("parquet", "delta"):
+        assert state() == []
+        df.write.format(kind).saveAsTable("spark_catalog.corpora.texts")
+        source = Source(
+            name="s", path="spark_catalog.corpora.`texts`", format="table", fields={"doc_id": "id", "text": "body"}
+        )
+        rows = collected(read_records(spark, source).select("file", "line", "doc_id", "text"))
+        assert [tuple(r)[1:] for r in rows] == [(i + 1, str(i), f"text {i}") for i in range(3)]
+        first = state()
+        assert first == state() != []
+        df.write.format(kind).mode("append").saveAsTable("spark_catalog.corpora.texts")
+        assert state() != first
+        spark.sql("CREATE OR REPLACE VIEW spark_catalog.corpora.seen AS SELECT * FROM spark_catalog.corpora.texts")
+        with pytest.raises(ConfigError, match=r"spark_catalog\.corpora\.seen is a view, .*: write it as a table"):
+            read_records(spark, source.model_copy(update={"path": "spark_catalog.corpora.seen"}))
+        spark.sql("DROP TABLE spark_catalog.corpora.texts")
+    with pytest.raises(ConfigError, match="texts` does not exist or matches nothing"):
+        read_records(spark, source)
+    with pytest.raises(ValueError, match=r"'\./texts' is a folder or URI, and format table takes"):
+        Source(name="s", path="./texts", format="table")
+    spark.sql("DROP SCHEMA spark_catalog.corpora CASCADE")
 
 
 def test_read_records_text_folder_one_record_per_file(spark, tmp_path):

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import delta
 import pytest
+from pyspark.sql import functions as F
 
 from boostqa.errors import ConfigError, ContractError
 from boostqa.schemas import REJECT, RUN
 from boostqa.storage import commits
+from boostqa.storage.catalog import check_lasting
 from boostqa.storage.commits import until_alone
 from boostqa.storage.scratch import Scratch
 from boostqa.storage.warehouse import Warehouse
@@ -151,6 +153,47 @@ def test_table_in_a_folder_of_any_name_is_written_and_changed(spark, tmp_path, n
     warehouse.delete("reject", "key = 'b'")
     assert [r["key"] for r in warehouse.read("reject").collect()] == ["a"]
     assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_catalog_holds_the_same_tables_as_a_folder(spark, warehouse):
+    """Three-part names: made by SQL with comments and NOT NULL, replaced, put back, merged, changed, at a version."""
+    shared = Warehouse(spark, "spark_catalog.shared", "`spark_catalog`.`ledger`.completion")
+    two = [("seed", "a", "r", "e"), ("clean", "b", "r", "e")]
+    assert not shared.exists("reject") and shared.rows("reject").count() == 0
+    assert shared.write("reject", rejects(spark, *two)).hash == warehouse.write("reject", rejects(spark, *two)).hash
+    key = spark.table("spark_catalog.shared.reject").schema["key"]
+    assert not key.nullable and key.metadata["comment"] == REJECT.stored["key"].metadata["comment"]
+    shared.set_property("reject", "boostqa.released", "1")
+    with pytest.raises(ContractError, match="1 rows repeat a key"):
+        shared.write("reject", rejects(spark, ("seed", "x", "r", "1"), ("seed", "x", "r", "2")), "stage = 'seed'")
+    with pytest.raises(ContractError, match="1 rows repeat a key"):
+        shared.write("reject", rejects(spark, ("seed", "x", "r", "1"), ("seed", "x", "r", "2")))
+    with pytest.raises(ContractError, match="required column rule is null"):
+        shared.write("reject", rejects(spark, *two).withColumn("rule", F.lit(None).cast("string")))
+    assert {r["key"] for r in shared.read("reject").collect()} == {"a", "b"}
+    shared.write("reject", rejects(spark, ("seed", "c", "r", "e")), "stage = 'seed'")
+    shared.append("reject", rejects(spark, ("mix", "d", "r", "e")))
+    shared.insert("reject", rejects(spark, ("mix", "d", "r", "e"), ("mix", "f", "r", "e")))
+    shared.delete("reject", "key = 'b'")
+    assert {r["key"] for r in shared.read("reject").collect()} == {"c", "d", "f"}
+    assert {r["key"] for r in shared.read("reject", 1).collect()} == {"a", "b"}
+    assert shared.properties("reject")["boostqa.released"] == "1"
+    shared.create("completion")
+    assert shared.path("completion") == "spark_catalog.ledger.completion" and shared.exists("completion")
+    assert not spark.catalog.tableExists("spark_catalog.shared.completion")
+    for schema in ("shared", "ledger"):
+        spark.sql(f"DROP SCHEMA spark_catalog.{schema} CASCADE")
+
+
+def test_catalog_that_the_session_does_not_know_or_would_forget_is_refused(spark):
+    for change in (lambda w: w.exists("run"), lambda w: w.create("run")):
+        with pytest.raises(ConfigError, match=r"this session has no catalog main; .* write \./main\.boost"):
+            change(Warehouse(spark, "main.boost"))
+    with pytest.raises(ConfigError, match=r"spark_catalog\.`a-b`: cannot make the schema"):
+        Warehouse(spark, "spark_catalog.`a-b`").create("run")
+    with pytest.raises(ConfigError, match=r"spark_catalog\.x\.completion: the catalog .* forgets .* metastore"):
+        check_lasting(spark, "/a/folder", "spark_catalog.x.completion")
+    check_lasting(spark, "main.boost", None)
 
 
 def test_write_unwritable_place_is_a_config_error(spark):
