@@ -12,16 +12,16 @@ from typer.testing import CliRunner
 
 from boostqa import cli, config, pipeline
 from boostqa.errors import ConfigError
+from boostqa.rounds import Step
 from boostqa.tracking import outbox
 from boostqa.tracking.mlflow_runs import (
-    log_stage,
     log_texts,
     log_token_usage,
     pipeline_mlflow_run,
     stage_mlflow_run,
 )
-from boostqa.tracking.model_usage import USAGE_COUNTS
 from boostqa.tracking.outbox import Outbox, Record
+from boostqa.tracking.stage_run import stage_run
 from tests.processes import DEMO
 
 USAGE = {"kept": {"tokens": 7, "prompt_tokens": 1, "cached_tokens": 0}}
@@ -95,28 +95,30 @@ def test_figures_are_artifacts_also_of_a_run_that_was_kept(conf, warehouse):
 def test_a_stage_that_failed_keeps_what_it_had_what_it_read_and_why(conf, warehouse):
     from mlflow import MlflowClient
 
-    row = {"stage": "synthesize", "requests": 9, "generated_tokens": 70, "seconds": 2.0, "generation_seconds": 0.0}
-    row |= {"rejected_by_rule": {}, "code_revision": "code", "conf_hash": "hash"}
-    row |= {"inputs": {"plan": 0, "seed": 3}, "outputs": {"annotation": 4}, "hashes": {}}
-    with (
-        pytest.raises(ValueError, match="no engine"),
-        pipeline_mlflow_run(conf, "r1", "code", "hash"),
-        stage_mlflow_run("synthesize"),
-    ):
-        log_stage(row | dict.fromkeys(USAGE_COUNTS, 0), [], conf, {"plan": f"{warehouse}/plan", "seed": "main.qa.seed"})
-        raise ValueError("no engine at http://me:secret@host\nmore")
+    with pytest.raises(ValueError, match="no engine"), pipeline_mlflow_run(conf, "r1", "code", "hash"):
+        step = Step("main", "synthesize")
+        with stage_run(None, conf, step, "r1", basis={}, conf_hash="hash") as stage:  # nothing here asks Spark
+            stage.inputs |= {"plan": 0, "seed": 3}
+            stage.usage.counts |= {"requests": 9, "generated_tokens": 70}
+            raise ValueError("no engine at http://me:secret@host\nmore")
     client = MlflowClient(Outbox(conf).uri)
     runs = client.search_runs([client.get_experiment_by_name("boostqa").experiment_id])
     [stage], [whole] = ([r for r in runs if r.info.run_name == name] for name in ("synthesize", "r1"))
     assert stage.data.tags["error"] == whole.data.tags["error"] == "ValueError: no engine at http://***@host"
-    assert stage.info.status == "FAILED" and stage.data.metrics["seconds"] == 2 and "kept" not in stage.data.metrics
+    assert (
+        stage.info.status == "FAILED"
+        and stage.data.metrics["generated_tokens"] == 70
+        and "kept" not in stage.data.metrics
+    )
     read = {i.dataset.name: (i.dataset.source_type, json.loads(i.dataset.source)) for i in stage.inputs.dataset_inputs}
     assert read == {
         "plan": ("delta_table", {"path": f"{warehouse}/plan", "delta_table_version": 0}),
-        "seed": ("delta_table", {"delta_table_name": "main.qa.seed", "delta_table_version": 3}),
+        "seed": ("delta_table", {"path": f"{warehouse}/seed", "delta_table_version": 3}),
     }
+    [of_catalog] = outbox._dataset("seed", "main.qa.seed", 3).dataset.source.splitlines()
+    assert json.loads(of_catalog) == {"delta_table_name": "main.qa.seed", "delta_table_version": 3}
     said = stage.data.params
-    assert said["input.seed"] == "3" and said["output.annotation"] == "4"
+    assert said["input.seed"] == "3"
     assert said["synthesize.sampling.temperature"] == "0.7" and "plan.tokens" not in said
     assert said["model.generator.id"] == conf.role("generator").id and said["model.generator.revision"].startswith(
         "local:"
