@@ -85,8 +85,8 @@ class Running:
 
     @contextmanager
     def _live(self, name: str) -> Iterator[None]:
-        """The bar, where people look; a log has lines instead (calls/progress.py)."""
-        if not CONSOLE.is_terminal:
+        """The bar, where people look; a log and a terminal that cannot move its cursor have lines instead (calls/progress.py)."""
+        if not CONSOLE.is_terminal or CONSOLE.is_dumb_terminal:
             yield
             return
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[about]}"))

@@ -62,18 +62,20 @@ def test_a_run_without_a_sign_of_life_and_a_file_that_is_half_written_are_told_a
     assert read(str(tmp_path)) is None
 
 
-@pytest.mark.parametrize("terminal", [True, False])
-def test_a_terminal_has_one_bar_and_a_log_plain_lines(tmp_path, monkeypatch, terminal):
+@pytest.mark.parametrize(
+    ("terminal", "term", "bar"), [(True, "xterm", True), (True, "dumb", False), (False, "", False)]
+)
+def test_a_terminal_has_one_bar_and_a_log_plain_lines(tmp_path, monkeypatch, terminal, term, bar):
     shown = StringIO()
-    console = Console(file=shown, force_terminal=terminal, width=120, height=20)
+    console = Console(file=shown, force_terminal=terminal, width=120, height=20, _environ={"TERM": term})
     for module in (running, progress):
         monkeypatch.setattr(module, "CONSOLE", console)
     monkeypatch.setattr(progress, "SECONDS", 0.05)
     monkeypatch.setattr(progress, "LIVE_SECONDS", 0.05)
-    run = Running(str(tmp_path), "r")
+    run, patience = Running(str(tmp_path), "r"), time.monotonic() + 60
     with run.stage("refine"), progress.progress_of(str(tmp_path), "r", 358, "refine", run):
         (tmp_path / "part-r-0-x-r120-t900-f4.parquet").touch()
-        while "120 of 358" not in shown.getvalue():
+        while "120 of 358" not in shown.getvalue() and time.monotonic() < patience:
             time.sleep(0.02)
     plain = "  refine: 120 of 358 requests, 4 failed\n"
-    assert (plain in shown.getvalue(), "\x1b[" in shown.getvalue()) == (not terminal, terminal)
+    assert (plain in shown.getvalue(), "120 of 358" in shown.getvalue(), run.bar) == (not bar, True, None)

@@ -29,8 +29,9 @@ def staged_parts(folder: str, prefix: str = "part-") -> tuple[FileSystem, list[F
 def progress_of(folder: str, run_id: str, total: int, stage: str, running: Running) -> Iterator[None]:
     """While the body runs, tell `running` how far it is, and print a line every few seconds where there is no bar; `total`
     is the number of requests."""
+    earlier = {p.base_name for p in staged_parts(folder, part_prefix(run_id))[1]}  # of an earlier call of the run
     ended = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(folder, run_id, total, stage, running, ended), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(folder, run_id, earlier, total, stage, running, ended), daemon=True)
     watcher.start()
     try:
         yield
@@ -39,8 +40,9 @@ def progress_of(folder: str, run_id: str, total: int, stage: str, running: Runni
         watcher.join()
 
 
-def _watch(folder: str, run_id: str, total: int, stage: str, running: Running, ended: threading.Event) -> None:
-    earlier = {p.base_name for p in staged_parts(folder, part_prefix(run_id))[1]}  # of an earlier call of the run
+def _watch(
+    folder: str, run_id: str, earlier: set[str], total: int, stage: str, running: Running, ended: threading.Event
+) -> None:
     pace = Pace()
     running.tell(**_counts(total=total))
     while not ended.wait(LIVE_SECONDS if running.bar else SECONDS):
