@@ -9,6 +9,7 @@ from boostqa.errors import GateFailed
 from boostqa.export import manifest
 from boostqa.export.shards import mix_folder, withdraw
 from boostqa.gates.judge import judge
+from boostqa.gates.page import copy_to
 from boostqa.pipeline import submit
 from boostqa.reasons import by_weight
 from boostqa.report.status import quality_folder
@@ -17,7 +18,6 @@ from boostqa.stages import quarantine
 from boostqa.tracking.mlflow_runs import log_texts
 from boostqa.tracking.stage_run import StageRun
 from boostqa.vocabulary import Outcome
-from udfs.files import write_text
 
 READS = (
     "seed", "annotation", "probe", "budget", "plan", "completion", "draft", "control", "refined", "clean", "reject",
@@ -43,7 +43,7 @@ def main(stage: StageRun) -> None:
     page = (folder / "verdicts.html").read_text(encoding="utf-8")
     log_texts({"verdicts.html": page})
     if "://" in conf.output:
-        write_text(f"{conf.output.rstrip('/')}/{quality_folder('', stage.round)}/verdicts.html", page)
+        copy_to(f"{conf.output.rstrip('/')}/{quality_folder('', stage.round)}", page)
     rows = stage.spark.createDataFrame([{**v, "run_id": stage.run_id} for v in verdicts], VERDICT.schema)
     stage.check_row_balance(len(verdicts), stage.write("verdict", rows.orderBy(F.col("table"), F.col("gate"))))
     if blocking := [v for v in by_weight(verdicts) if v["outcome"] == Outcome.BLOCKS]:

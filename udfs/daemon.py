@@ -5,15 +5,20 @@ Spark ends workers after a minute without work, so that a line on one machine fo
 """
 
 import gc
+from importlib import import_module
 
-import pyarrow.parquet  # noqa: F401
-import pyspark.sql.pandas.serializers
-import pyspark.worker  # noqa: F401
 from pyspark.daemon import manager
 
 from udfs.text import identifier
 
+NEEDED = (
+    "pyarrow.parquet", "pyspark.sql.pandas.serializers", "pyspark.worker", "udfs.answers.equality", "udfs.generate",
+    "udfs.minhash", "udfs.options", "udfs.spoiling", "udfs.splitting",
+)  # fmt: skip
+
 if __name__ == "__main__":
+    for name in NEEDED:
+        import_module(name)
     identifier()
     gc.freeze()  # a worker collects garbage after each task: only its own
     manager()

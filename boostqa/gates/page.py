@@ -8,6 +8,7 @@ from jinja2 import Environment
 from boostqa.reasons import by_weight, sentence
 from boostqa.stages.power import JUDGE, LINE, VOTER
 from boostqa.vocabulary import Defect, GateName, Outcome
+from udfs.files import write_text
 
 PAGE = Environment(autoescape=True, trim_blocks=True).from_string("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -112,3 +113,8 @@ def page(
         counts=Counter(v["outcome"] for v in verdicts), outcomes=list(Outcome),
         blocks=Outcome.BLOCKS, failing=[v for v in ranked if not v["success"]], examples=examples, power=controls,
     )  # fmt: skip
+
+
+def copy_to(folder: str, page: str) -> None:
+    """Write the page into a folder on any file system, as `verdicts.html`."""
+    write_text(f"{folder}/verdicts.html", page)
