@@ -77,30 +77,36 @@ def digest(value: Any) -> str:
 
 def conf_of(config: Config, stage: str) -> dict[str, Any]:
     """`section.key` -> value, of what of the conf bears on a stage."""
+    return _values(config, _CONF[stage])
+
+
+def _values(config: Config, keys: Iterable[str]) -> dict[str, Any]:
+    """`section.key` -> value, of whole sections and of single keys."""
     found: dict[str, Any] = {}
-    for key in _CONF[stage]:
+    for key in keys:
         section, _, one = key.partition(".")
         values = getattr(config, section).model_dump(mode="json")
         found |= {f"{section}.{name}": values[name] for name in ([one] if one else values)}
     return found
 
 
+def _roles(config: Config, stage: str) -> dict[str, Model]:
+    """Role -> the model that plays it in a stage."""
+    chosen = {r: getattr(config.model, r) if r in _OPTIONAL else config.role(r) for r in _ROLES.get(stage, ())}
+    return {role: model for role, model in chosen.items() if model}
+
+
 def models_of(config: Config, stage: str) -> dict[str, ModelSpec]:
     """Role -> the model that plays it in a stage; checkpoints by their number in the series."""
-    chosen = {r: getattr(config.model, r) if r in _OPTIONAL else config.role(r) for r in _ROLES.get(stage, ())}
+    chosen = _roles(config, stage)
     if stage == "probe":
         chosen |= {f"checkpoint_{number}": model for number, model in enumerate(config.checkpoints(), 1)}
-    return {role: model_spec(config, model) for role, model in chosen.items() if model}
+    return {role: model_spec(config, model) for role, model in chosen.items()}
 
 
 def _conf(config: Config, keys: Iterable[str]) -> dict[str, str]:
     """`conf section.key` -> digest, of whole sections and of single keys."""
-    found: dict[str, str] = {}
-    for key in keys:
-        section, _, one = key.partition(".")
-        values = getattr(config, section).model_dump(mode="json")
-        found |= {f"conf {section}.{name}": digest(values[name]) for name in ([one] if one else values)}
-    return found
+    return {f"conf {key}": digest(value) for key, value in _values(config, keys).items()}
 
 
 def _model(config: Config, model: Model) -> str:
@@ -109,11 +115,7 @@ def _model(config: Config, model: Model) -> str:
 
 
 def _models(config: Config, stage: str) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for role in _ROLES.get(stage, ()):
-        model = getattr(config.model, role) if role in _OPTIONAL else config.role(role)
-        if model:
-            found[f"model {role}"] = _model(config, model)
+    found = {f"model {role}": _model(config, model) for role, model in _roles(config, stage).items()}
     if stage == "annotate" and distilled.is_used(config):
         found["model distilled"] = distilled.content(config)
     if stage == "probe":

@@ -11,7 +11,7 @@ from boostqa import ROOT, __version__, cli_look, pipeline, score_annotators, tra
 from boostqa import config as conf
 from boostqa import preview as trial
 from boostqa.calls import ledger as ledger_calls
-from boostqa.cli_options import ConfigOption, SetOption, wide
+from boostqa.cli_options import ConfigOption, JsonOption, SetOption, answer, wide
 from boostqa.cli_quarantine import quarantine
 from boostqa.config.hardware import load_hardware
 from boostqa.console import CONSOLE
@@ -111,17 +111,14 @@ def run(
 def preview(
     config: ConfigOption,
     count: Annotated[int, typer.Option("-n", min=1, help="synthesis requests to follow")] = 8,
-    as_json: Annotated[bool, typer.Option("--json", help="machine-readable, nothing cut")] = False,
+    as_json: JsonOption = False,
     settings: SetOption = [],  # noqa: B006
 ) -> None:
     """Take a few requests through the whole line and show each from seed to text; only the ledger is written."""
 
     def action() -> None:
         facts = trial.preview(conf.load(config, settings, missing), count)
-        if as_json:
-            typer.echo(json.dumps(facts, indent=2, ensure_ascii=False, default=str))
-        else:
-            side_by_side.show(facts, wide())
+        answer(facts, as_json, side_by_side.show)
 
     sys.exit(pipeline.report_errors(action))
 
@@ -139,7 +136,7 @@ def distil(config: ConfigOption, settings: SetOption = []) -> None:  # noqa: B00
 @app.command()
 def scorecard(
     config: ConfigOption,
-    as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
+    as_json: JsonOption = False,
     settings: SetOption = [],  # noqa: B006
 ) -> None:
     """Show what the annotators are worth on labelled items: accuracy, calibration, coverage, rank of difficulty, speed."""
@@ -165,7 +162,7 @@ def forecast(
     actual: Annotated[
         bool, typer.Option("--actual", help="the last round against what the ones before it foretold")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
+    as_json: JsonOption = False,
     settings: SetOption = [],  # noqa: B006
 ) -> None:
     """Say what a number of kept tokens will cost, from the rounds made so far: requests, tokens, GPU-hours, cost."""
@@ -179,10 +176,7 @@ def forecast(
         else:
             measured = together(list(rounds.values()))
             facts, show = forecast_report.predict(measured, tokens or loaded.plan.tokens, rates), forecast_report.show
-        if as_json:
-            typer.echo(json.dumps(facts, indent=2))
-        else:
-            show(facts, wide())
+        answer(facts, as_json, show)
 
     sys.exit(pipeline.report_errors(action))
 

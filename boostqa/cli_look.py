@@ -8,7 +8,7 @@ import typer
 
 from boostqa import config as conf
 from boostqa import pipeline, running
-from boostqa.cli_options import ConfigOption, SetOption, wide
+from boostqa.cli_options import ConfigOption, JsonOption, SetOption, answer, wide
 from boostqa.freshness import Freshness
 from boostqa.report import browse, last_status, page
 from boostqa.report import budget as budget_report
@@ -17,8 +17,6 @@ from boostqa.report import status as status_report
 from boostqa.report.explain import explain as explain_item
 from boostqa.tracking.outbox import PATIENT_SECONDS, Outbox
 from boostqa.vocabulary import MatchKind
-
-JsonOption = Annotated[bool, typer.Option("--json", help="machine-readable")]
 
 
 def status(
@@ -80,7 +78,7 @@ def show(
     discipline: Annotated[str | None, typer.Option("--discipline", metavar="CODE", help="such as 0533")] = None,
     difficulty: Annotated[str | None, typer.Option("--difficulty", metavar="LEVEL", help="H1 to H5")] = None,
     count: Annotated[int, typer.Option("-n", min=1, help="rows")] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="machine-readable, nothing cut")] = False,
+    as_json: JsonOption = False,
     settings: SetOption = [],  # noqa: B006
 ) -> None:
     """Show a few rows of a stage, the same each time: what it let through, or what it rejected and what that said."""
@@ -88,10 +86,7 @@ def show(
     def action() -> None:
         cell = {k: v for k, v in (("discipline", discipline), ("difficulty", difficulty)) if v is not None}
         facts = browse.collect(pipeline.warehouse(conf.load(config, settings)), stage, table, rule, cell, count)
-        if as_json:
-            typer.echo(json.dumps(facts, indent=2, ensure_ascii=False, default=str))
-        else:
-            browse.show(facts, wide())
+        answer(facts, as_json, browse.show)
 
     sys.exit(pipeline.report_errors(action))
 
@@ -100,17 +95,14 @@ def contamination(
     config: ConfigOption,
     kind: Annotated[MatchKind | None, typer.Option("--kind", help="only these matches")] = None,
     limit: Annotated[int, typer.Option("--limit", min=0, help="pairs of texts to show")] = 10,
-    as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
+    as_json: JsonOption = False,
     settings: SetOption = [],  # noqa: B006
 ) -> None:
     """Show what was found of benchmarks: hits by benchmark, source and generator, and pairs of texts side by side."""
 
     def action() -> None:
         facts = contamination_report.collect(pipeline.warehouse(conf.load(config, settings)), kind, limit)
-        if as_json:
-            typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
-        else:
-            contamination_report.show(facts, wide())
+        answer(facts, as_json, contamination_report.show)
 
     sys.exit(pipeline.report_errors(action))
 
@@ -119,7 +111,7 @@ def plan(
     config: ConfigOption,
     why: Annotated[str | None, typer.Option("--why", help="a cell as CODE/LEVEL, such as 0533/H4")] = None,
     of_round: Annotated[str | None, typer.Option("--round", metavar="NAME", help="default: the last planned")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
+    as_json: JsonOption = False,
     settings: SetOption = [],  # noqa: B006
 ) -> None:
     """Show the budget of a round: its cells, or why one has the tokens that it has."""

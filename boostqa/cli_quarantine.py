@@ -8,7 +8,7 @@ import typer
 
 from boostqa import config as conf
 from boostqa import pipeline
-from boostqa.cli_options import ConfigOption, SetOption, wide
+from boostqa.cli_options import ConfigOption, JsonOption, SetOption, answer
 from boostqa.gates import decisions
 from boostqa.report import quarantine as quarantine_report
 from boostqa.storage.lease import user
@@ -24,17 +24,14 @@ WhoOption = Annotated[str | None, typer.Option("--who", help="who decides; the u
 def list_quarantine(
     config: ConfigOption,
     gate: GateOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
+    as_json: JsonOption = False,
     settings: SetOption = [],  # noqa: B006
 ) -> None:
     """List what is held back, and what was released: counts by gate and state, then the items."""
 
     def action() -> None:
         found = decisions.listing(pipeline.warehouse(conf.load(config, settings)), gate)
-        if as_json:
-            typer.echo(json.dumps(found, indent=2, ensure_ascii=False, default=str))
-        else:
-            quarantine_report.show(found, wide())
+        answer(found, as_json, quarantine_report.show)
 
     sys.exit(pipeline.report_errors(action))
 

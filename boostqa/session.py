@@ -12,6 +12,7 @@ from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from boostqa import CACHE, ROOT
+from boostqa.databricks import on_databricks
 from boostqa.errors import ConfigError
 from udfs.files import pattern_of
 
@@ -109,7 +110,7 @@ def is_submitted() -> bool:
 
 def _properties_of(master: str | None, conf: dict[str, str]) -> dict[str, str]:
     """What a session is given: by who started a JVM or a session before, its master stands."""
-    if "DATABRICKS_RUNTIME_VERSION" in os.environ:
+    if on_databricks():
         return {}
     if is_submitted() or SparkContext._active_spark_context is not None:
         return {key: value for key, value in conf.items() if key != "spark.master"}
@@ -124,7 +125,7 @@ def spark_session(name: str, master: str | None = None, conf: dict[str, str] | N
     Raises ConfigError when the JVM does not start or reads file names in another encoding than UTF-8, and when the session
     has no Delta.
     """
-    databricks = "DATABRICKS_RUNTIME_VERSION" in os.environ
+    databricks = on_databricks()
     builder = SparkSession.builder.appName(name)
     for key, value in _properties_of(master, conf or {}).items():
         builder = builder.config(key, value)

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from boostqa.reasons import by_weight, why_nothing
-from boostqa.taxonomy import disciplines
+from boostqa.taxonomy import english_names
 from boostqa.vocabulary import GRADES, Outcome
 from udfs.files import file_system
 
@@ -98,7 +98,7 @@ def card(mix: DataFrame, clean: DataFrame, manifest: dict[str, Any], verdicts: l
         "## Generators",
         _table(("model", "items"), generators),
         "## Disciplines (ISCED-F 2013)",
-        _table(head, _share(by_discipline, {d.code: d.name["en"] for d in disciplines()})),
+        _table(head, _share(by_discipline, english_names())),
         "## Difficulty, as measured by the annotator",
         _table(head, _share(by_difficulty, dict(zip(GRADES, LEVELS, strict=True)))),
         "## Rounds",

@@ -8,7 +8,7 @@ from rich.table import Table as Grid
 
 from boostqa.errors import ConfigError
 from boostqa.storage.warehouse import Warehouse
-from boostqa.taxonomy import disciplines
+from boostqa.taxonomy import english_names
 from boostqa.tracking.stage_run import last_runs
 from boostqa.vocabulary import HIGH_GRADES
 
@@ -22,7 +22,7 @@ def collect(warehouse: Warehouse, of_round: str | None = None) -> list[dict[str,
     if not planned or of_round not in (None, *planned):
         told = f" of round {of_round}" if of_round and planned else ""
         raise ConfigError(f"no budget{told} in warehouse {warehouse.location}: run the line to `plan` first")
-    names = {d.code: d.name["en"] for d in disciplines()}
+    names = english_names()
     budget = warehouse.read("budget").where(F.col("round") == (of_round or planned[-1]))
     rows = [r.asDict() | {"name": names[r["discipline"]]} for r in budget.collect()]
     return sorted(rows, key=lambda r: (-r["tokens"], r["discipline"], r["difficulty"]))

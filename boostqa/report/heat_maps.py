@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from boostqa.report.probe_plots import MEASURES, pooled
-from boostqa.taxonomy import disciplines
+from boostqa.taxonomy import english_names
 from boostqa.vocabulary import GRADES, ProbeMethod
 from boostqa.wilson import interval
 
@@ -30,7 +30,7 @@ class HeatMap(NamedTuple):
 
 
 def _fields(rows: list[Row]) -> list[tuple[str, str]]:
-    names = {d.code: d.name["en"] for d in disciplines()}
+    names = english_names()
     return [(code, f"{code} {names.get(code, '')}".strip()) for code in sorted({r["discipline"] for r in rows})]
 
 

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from boostqa.report.browse import said
 from boostqa.report.side_by_side import items_of, kept, rows_with
 from boostqa.storage.warehouse import Warehouse
-from boostqa.taxonomy import disciplines
+from boostqa.taxonomy import english_names
 
 SALT = "report"
 Row = dict[str, Any]
@@ -22,7 +22,7 @@ def stories(warehouse: Warehouse, count: int) -> list[Row]:
     exported = [r["plan_id"] for r in rows_with(warehouse, "draft", "draft_id", first)]
     others = [p for p in _few(warehouse, "plan", "plan_id", count) if p not in exported]
     asked = rows_with(warehouse, "plan", "plan_id", [*exported, *others][:count])
-    names = {d.code: d.name["en"] for d in disciplines()}
+    names = english_names()
     items = items_of(warehouse, asked) if asked else []
     found = [i | {"name": names.get(i["discipline"], ""), "fate": _fate(i)} for i in items]
     return sorted(found, key=lambda i: (i["discipline"], i["grade"], i["plan_id"]))

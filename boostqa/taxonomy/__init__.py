@@ -54,6 +54,11 @@ def disciplines() -> tuple[Discipline, ...]:
     return tuple(Discipline(r["code"], words(r, "name"), words(r, "label")) for r in rows)
 
 
+def english_names() -> dict[str, str]:
+    """Code -> English name, of all detailed fields."""
+    return {d.code: d.name["en"] for d in disciplines()}
+
+
 @cache
 def subjects() -> tuple[Subject, ...]:
     """All benchmark subjects."""
