@@ -24,7 +24,8 @@ table { border-collapse: collapse; display: block; overflow-x: auto; margin: 1re
 caption { text-align: left; font-weight: 600; padding: .4rem 0 }
 th { white-space: nowrap }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); overflow-wrap: anywhere }
-.verdicts td:nth-child(2), .verdicts td:nth-child(3), .verdicts td:nth-child(5), td.number { white-space: nowrap }
+.verdicts td:nth-child(2), .verdicts td:nth-child(3), td.number { white-space: nowrap }
+.verdicts td:nth-child(4) { min-width: 20rem }
 .verdicts td:nth-child(1) { min-width: 18rem }
 td.number { text-align: right }
 code { font-size: .85em }

@@ -14,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
+from boostqa.reasons import why_nothing
 from boostqa.report import budget, contamination, controls, difficulty, heat_maps, probe_plots
 from boostqa.report.side_by_side import story
 from boostqa.report.status import quality_folder
@@ -74,6 +75,7 @@ def render(facts: dict[str, Any]) -> str:
         **facts,
         script=Markup(script),
         style=Markup(style),
+        nothing=_nothing(status),
         hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         steps=_steps(status),
         funnel=_funnel(status),
@@ -96,6 +98,13 @@ def render(facts: dict[str, Any]) -> str:
 
 def _of_round(row: dict[str, Any], what: str) -> str:
     return of_round(row["round"], row[what])
+
+
+def _nothing(status: dict[str, Any]) -> str:
+    """Why nothing is exported; empty where something is, or no mix was made yet."""
+    blocked = any(gate["outcome"] == Outcome.BLOCKS for gate in status["gates"])
+    empty = status["tables"].get("mix", {}).get("rows") == 0
+    return why_nothing(status["gates"]) if blocked or empty else ""
 
 
 def _steps(status: dict[str, Any]) -> list[dict[str, Any]]:

@@ -130,3 +130,23 @@ def test_page_is_bounded_hostile_texts_are_texts_and_figures_have_names(file):
     regions = [about for _, about in seen.tags if about.get("role") == "region"]
     assert len(regions) >= 8 and all(about["aria-label"] for about in regions)
     assert "0.25" in text and "0.10 to 0.90, n 4" in text and "0533 Physics" in text
+
+
+def test_page_says_first_why_nothing_is_exported(small_line, small_status):
+    gate = {
+        "round": "main",
+        "table": "clean",
+        "gate": "min_rows",
+        "success": False,
+        "severity": "warn",
+        "expected": "1",
+    }
+    facts = page.collect(small_line, small_status)
+    assert "Nothing is exported" not in page.render(facts)
+    empty = small_status["tables"] | {"mix": small_status["tables"]["mix"] | {"rows": 0}}
+    warned = [gate | {"outcome": "warns", "observed": "no \u202eitem is left"}]
+    text = page.render(facts | {"status": small_status | {"tables": empty, "gates": warned}})
+    assert "Nothing is exported.</strong> No \\u202eitem is left." in text
+    blocked = [gate | {"outcome": "blocks", "observed": "a voter guesses"}]
+    text = page.render(facts | {"status": small_status | {"gates": blocked}})
+    assert "Nothing is exported.</strong> A voter guesses." in text
