@@ -152,6 +152,17 @@ def _files(folders: tuple[str, ...], suffixes: tuple[str, ...]) -> str:
     return contents.hexdigest()[:16]
 
 
+def prompts() -> str:
+    """Digest of all prompts."""
+    return _files(("boostqa/prompts",), (".md", ".yaml", ".py"))
+
+
+def code(stage: str) -> str:
+    """Digest of the code that decides the rows of a stage."""
+    job = str(job_file(stage).relative_to(_PACKAGES))
+    return _files((*_CODE, *_MORE_CODE.get(stage, ()), job), (".py", ".json", ".yaml", ".csv", ".tsv", ".txt"))
+
+
 def source_files(spark: SparkSession, config: Config) -> dict[str, str]:
     """Section of the conf and source name -> digest of the path, size and time of its files (of a catalog's table its
     version); one job, nothing is read. What cannot be listed has no digest: the stage that reads it says why."""
@@ -196,7 +207,6 @@ def basis(config: Config, step: Step, files: dict[str, str]) -> dict[str, str]:
     for section in _SOURCES.get(stage, ()):
         about |= {f"files of {source}": seen for source, seen in files.items() if source.startswith(f"{section} ")}
     if stage in _ROLES and stage != "gate":
-        about["prompts"] = _files(("boostqa/prompts",), (".md", ".yaml", ".py"))
-    job = str(job_file(stage).relative_to(_PACKAGES))
-    about["code"] = _files((*_CODE, *_MORE_CODE.get(stage, ()), job), (".py", ".json", ".yaml", ".csv", ".tsv", ".txt"))
+        about["prompts"] = prompts()
+    about["code"] = code(stage)
     return about

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from boostqa import ROOT, __version__, cli_look, pipeline, score_annotators, train_annotator
+from boostqa import ROOT, __version__, cli_export, cli_look, pipeline, score_annotators, train_annotator
 from boostqa import config as conf
 from boostqa import preview as trial
 from boostqa.calls import ledger as ledger_calls
@@ -33,6 +33,8 @@ app = typer.Typer(
 app.add_typer(quarantine, name="quarantine")
 for look in (cli_look.status, cli_look.report, cli_look.show, cli_look.contamination, cli_look.plan, cli_look.explain):
     app.command()(look)
+for export in (cli_export.verify, cli_export.reproduce):
+    app.command()(export)
 ledger = typer.Typer(no_args_is_help=True, help="What was asked of models: release.")
 app.add_typer(ledger, name="ledger")
 

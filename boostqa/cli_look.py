@@ -9,12 +9,14 @@ import typer
 from boostqa import config as conf
 from boostqa import pipeline, running
 from boostqa.cli_options import ConfigOption, JsonOption, SetOption, answer, wide
+from boostqa.export.place import item_at
+from boostqa.export.shards import mix_folder
 from boostqa.freshness import Freshness
 from boostqa.report import browse, last_status, page
 from boostqa.report import budget as budget_report
 from boostqa.report import contamination as contamination_report
+from boostqa.report import explain as explanation
 from boostqa.report import status as status_report
-from boostqa.report.explain import explain as explain_item
 from boostqa.tracking.outbox import PATIENT_SECONDS, Outbox
 from boostqa.vocabulary import MatchKind
 
@@ -128,15 +130,17 @@ def plan(
 
 def explain(
     config: ConfigOption,
-    item: Annotated[str, typer.Argument(help="draft_id, or its first characters")],
+    item: Annotated[
+        str, typer.Argument(help="draft_id or its first characters, or FILE:ROW of the export (rows from 0)")
+    ],
+    as_json: JsonOption = False,
     settings: SetOption = [],  # noqa: B006
 ) -> None:
-    """Say why an item is in the mix or not: its seed, request, labels, votes and rejects."""
+    """Say why an item is in the mix or not: its seed, probe and budget, request, calls, labels, votes, rejects, gates, cost."""
 
     def action() -> None:
         loaded = conf.load(config, settings)
-        typer.echo(
-            json.dumps(explain_item(pipeline.warehouse(loaded), item), indent=2, ensure_ascii=False, default=str)
-        )
+        draft_id = item_at(mix_folder(loaded.output), item) or item
+        answer(explanation.explain(pipeline.warehouse(loaded), draft_id), as_json, explanation.show)
 
     sys.exit(pipeline.report_errors(action))

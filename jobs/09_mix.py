@@ -1,20 +1,18 @@
 """Job 9, mix: exports what the gates judged, of every round that they let pass, and nothing else: shards, manifest,
 dataset card."""
 
-import hashlib
 import json
 
 from pyspark.sql import functions as F
 
-from boostqa.basis import digest as basis_digest
 from boostqa.calls.models import target_tokenizer
 from boostqa.console import CONSOLE
 from boostqa.errors import GateFailed
-from boostqa.export import card, manifest, shards
+from boostqa.export import card, manifest, origin, shards
 from boostqa.pipeline import submit
 from boostqa.stages import mix, quarantine
 from boostqa.tracking.mlflow_runs import log_texts
-from boostqa.tracking.stage_run import StageRun, code_revision
+from boostqa.tracking.stage_run import StageRun
 from boostqa.vocabulary import Outcome
 
 READS = ("quarantine",)
@@ -46,13 +44,12 @@ def main(stage: StageRun) -> None:
     stage.check_row_balance(clean.count(), kept, stage.reject(held.unionByName(over)))
     exported, folder = stage.read_back("mix"), shards.mix_folder(stage.config.output)
     files = shards.export(exported, folder, list(conf.formats), conf.shards)
-    digest = hashlib.sha256(tokenizer.encode()).hexdigest()
-    hashes = (stage.conf_hash, digest, basis_digest(stage.basis))
-    described = manifest.describe(exported, rounds, files, stage.inputs, code_revision(), *hashes)
-    about = card.card(exported, clean, described, verdicts)
-    card.write(folder, about)
-    manifest.write(folder, described)
-    log_texts({"mix/README.md": about, "mix/manifest.json": json.dumps(described, indent=2, ensure_ascii=False)})
+    made_from = origin.of_export(stage, rounds) | {"verdicts": origin.verdicts(verdicts)}
+    said = manifest.describe(exported, files, made_from)
+    text = card.card(exported, clean, said, verdicts)
+    said["card"] = card.write(folder, text)
+    manifest.write(folder, said)
+    log_texts({"mix/README.md": text, "mix/manifest.json": json.dumps(said, indent=2, ensure_ascii=False)})
 
 
 if __name__ == "__main__":

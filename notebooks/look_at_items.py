@@ -17,12 +17,10 @@ from pathlib import Path
 here = Path(__file__).parent if "__file__" in globals() else Path.cwd()  # Databricks and Jupyter start in the notebook's folder
 sys.path.insert(0, str(here.parent))  # where boostqa is not installed
 
-import json
-
 from boostqa import pipeline
 from boostqa.notebook import answers, load_conf
 from boostqa.report import browse
-from boostqa.report.explain import explain
+from boostqa.report.explain import explain, show
 from rich.console import Console
 
 chosen = answers(globals().get("dbutils"), {"config": "", "set": "", "stage": "refine", "rule": "all", "item": ""})
@@ -57,4 +55,4 @@ browse.show(browse.collect(warehouse, chosen["stage"], None, chosen["rule"], {},
 # COMMAND ----------
 
 item = chosen["item"] or browse.collect(warehouse, None, "draft", None, {}, 1)["shown"][0]["draft_id"]
-print(json.dumps(explain(warehouse, item), indent=2, ensure_ascii=False, default=str))
+show(explain(warehouse, item), console)

@@ -1,6 +1,7 @@
 """The whole line over and over: what is current, rounds, gates that change, previews; and its grammars in vLLM's compiler."""
 
 import json
+import shutil
 from functools import partial
 
 import pytest
@@ -94,7 +95,8 @@ def test_preview_shows_items_from_seed_to_text_and_writes_nothing_but_the_ledger
 
 
 @pytest.mark.line
-def test_a_second_round_buys_what_the_first_has_left_and_costs_the_first_nothing(spark, done, first, capsys):
+def test_a_second_round_buys_what_the_first_has_left_and_costs_the_first_nothing(spark, done, first, capsys, tmp_path):
+    before = shutil.copytree(done / "output" / "mix", tmp_path / "before")
     two = config.load(DEMO, [*settings(done), "rounds=[{name: main}, {name: more, tokens: 900}]"])
     tables = Warehouse(spark, f"{done}/warehouse")
     ran = Warehouse(spark, f"{done}/warehouse").read("run").where(F.col("run_id") == pipeline.run(two, STAGES, connect))
@@ -112,6 +114,9 @@ def test_a_second_round_buys_what_the_first_has_left_and_costs_the_first_nothing
     assert {r["round"] for r in tables.read("mix").collect()} == {"main", "more"}
     manifest = json.loads((done / "output" / "mix" / "manifest.json").read_text())
     assert manifest["rounds"] == ["main", "more"] and manifest["tokens_by"]["round"]["more"] > 0
+    made = command(done, "reproduce", "--of", str(before), "--into", str(tmp_path / "again"))
+    assert made.exit_code == 0, made.stderr  # of the first round alone, although another was added
+    assert (tmp_path / "again" / "manifest.json").read_bytes() == (before / "manifest.json").read_bytes()
     pipeline.run(two, STAGES, connect)
     assert "nothing to do" in capsys.readouterr().err
     more = [*settings(done), "synthesize.sampling.top_p=0.5", "rounds=[{name: main}, {name: more, tokens: 900}]"]

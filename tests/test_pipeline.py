@@ -1,22 +1,26 @@
 """The whole line once, with an engine that answers at once, in the session of the tests; and what stops it early."""
 
 import json
+import shutil
 from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
 from runpy import run_path
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from pyspark.sql import functions as F
+from typer.testing import CliRunner
 
-from boostqa import basis, config, pipeline
+from boostqa import basis, cli, config, pipeline
 from boostqa.errors import GateFailed
 from boostqa.report.page import ITEMS
 from boostqa.schemas import TABLES
 from boostqa.storage.warehouse import Warehouse
 from boostqa.vocabulary import STAGES
 from tests.processes import DEMO, ROOT
-from tests.whole_line import command
+from tests.whole_line import command, command_with, settings
 
 
 def test_all_stages_run_rows_balance_and_the_mix_is_readable(done, first):
@@ -98,14 +102,78 @@ def test_a_student_answers_what_is_left_for_the_mix(spark, done, first):
     assert first["difficulty"]["student"]["items"] == len(rows)
 
 
-def test_explain_tells_the_story_of_an_exported_item(done):
-    item = pd.read_parquet(done / "output" / "mix" / "parquet")["draft_id"].iloc[0]
-    ended = command(done, "explain", item[:16])
-    assert ended.exit_code == 0
-    story = json.loads(ended.stdout)
+def test_explain_tells_the_story_of_an_exported_row_from_its_place_in_a_file(done):
+    [shard, *_] = sorted((done / "output" / "mix" / "parquet").iterdir())
+    rows = pd.read_parquet(shard)
+    item, place = rows["draft_id"].iloc[-1], f"{shard}:{len(rows) - 1}"
+    story = json.loads(command(done, "explain", place, "--json").stdout)
     assert story["draft"]["draft_id"] == story["mix"][0]["draft_id"] == item
     assert story["seed"][0]["seed_id"] == story["draft"]["seed_id"] and story["reject"] == []
     assert story["completion"][0]["prompt"] and story["plan"][0]["grade"] == story["draft"]["grade"]
+    templates = {c["template"].partition("_")[0] for c in story["completion"]}
+    assert {"blind", "rewrite"} <= templates and len(story["completion"]) == story["cost"]["requests"]
+    assert story["budget"][0]["discipline"] == story["draft"]["discipline"] and story["verdict"]
+    lines = f"jsonl/{shard.name.replace('.parquet', '.jsonl.zst')}"
+    screen = command(done, "explain", f"{lines}:{len(rows) - 1}").stdout
+    assert screen.startswith(f"{item}: in the mix, shard ")
+    seed = story["seed"][0]
+    for told in (
+        f"{seed['file']}:{seed['line']}",
+        seed["licence"],
+        "cell ",
+        "sampling",
+        "blind",
+        " hold",
+        "engine seconds",
+    ):
+        assert told in screen.replace("\n", " ") or told in "".join(line.strip() for line in screen.split("\n")), told
+    short = command(done, "explain", item[:16], "--json")
+    assert json.loads(short.stdout)["draft"]["draft_id"] == item
+    past = command(done, "explain", f"{lines}:{len(rows)}")
+    assert past.exit_code == 2 and f"the file has {len(rows)} rows, 0 to {len(rows) - 1}" in past.stderr
+    other = command(done, "explain", "parquet/part-00000-of-00099.parquet:0")
+    assert other.exit_code == 2 and "no such file in the export" in other.stderr
+
+
+def contents(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_export_is_made_again_byte_for_byte_and_held_against_its_manifest(done, tmp_path):
+    exported, again = done / "output" / "mix", tmp_path / "again"
+    ended = command(done, "reproduce", "--into", str(again))
+    assert ended.exit_code == 0, ended.stderr
+    assert contents(again) == contents(exported) and "byte for byte" in ended.stdout
+    verify = partial(CliRunner().invoke, cli.app)
+    assert verify(["verify", str(again)]).exit_code == 0
+    [first, *_] = sorted((again / "jsonl").iterdir())
+    whole = first.read_bytes()
+    first.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    broken = verify(["verify", str(again)])
+    assert broken.exit_code == 3 and f"jsonl/{first.name}: sha256" in broken.stderr
+    first.unlink()
+    (again / "README.md").write_text("mine")
+    assert "README.md: sha256" in (told := verify(["verify", str(again)]).stderr) and "(and 1 more)" in told
+    lost = command(done, "reproduce", "--into", str(again))
+    assert lost.exit_code == 2 and "it holds an export" in lost.stderr
+    nothing = verify(["verify", str(tmp_path)])
+    assert nothing.exit_code == 2 and "this is no finished export" in nothing.stderr
+
+
+def test_export_that_cannot_be_made_again_is_refused_with_the_reason(done, tmp_path):
+    other = tmp_path / "tokenizer.json"
+    other.write_text(Path(config.load(DEMO).tokenizer).joinpath("tokenizer.json").read_text() + " ")
+    refused = command_with([*settings(done), f"tokenizer={other}"], "reproduce", "--into", str(tmp_path / "x"))
+    assert refused.exit_code == 2 and "is not the one of the export" in refused.stderr
+    for name in ("clean", "budget", "verdict", "quarantine"):
+        shutil.copytree(done / "warehouse" / name, tmp_path / "warehouse" / name)
+    for file in (tmp_path / "warehouse" / "clean").glob("**/*.parquet"):
+        if "_delta_log" not in file.parts:
+            file.unlink()  # as VACUUM does with what no version of late has
+    vacuumed = [*settings(done), f"warehouse={tmp_path}/warehouse"]
+    gone = command_with(vacuumed, "reproduce", "--of", str(done / "output" / "mix"), "--into", str(tmp_path / "y"))
+    assert gone.exit_code == 2 and "no longer in" in gone.stderr and "VACUUM" in gone.stderr
+    assert not (tmp_path / "y" / "manifest.json").exists()
 
 
 def test_a_stage_is_made_again_for_every_key_of_the_conf_that_it_reads(done, conf_reads):

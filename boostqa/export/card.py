@@ -1,5 +1,6 @@
 """README.md of an export: a dataset card in which every figure comes from the tables."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -10,8 +11,9 @@ from pyspark.sql import functions as F
 from boostqa.reasons import by_weight, why_nothing
 from boostqa.taxonomy import english_names
 from boostqa.vocabulary import GRADES, Outcome
-from udfs.files import file_system
+from udfs.files import write_text
 
+CARD = "README.md"
 LISTED = 20  # attributions printed per licence; the column `attribution` holds them all
 LEVELS = ("primary", "lower secondary", "upper secondary", "undergraduate", "graduate or competition")
 MADE = (
@@ -25,8 +27,8 @@ METHOD = (
     "prompts, taxonomy, budgets, cleaning, decontamination and gates are this project's own design."
 )
 AGAIN = (
-    "`manifest.json` names the Delta versions, the code revision, the hashes of conf and tokenizer and the sha256 of "
-    "each file; exporting the same versions again gives the same bytes."
+    "`manifest.json` names the Delta versions, the code revision, conf, models, tokenizer and the sha256 of each file. "
+    "`boostqa verify FOLDER` holds the files against it; `boostqa reproduce` makes the same bytes again from those versions."
 )
 
 
@@ -71,6 +73,7 @@ def _outcome(word: str) -> str:
 
 def card(mix: DataFrame, clean: DataFrame, manifest: dict[str, Any], verdicts: list[dict[str, Any]]) -> str:
     """The card's text from MIX and CLEAN rows, the manifest and the VERDICT rows of the gate that let the mix pass."""
+    verdicts = sorted(verdicts, key=lambda v: (v["round"], v["table"], v["gate"]))  # whatever order they were read in
     made = clean.join(mix.select("draft_id"), on="draft_id", how="left_semi").groupBy("generator")
     generators = sorted((r["generator"], r["rows"]) for r in made.agg(F.count("*").alias("rows")).collect())
     owed = mix.groupBy("licence").agg(F.sort_array(F.collect_set("attribution")).alias("attributions")).collect()
@@ -120,8 +123,7 @@ def card(mix: DataFrame, clean: DataFrame, manifest: dict[str, Any], verdicts: l
     return "\n\n".join(parts) + "\n"
 
 
-def write(folder: str, text: str) -> None:
-    """Write README.md into the export's folder."""
-    target, path = file_system(folder)
-    with target.open_output_stream(f"{path}/README.md") as out:
-        out.write(text.encode())
+def write(folder: str, text: str) -> str:
+    """Write the card into the export's folder; returns its sha256."""
+    write_text(f"{folder}/{CARD}", text)
+    return hashlib.sha256(text.encode()).hexdigest()

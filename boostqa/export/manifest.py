@@ -3,7 +3,6 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 from pyarrow.fs import FileSelector
@@ -20,21 +19,11 @@ SHARD_FILE = re.compile(
 GROUPS = ("round", "discipline", "difficulty", "licence", "source", "lang")
 
 
-def describe(
-    mix: DataFrame,
-    rounds: Sequence[str],
-    shards: list[dict[str, Any]],
-    versions: dict[str, int],
-    code_revision: str,
-    conf_hash: str,
-    tokenizer_hash: str,
-    basis_hash: str,
-) -> dict[str, Any]:
+def describe(mix: DataFrame, shards: list[dict[str, Any]], origin: dict[str, Any]) -> dict[str, Any]:
     """The manifest of an export of MIX rows: a plain dict without a clock, equal for equal input.
 
-    `rounds` are those exported, `shards` is what `export` returned; `versions` are the Delta versions of the tables read;
-    the hashes are sha256 of the conf's identity part, of tokenizer.json, and of all that decided the rows. Rows and tokens
-    are counted in one job.
+    `shards` is what `export` returned, `origin` what origin.py says of where the rows come from. Rows and tokens are
+    counted in one job.
     """
     counted = mix.groupBy(*GROUPS).agg(F.count("*").alias("rows"), F.sum("tokens").alias("tokens")).collect()
     by: dict[str, Counter[str]] = {name: Counter() for name in ("round", "cell", "licence", "source", "lang")}
@@ -42,13 +31,7 @@ def describe(
         values = {**row.asDict(), "cell": f"{row['discipline']} {row['difficulty']}"}
         for name, counter in by.items():
             counter[values[name]] += row["tokens"]
-    return {
-        "code_revision": code_revision,
-        "conf_hash": conf_hash,
-        "tokenizer_hash": tokenizer_hash,
-        "basis_hash": basis_hash,
-        "versions": versions,
-        "rounds": list(rounds),
+    return origin | {
         "rows": sum(r["rows"] for r in counted),
         "tokens": sum(r["tokens"] for r in counted),
         "tokens_by": {name: dict(sorted(counter.items())) for name, counter in by.items()},
@@ -56,7 +39,8 @@ def describe(
     }
 
 
-def _read(folder: str) -> dict[str, Any] | None:
+def read(folder: str) -> dict[str, Any] | None:
+    """The manifest in a folder; None without one, {} of one that cannot be read."""
     target, path = file_system(folder)
     try:
         with target.open_input_stream(f"{path}/{MANIFEST}") as manifest:
@@ -69,12 +53,12 @@ def _read(folder: str) -> dict[str, Any] | None:
 
 def basis_of(folder: str) -> str | None:
     """The `basis_hash` of the export in a folder; None without one."""
-    return (_read(folder) or {}).get("basis_hash")
+    return (read(folder) or {}).get("basis_hash")
 
 
 def holds(folder: str, name: str) -> bool:
     """Whether there is an export in a folder that has rows of a round, or does not say of which."""
-    exported = _read(folder)
+    exported = read(folder)
     return exported is not None and name in exported.get("rounds", [name])
 
 

@@ -1,34 +1,129 @@
-"""Why an item is in the mix or not."""
+"""Why an item is in the mix or not: every row of every table that tells of it, and one screen of them."""
 
+from itertools import chain
 from typing import Any
 
 from pyspark.sql import functions as F
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
 
 from boostqa.errors import ConfigError
+from boostqa.report.side_by_side import cost_of, cost_text, items_of, kept, rows_with, story
+from boostqa.report.visible import cut
 from boostqa.storage.warehouse import Warehouse
+from boostqa.vocabulary import Outcome
+
+Row = dict[str, Any]
+_SHOWN_CHARACTERS = 400  # of a long text on the screen
+_OF_DRAFT = {
+    "mix": "draft_id", "clean": "draft_id", "refined": "draft_id", "contamination": "draft_id", "student": "draft_id",
+    "measured": "draft_id", "quarantine": "draft_id", "annotation": "item_id", "reject": "key",
+}  # fmt: skip
 
 
 def explain(warehouse: Warehouse, item: str) -> dict[str, Any]:
-    """Every row that tells of a draft, by table. Raises ConfigError when no draft's id starts with `item`."""
-    drafts = warehouse.read("draft").where(F.col("draft_id").startswith(item)).limit(2).collect()
+    """Every row that tells of a draft, by table: `completion` has every call made for it, `budget` and `probe` the cell that
+    caused it, `verdict` the gates of its round; `told` is report/side_by_side.py's account of it.
+
+    Raises ConfigError when no draft's id, or more than one, starts with `item`.
+    """
+    drafts = warehouse.rows("draft").where(F.col("draft_id").startswith(item)).limit(2).collect()
     if len(drafts) != 1:
         raise ConfigError(f"{'no draft' if not drafts else 'more than one draft'} has an id that starts with {item!r}")
     draft = drafts[0].asDict(recursive=True)
-    keys = {
-        "mix": ("draft_id", draft["draft_id"]),
-        "clean": ("draft_id", draft["draft_id"]),
-        "refined": ("draft_id", draft["draft_id"]),
-        "contamination": ("draft_id", draft["draft_id"]),
-        "quarantine": ("draft_id", draft["draft_id"]),
-        "annotation": ("item_id", draft["draft_id"]),
-        "reject": ("key", draft["draft_id"]),
-        "completion": ("request_id", draft["request_id"]),
-        "plan": ("plan_id", draft["plan_id"]),
-        "seed": ("seed_id", draft["seed_id"]),
-    }
-    story: dict[str, Any] = {"draft": draft}
-    for table, (column, value) in keys.items():
-        if warehouse.exists(table):
-            rows = warehouse.read(table).where(F.col(column) == value).collect()
-            story[table] = [r.asDict(recursive=True) for r in rows]
-    return story
+    found: dict[str, Any] = {"draft": draft}
+    for table, column in _OF_DRAFT.items():
+        found[table] = rows_with(warehouse, table, column, [draft["draft_id"]])
+    found["plan"] = rows_with(warehouse, "plan", "plan_id", [draft["plan_id"]])
+    found["seed"] = rows_with(warehouse, "seed", "seed_id", [draft["seed_id"]])
+    paid = (row["request_ids"] or [] for name in ("annotation", "refined", "student", "reject") for row in found[name])
+    calls = rows_with(warehouse, "completion", "request_id", {draft["request_id"], *chain(*paid)})
+    found["completion"] = sorted(calls, key=lambda c: (c["request_id"] != draft["request_id"], c["finished_at"]))
+    found["cost"] = cost_of((c["request_id"] for c in calls), {c["request_id"]: c for c in calls})
+    for table in ("budget", "probe"):
+        rows = rows_with(warehouse, table, "discipline", [draft["discipline"]])
+        found[table] = [r for r in rows if (r["round"], r["difficulty"]) == (draft["round"], draft["grade"])]
+    found["verdict"] = rows_with(warehouse, "verdict", "round", [draft["round"]])
+    found["told"] = next(iter(items_of(warehouse, found["plan"])), None)
+    return found
+
+
+def _caused(found: Row) -> str | None:
+    """The cell of the budget that asked for the item, and what the probe saw of it."""
+    if not found["budget"]:
+        return None
+    cell = found["budget"][0]
+    seen = [
+        f"{p['checkpoint'].rpartition('/')[2]} {p['method']} "
+        + (f"{p['accuracy']:.2f}" if p["accuracy"] is not None else f"{p['bits_per_byte']:.2f} bits/byte")
+        + f" on {p['items']} items"
+        for p in found["probe"]
+    ]
+    return (
+        f"cell {cell['discipline']}/{cell['difficulty']} of round {cell['round']}: deficit {cell['deficit']:.2f}, weight "
+        f"{cell['weight']:.3f}, {cell['tokens']:,} tokens, {cell['requests']:,} requests; probed: "
+        + ("; ".join(seen) or "no item of the cell")
+    )
+
+
+def _from(found: Row) -> str | None:
+    if not found["seed"]:
+        return "withdrawn: it is in no source any more"
+    seed = found["seed"][0]
+    about = (seed["title"], f"{seed['file']}:{seed['line']}", seed["licence"], seed["attribution"])
+    return (
+        f"{seed['source']} {seed['doc_id']}, chunk {seed['chunk']}: "
+        + ", ".join(filter(None, about))
+        + f"\n{seed['text']}"
+    )
+
+
+def _called(found: Row) -> str:
+    return "\n".join(
+        f"{c['template']}, {c['model'].rpartition('/')[2]} {c['revision'] or ''}: {c['prompt_tokens']} prompt tokens "
+        f"({c['cached_tokens']} cached), {c['generated_tokens']} generated, {c['finish_reason']}; {c['request_id'][:16]}"
+        for c in found["completion"]
+    )
+
+
+def _judged(found: Row) -> str | None:
+    if not found["verdict"]:
+        return None
+    failed = [v for v in found["verdict"] if v["outcome"] != Outcome.HOLDS]
+    named = "; ".join(f"{v['table']} {v['gate']} {v['outcome']}" for v in failed[:6])
+    more = f" and {len(failed) - 6} more" if len(failed) > 6 else ""
+    return f"{len(found['verdict']) - len(failed)} of {len(found['verdict'])} hold" + (
+        f"; {named}{more}" if failed else ""
+    )
+
+
+def show(found: Row, console: Console) -> None:
+    """Print the story of an item on one screen: long texts cut, each table in a line or two."""
+    draft, told = found["draft"], found["told"]
+    events = [f"{e['event']} by {e['who']}" + (f": {e['why']}" if e["why"] else "") for e in found["quarantine"]]
+    account = story(told) if told else {}
+    writer = next(iter(found["completion"]), None)
+    lines: dict[str, str | None] = {
+        "seed": _from(found),
+        "because": _caused(found),
+        "asked": ", ".join(filter(None, (draft[n] for n in ("strategy", "grade", "format", "lever", "lang")))),
+        "prompt": told and told["prompt"],
+        "engine": writer and f"{writer['model']}, sampling {writer['sampling']}, {writer['engine']}",
+        **{name: account.get(name) for name in ("tries", "draft", "labels", "votes")},
+        "benchmarks": "\n".join(f"{c['kind']} {c['benchmark']} {c['score']:.2f}: {c['match']}" for c in found["contamination"]),
+        "filters": account.get("filters"),
+        "gates": _judged(found),
+        "quarantine": "; ".join(events),
+        "text": account.get("text"),
+        "calls": _called(found),
+        "cost": cost_text(found["cost"]),
+    }  # fmt: skip
+    is_kept = bool(told and kept(told))
+    shard = f", shard {found['mix'][0]['shard']}, {found['mix'][0]['tokens']} tokens" if is_kept else ""
+    console.print(Text(f"{draft['draft_id']}: {'in the mix' + shard if is_kept else 'not in the mix'}", style="bold"))
+    grid = Grid.grid(padding=(0, 2))
+    for name, text in lines.items():
+        if text:
+            grid.add_row(Text(name, style="bold"), Text(cut(text, _SHOWN_CHARACTERS if name != "calls" else 4_000)))
+    console.print(grid)

@@ -78,7 +78,7 @@ def items_of(warehouse: Warehouse, asked_for: Iterable[Row]) -> list[Row]:
             ],
             "text": final["text"] if final else None,
             "tokens": final["tokens"] if final else None,
-            "cost": _cost(own, calls),
+            "cost": cost_of(own, calls),
         }
 
     return [item(plan_id, asked) for plan_id, asked in plan.items()]
@@ -120,12 +120,20 @@ def _last_try(request_ids: Iterable[str], calls: dict[str, Row]) -> Row:
     return {"prompt": last["prompt"] if last else None, "reply": last["text"] if last else None}
 
 
-def _cost(request_ids: list[str], calls: dict[str, Row]) -> Row:
+def cost_of(request_ids: Iterable[str], calls: dict[str, Row]) -> Row:
     """Requests, tokens, and seconds between submission to an engine and the end, added up."""
     counted = ("prompt_tokens", "cached_tokens", "generated_tokens")
     own = [calls[request_id] for request_id in request_ids if request_id in calls]
     sums: Row = {name: sum(c[name] for c in own) for name in counted}
     return {"requests": len(own), **sums, "seconds": sum(c["engine_seconds"] for c in own)}
+
+
+def cost_text(cost: Row) -> str:
+    """What `cost_of` found, as one line."""
+    return (
+        f"{cost['requests']} requests, {cost['prompt_tokens']} prompt tokens ({cost['cached_tokens']} cached), "
+        f"{cost['generated_tokens']} generated, {cost['seconds']:.1f} engine seconds"
+    )
 
 
 def _cut(text: str) -> Text:
@@ -141,7 +149,7 @@ def draft_text(draft: Row) -> str:
 
 def story(item: Row) -> dict[str, str | None]:
     """What became of an item, as texts under their names, in order; null where it did not come to that."""
-    labels, votes, cost = item["labels"], item["votes"], item["cost"]
+    labels, votes = item["labels"], item["votes"]
     told = {True: "equal", False: "different", None: "cannot tell"}
     return {
         "tries": "\n".join(f"{t['rule']}: {t['evidence']}" for t in item["tries"]) or None,
@@ -156,8 +164,7 @@ def story(item: Row) -> dict[str, str | None]:
         + f"; solution {votes['rewrite']}",
         "filters": "\n".join(f"{f['stage']}: {f['rule']}: {f['evidence']}" for f in item["filters"]) or None,
         "text": item["text"],
-        "cost": f"{cost['requests']} requests, {cost['prompt_tokens']} prompt tokens ({cost['cached_tokens']} cached), "
-        f"{cost['generated_tokens']} generated, {cost['seconds']:.1f} engine seconds",
+        "cost": cost_text(item["cost"]),
     }
 
 

@@ -29,6 +29,8 @@ ROWS = [
     ("c", "main", "Question: 3", 2, "en", "0222", "H1", "multi_grade", "proof", "notes", "CC0-1.0", None, 0),
 ]
 
+ORIGIN = {"rounds": ["main"], "versions": {"mix": 3}, "basis_hash": "basis"}
+
 
 def frame(spark, rows=ROWS):
     return spark.createDataFrame(rows, MIX.schema)
@@ -66,12 +68,12 @@ def test_manifest_rewrite_with_fewer_files_is_stable_and_removes_only_stale_shar
     export(frame(spark), folder, ["parquet", "jsonl"], shards=2)
     shards = export(frame(spark), folder, ["parquet"], shards=2)
     assert (tmp_path / "jsonl" / "part-00000-of-00002.jsonl.zst").exists()
-    found = manifest.describe(frame(spark), ["main"], shards, {"mix": 3}, "rev", "conf", "tok", "basis")
+    found = manifest.describe(frame(spark), shards, ORIGIN)
     manifest.write(folder, found)
     content = (tmp_path / "manifest.json").read_bytes()
     manifest.write(
         folder,
-        manifest.describe(frame(spark, ROWS[::-1]), ["main"], shards[::-1], {"mix": 3}, "rev", "conf", "tok", "basis"),
+        manifest.describe(frame(spark, ROWS[::-1]), shards[::-1], ORIGIN),
     )
     assert (tmp_path / "manifest.json").read_bytes() == content
     assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == [
@@ -95,7 +97,7 @@ def test_card_names_counts_licences_generators_and_failed_gates(spark, tmp_path)
     shards = [
         {"file": "parquet/part-00000-of-00001.parquet", "format": "parquet", "rows": 3, "tokens": 10, "bytes": 12345}
     ]
-    described = manifest.describe(frame(spark), ["main"], shards, {}, "rev", "conf", "tok", "basis")
+    described = manifest.describe(frame(spark), shards, ORIGIN)
     verdict = {
         "round": "main", "table": "clean", "gate": "min_rows", "success": False, "outcome": "warns", "observed": "3 items are left",
         "expected": "at least 9",
@@ -118,7 +120,7 @@ def test_export_of_nothing_is_whole_and_its_card_says_why_first(spark, tmp_path)
     (tmp_path / "parquet").mkdir()
     (tmp_path / "parquet" / "part-00000-of-00001.parquet").write_text("of an earlier export")
     files = export(rows, str(tmp_path), ["parquet", "jsonl"], shards=2)
-    described = manifest.describe(rows, ["main"], files, {}, "rev", "conf", "tok", "basis")
+    described = manifest.describe(rows, files, ORIGIN)
     verdict = {"round": "main", "table": "clean", "success": False, "expected": "at least 1"}
     voter = {"gate": "voter_better_than_chance", "outcome": "quarantined", "observed": "voter m guesses"}
     few = {"gate": "min_rows", "outcome": "warns", "observed": "0 items are left for the mix"}

@@ -1,6 +1,9 @@
 """A shard as JSON Lines, zstd: the same rows give the same bytes."""
 
+import io
 import json
+from itertools import islice
+from typing import Any
 
 import pyarrow as pa
 
@@ -14,3 +17,10 @@ def write(rows: pa.Table, sink: pa.NativeFile) -> None:
         for batch in rows.to_batches(max_chunksize=BATCH_ROWS):
             lines = (json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in batch.to_pylist())
             out.write("".join(f"{line}\n" for line in lines).encode())
+
+
+def row(source: pa.NativeFile, number: int) -> dict[str, Any] | None:
+    """The row of a file at a 0-based place; None past the end. What stands before it is read, too."""
+    lines = io.TextIOWrapper(pa.CompressedInputStream(source, "zstd"), encoding="utf-8")
+    line = next(islice(lines, number, None), None)
+    return None if line is None else json.loads(line)

@@ -1,0 +1,56 @@
+"""Commands about an export: is it whole, and is it to be had again."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from boostqa import config as conf
+from boostqa import pipeline
+from boostqa.cli_options import ConfigOption, SetOption
+from boostqa.errors import ConfigError, ContractError
+from boostqa.export import manifest
+from boostqa.export import reproduce as again
+from boostqa.export import verify as files
+from boostqa.export.shards import mix_folder
+
+
+def verify(folder: Annotated[str, typer.Argument(help="of an export, with its manifest.json; a path or URI")]) -> None:
+    """Hold the files of an export against its manifest, byte by byte, and name the first difference."""
+
+    def action() -> None:
+        if different := files.differences(folder):
+            more = f" (and {len(different) - 1} more)" if len(different) > 1 else ""
+            raise ContractError(f"{folder} is not what was exported: {different[0]}{more}")
+        said = manifest.read(folder) or {}
+        typer.echo(
+            f"{folder}: {len(said['shards'])} files, {said['rows']:,} rows, {said['tokens']:,} tokens, as exported"
+        )
+
+    sys.exit(pipeline.report_errors(action))
+
+
+def reproduce(
+    config: ConfigOption,
+    into: Annotated[str, typer.Option("--into", metavar="FOLDER", help="new folder or URI for the export")],
+    of: Annotated[
+        str | None, typer.Option("--of", metavar="FOLDER", help="with the manifest; default: the conf's")
+    ] = None,
+    settings: SetOption = [],  # noqa: B006
+) -> None:
+    """Make an export again from the table versions that its manifest names, in another folder, byte for byte."""
+
+    def action() -> None:
+        loaded = conf.load(config, settings)
+        folder = of or mix_folder(loaded.output)
+        said = manifest.read(folder)
+        if not said:
+            raise ConfigError(
+                f"{folder}: no {manifest.MANIFEST} that can be read: export first, or name another with --of"
+            )
+        again.reproduce(loaded, pipeline.warehouse(loaded), said, into)
+        typer.echo(
+            f"{into}: {len(said['shards'])} files, {said['rows']:,} rows, {said['tokens']:,} tokens, byte for byte"
+        )
+
+    sys.exit(pipeline.report_errors(action))
