@@ -9,6 +9,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from boostqa.errors import ConfigError
+from boostqa.report.budget import why
 from boostqa.report.side_by_side import cost_of, cost_text, items_of, kept, rows_with, story
 from boostqa.report.visible import cut
 from boostqa.storage.warehouse import Warehouse
@@ -60,8 +61,10 @@ def _caused(found: Row) -> str | None:
         + f" on {p['items']} items"
         for p in found["probe"]
     ]
+    _, accuracy, where = why([cell], cell)[0]
     return (
-        f"cell {cell['discipline']}/{cell['difficulty']} of round {cell['round']}: deficit {cell['deficit']:.2f}, weight "
+        f"cell {cell['discipline']}/{cell['difficulty']} of round {cell['round']}: accuracy {accuracy} ({where}), deficit "
+        f"{cell['deficit']:.2f}, weight "
         f"{cell['weight']:.3f}, {cell['tokens']:,} tokens, {cell['requests']:,} requests; probed: "
         + ("; ".join(seen) or "no item of the cell")
     )
