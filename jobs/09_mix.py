@@ -43,7 +43,7 @@ def main(stage: StageRun) -> None:
     kept = stage.write("mix", rows)
     stage.check_row_balance(clean.count(), kept, stage.reject(held.unionByName(over)))
     exported, folder = stage.read_back("mix"), shards.mix_folder(stage.config.output)
-    files = shards.export(exported, folder, list(conf.formats), conf.shards)
+    files = shards.export(exported, folder, conf, tokenizer)
     made_from = origin.of_export(stage, rounds) | {"verdicts": origin.verdicts(verdicts)}
     said = manifest.describe(exported, files, made_from)
     text = card.card(exported, clean, said, verdicts)

@@ -89,7 +89,8 @@ def identify_language(text: pd.Series, languages: tuple[str, ...]) -> pd.Series:
 
 
 @lru_cache(maxsize=2)
-def _tokenizer(tokenizer_json: str) -> Tokenizer:
+def tokenizer_of(tokenizer_json: str) -> Tokenizer:
+    """The tokenizer of a tokenizer.json's content, made once in a worker; it cuts and fills nothing."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # Spark runs one worker per core already
     tokenizer = Tokenizer.from_str(tokenizer_json)
     tokenizer.no_truncation()
@@ -99,11 +100,11 @@ def _tokenizer(tokenizer_json: str) -> Tokenizer:
 
 @lru_cache(maxsize=2)
 def _splitter(tokenizer_json: str, max_tokens: int) -> Splitter:
-    return Splitter(_tokenizer(tokenizer_json), max_tokens)
+    return Splitter(tokenizer_of(tokenizer_json), max_tokens)
 
 
 def _encoded(texts: pd.Series, tokenizer_json: str) -> list[Encoding]:
-    return _tokenizer(tokenizer_json).encode_batch_fast(texts.tolist(), add_special_tokens=False)
+    return tokenizer_of(tokenizer_json).encode_batch_fast(texts.tolist(), add_special_tokens=False)
 
 
 def count_tokens(texts: pd.Series, tokenizer_json: str) -> pd.Series:

@@ -20,6 +20,7 @@ from boostqa.config.sections import (
     Controls,
     Distil,
     Gate,
+    Mix,
     Plan,
     Probe,
     Refine,
@@ -174,6 +175,11 @@ def _rounds_follow_each_other(rounds: list[Round], probe: Probe) -> Found:
         before = place
 
 
+def _token_ids_have_an_end(mix: Mix) -> Found:
+    if "megatron" in mix.formats and mix.eos_token is None:
+        yield ("mix", "eos_token"), "required by the format megatron: the target tokenizer's end-of-text token, as </s>"
+
+
 _CHECKS = (
     _names_are_unique,
     _controls_are_no_benchmark,
@@ -187,4 +193,5 @@ _CHECKS = (
     _budget_is_above_its_floors,
     _gates_can_hold,
     _rounds_follow_each_other,
+    _token_ids_have_an_end,
 )

@@ -14,7 +14,9 @@ from udfs.files import file_system
 from udfs.writers.shard import WRITERS
 
 SHARD_FILE = re.compile(
-    "|".join(rf"{name}/part-\d{{5}}-of-\d{{5}}\.{re.escape(w.EXTENSION)}" for name, w in WRITERS.items())
+    "|".join(
+        rf"{name}/part-\d{{5}}-of-\d{{5}}\.{re.escape(end)}" for name, w in WRITERS.items() for end in w.EXTENSIONS
+    )
 )
 GROUPS = ("round", "discipline", "difficulty", "licence", "source", "lang")
 

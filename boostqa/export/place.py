@@ -20,6 +20,10 @@ def item_at(folder: str, place: str) -> str | None:
     if not found:
         return None
     file, kind, number = found[1], found[2], int(found[3])
+    if not hasattr(WRITERS[kind], "row"):
+        raise ConfigError(
+            f"{place}: {kind} names no items; the row of the same number in parquet or jsonl is the same one"
+        )
     said = manifest.read(folder)
     rows = {shard["file"]: shard["rows"] for shard in (said or {}).get("shards", [])}
     if file not in rows:

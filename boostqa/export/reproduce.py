@@ -56,10 +56,11 @@ def _write(config: Config, warehouse: Warehouse, said: dict[str, Any], conf: Mix
         _at(warehouse, said, name).where(F.col("round").isin(said["rounds"])) for name in EXPORTED_FROM[:3]
     )
     passed, _ = quarantine.split(clean, _at(warehouse, said, "quarantine"))
-    rendered = mix.render(passed, target_tokenizer(config)).persist()
+    tokenizer = target_tokenizer(config)
+    rendered = mix.render(passed, tokenizer).persist()
     rows, _ = mix.choose(rendered, budget, conf)
     rows = rows.persist()
-    files = shards.export(rows, folder, list(conf.formats), conf.shards)
+    files = shards.export(rows, folder, conf, tokenizer)
     card.write(folder, card.card(rows, clean, said, [v.asDict() for v in verdicts.collect()]))
     manifest.write(folder, said)
     rows.unpersist()

@@ -3,9 +3,13 @@
 from typing import Any
 
 from pyspark.sql import DataFrame
+from tokenizers import Tokenizer
 
+from boostqa.config import Mix
+from boostqa.errors import ConfigError
 from boostqa.schemas import MIX
 from udfs.files import file_system
+from udfs.writers.export import Export
 from udfs.writers.shard import RESULT, shard_writer
 
 MANIFEST = "manifest.json"
@@ -23,19 +27,23 @@ def withdraw(folder: str) -> None:
         target.delete_file(f"{path}/{MANIFEST}")
 
 
-def export(mix: DataFrame, folder: str, formats: list[str], shards: int) -> list[dict[str, Any]]:
-    """Write MIX rows as `parquet/part-00003-of-00008.parquet` and/or `jsonl/...jsonl.zst`, zstd-compressed, one task
-    per shard.
+def export(mix: DataFrame, folder: str, conf: Mix, tokenizer_json: str) -> list[dict[str, Any]]:
+    """Write MIX rows in the formats of `conf`: zstd Parquet and JSON Lines (`parquet/part-00003-of-00008.parquet`,
+    `jsonl/...jsonl.zst`), Megatron's indexed dataset (`megatron/....bin` and `.idx`), a task a shard.
 
-    `folder` is a local path or a URI pyarrow knows (s3, gs, abfss, hdfs) that every executor reaches; `formats` are of
-    parquet and jsonl; `shards` is the total in the names (conf mix.shards). Returns shard, format, file, rows, tokens,
-    bytes, sha256 of each file, by name; a shard without rows has no file. The same rows give the same bytes. A manifest
-    of an earlier export is removed first: a folder without one is an export that did not finish.
+    `folder` is a local path or a URI pyarrow knows (s3, gs, abfss, hdfs) that every executor reaches. A shard is a part of
+    all rows by hash and its rows are in the order of another: a global shuffle. A task streams: it holds a row group.
+    Returns shard, format, file, rows, tokens (of the texts), bytes, sha256 of each file, by name; a shard without rows has
+    no file. The same rows give the same bytes. A manifest of an earlier export is removed first: a folder without one is an
+    export that did not finish. Raises ConfigError for a `conf.eos_token` that the tokenizer does not have.
     """
+    if conf.eos_token is not None and Tokenizer.from_str(tokenizer_json).token_to_id(conf.eos_token) is None:
+        raise ConfigError(f"mix.eos_token: the target tokenizer has no token {conf.eos_token!r}: name one of its own")
     target, path = file_system(folder)
     target.create_dir(path, recursive=True)
     withdraw(folder)
     absolute = folder if "://" in folder else path
-    rows = mix.select(*MIX.schema.names).groupBy("shard")
-    files = rows.applyInArrow(shard_writer(absolute, formats, shards), RESULT).collect()
+    about = Export(absolute, tuple(conf.formats), conf.shards, tokenizer_json, conf.eos_token)
+    rows = mix.select(*MIX.schema.names).repartitionById(conf.shards, "shard").sortWithinPartitions("shard", "draft_id")
+    files = rows.mapInArrow(shard_writer(about), RESULT).collect()
     return sorted((f.asDict() for f in files), key=lambda f: f["file"])

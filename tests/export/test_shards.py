@@ -4,10 +4,17 @@ import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
 
+from boostqa.config import Mix
+from boostqa.errors import ConfigError
 from boostqa.export import card, manifest
 from boostqa.export.shards import export
 from boostqa.schemas import CLEAN, MIX
+from tests.rows import word_tokenizer
+from udfs.writers import shard as shards_udf
+from udfs.writers.export import Export
 
 ROWS = [
     (
@@ -32,14 +39,18 @@ ROWS = [
 ORIGIN = {"rounds": ["main"], "versions": {"mix": 3}, "basis_hash": "basis"}
 
 
+def of(*formats, **more):
+    return Mix(tokens=100, shards=2, formats=list(formats), **more)
+
+
 def frame(spark, rows=ROWS):
     return spark.createDataFrame(rows, MIX.schema)
 
 
 def test_export_twice_with_other_row_order_gives_the_same_bytes_and_what_it_says(spark, tmp_path):
-    first = export(frame(spark), str(tmp_path / "first"), ["parquet", "jsonl"], shards=2)
+    first = export(frame(spark), str(tmp_path / "first"), of("parquet", "jsonl"), word_tokenizer())
     turned = frame(spark, ROWS[::-1]).repartition(2)
-    again = export(turned, (tmp_path / "again").as_uri(), ["parquet", "jsonl"], shards=2)
+    again = export(turned, (tmp_path / "again").as_uri(), of("parquet", "jsonl"), word_tokenizer())
     assert again == first
     assert [(f["file"], f["rows"], f["tokens"]) for f in first] == [
         ("jsonl/part-00000-of-00002.jsonl.zst", 1, 2),
@@ -53,7 +64,7 @@ def test_export_twice_with_other_row_order_gives_the_same_bytes_and_what_it_says
 
 
 def test_export_files_hold_the_rows_sorted_and_readable_in_both_formats(spark, tmp_path):
-    export(frame(spark), str(tmp_path), ["parquet", "jsonl"], shards=2)
+    export(frame(spark), str(tmp_path), of("parquet", "jsonl"), word_tokenizer())
     rows = pq.read_table(tmp_path / "parquet" / "part-00001-of-00002.parquet", schema=None).to_pylist()
     lines = pa.CompressedInputStream(str(tmp_path / "jsonl" / "part-00001-of-00002.jsonl.zst"), "zstd").read()
     assert [r["draft_id"] for r in rows] == ["a", "b"]
@@ -62,11 +73,61 @@ def test_export_files_hold_the_rows_sorted_and_readable_in_both_formats(spark, t
     assert [json.loads(line) for line in io.BytesIO(lines)] == rows
 
 
+def arrow(rows, size):
+    """MIX rows sorted by shard and draft_id, in batches of `size`, as a task gets them."""
+    ordered = sorted(
+        (dict(zip(MIX.schema.names, row, strict=True)) for row in rows), key=lambda r: (r["shard"], r["draft_id"])
+    )
+    return iter(pa.Table.from_pylist(ordered).to_batches(max_chunksize=size))
+
+
+def test_export_streams_row_groups_of_a_fixed_size_however_rows_arrive(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards_udf, "ROW_GROUP_ROWS", 3)
+    rows = [(f"{n:03}", *ROWS[0][1:-1], n % 2) for n in range(17)]
+    found = {}
+    for size in (1, 4, 100):
+        about = Export(str(tmp_path / str(size)), ("parquet", "jsonl"), 2)
+        files = [r for batch in shards_udf.shard_writer(about)(arrow(rows, size)) for r in batch.to_pylist()]
+        found[size] = [(f["file"], f["rows"], f["tokens"], f["sha256"]) for f in files]
+    assert found[1] == found[4] == found[100] and [(f[1], f[2]) for f in found[1]] == [
+        (9, 45),
+        (9, 45),
+        (8, 40),
+        (8, 40),
+    ]
+    file = pq.ParquetFile(tmp_path / "1" / "parquet" / "part-00001-of-00002.parquet")
+    assert [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)] == [3, 3, 2]
+    assert file.read().column("draft_id").to_pylist() == [f"{n:03}" for n in range(1, 17, 2)]
+
+
+def test_megatron_files_are_read_token_for_token_by_megatron_core(spark, tmp_path):
+    megatron = pytest.importorskip("megatron.core.datasets.indexed_dataset", reason="make setup installs megatron-core")
+    words = ["[UNK]", "Question:", "1", "3", "问题：二", "答案：2", "</s>"]
+    tokenizer = Tokenizer(models.WordLevel({word: n for n, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    files = export(frame(spark), str(tmp_path), of("parquet", "megatron", eos_token="</s>"), tokenizer.to_str())
+    assert sorted(f["file"] for f in files if f["format"] == "megatron") == [
+        f"megatron/part-0000{n}-of-00002.{kind}" for n in (0, 1) for kind in ("bin", "idx")
+    ]
+    for n in (0, 1):
+        dataset = megatron.IndexedDataset(str(tmp_path / "megatron" / f"part-0000{n}-of-00002"))
+        texts = pq.read_table(tmp_path / "parquet" / f"part-0000{n}-of-00002.parquet", schema=None).column("text")
+        wanted = [[*tokenizer.encode(text.as_py()).ids, 6] for text in texts]
+        assert [dataset[i].tolist() for i in range(len(dataset))] == wanted and wanted
+        assert dataset.document_indices.tolist() == list(range(len(wanted) + 1))
+        assert dataset.index.dtype.__name__ == "uint16"
+
+
+def test_eos_token_that_the_tokenizer_does_not_have_is_refused(spark, tmp_path):
+    with pytest.raises(ConfigError, match=r"mix.eos_token: the target tokenizer has no token '<none>'"):
+        export(frame(spark), str(tmp_path), of("megatron", eos_token="<none>"), word_tokenizer())
+
+
 def test_manifest_rewrite_with_fewer_files_is_stable_and_removes_only_stale_shards(spark, tmp_path):
     folder = str(tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
-    export(frame(spark), folder, ["parquet", "jsonl"], shards=2)
-    shards = export(frame(spark), folder, ["parquet"], shards=2)
+    export(frame(spark), folder, of("parquet", "jsonl"), word_tokenizer())
+    shards = export(frame(spark), folder, of("parquet"), word_tokenizer())
     assert (tmp_path / "jsonl" / "part-00000-of-00002.jsonl.zst").exists()
     found = manifest.describe(frame(spark), shards, ORIGIN)
     manifest.write(folder, found)
@@ -86,7 +147,7 @@ def test_manifest_rewrite_with_fewer_files_is_stable_and_removes_only_stale_shar
 
 def test_export_over_an_earlier_one_drops_its_manifest_until_a_new_one_is_written(spark, tmp_path):
     (tmp_path / "manifest.json").write_text("{}")
-    export(frame(spark), str(tmp_path), ["parquet"], shards=2)
+    export(frame(spark), str(tmp_path), of("parquet"), word_tokenizer())
     assert not (tmp_path / "manifest.json").exists()
 
 
@@ -119,7 +180,7 @@ def test_export_of_nothing_is_whole_and_its_card_says_why_first(spark, tmp_path)
     rows = frame(spark).where("tokens < 0")
     (tmp_path / "parquet").mkdir()
     (tmp_path / "parquet" / "part-00000-of-00001.parquet").write_text("of an earlier export")
-    files = export(rows, str(tmp_path), ["parquet", "jsonl"], shards=2)
+    files = export(rows, str(tmp_path), of("parquet", "jsonl"), word_tokenizer())
     described = manifest.describe(rows, files, ORIGIN)
     verdict = {"round": "main", "table": "clean", "success": False, "expected": "at least 1"}
     voter = {"gate": "voter_better_than_chance", "outcome": "quarantined", "observed": "voter m guesses"}

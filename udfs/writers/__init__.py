@@ -1,1 +1,1 @@
-"""How one shard of the mix becomes a file: one module a format, each with EXTENSION and write(rows, sink)."""
+"""How one shard of the mix becomes files: one module a format, each with EXTENSIONS and writing(sinks, schema, export)."""

@@ -2,21 +2,33 @@
 
 import io
 import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
 import pyarrow as pa
 
-EXTENSION = "jsonl.zst"
+from udfs.writers.export import Export
+
+EXTENSIONS = ("jsonl.zst",)
 BATCH_ROWS = 4_096
 
 
-def write(rows: pa.Table, sink: pa.NativeFile) -> None:
-    """Write one object a line, in the order of the rows; compressed at level 1, the only one Arrow's stream takes."""
-    with pa.CompressedOutputStream(sink, "zstd") as out:
-        for batch in rows.to_batches(max_chunksize=BATCH_ROWS):
-            lines = (json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in batch.to_pylist())
-            out.write("".join(f"{line}\n" for line in lines).encode())
+@contextmanager
+def writing(
+    sinks: Mapping[str, pa.NativeFile], schema: pa.Schema, export: Export
+) -> Iterator[Callable[[pa.Table], None]]:
+    """A function that writes rows in their order, one object a line; compressed at level 1, the only one Arrow's stream
+    takes."""
+    with pa.CompressedOutputStream(sinks[EXTENSIONS[0]], "zstd") as out:
+
+        def write(rows: pa.Table) -> None:
+            for batch in rows.to_batches(max_chunksize=BATCH_ROWS):
+                lines = (json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in batch.to_pylist())
+                out.write("".join(f"{line}\n" for line in lines).encode())
+
+        yield write
 
 
 def row(source: pa.NativeFile, number: int) -> dict[str, Any] | None:

@@ -1,21 +1,29 @@
 """A shard as Parquet, zstd: the same rows give the same bytes."""
 
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-EXTENSION = "parquet"
-ROW_GROUP_ROWS = 65_536
+from udfs.writers.export import Export
+
+EXTENSIONS = ("parquet",)
 COMPRESSION_LEVEL = 9
 
 
-def write(rows: pa.Table, sink: pa.NativeFile) -> None:
-    """Write rows in their order; texts and ids, which never repeat, without a dictionary."""
-    pq.write_table(
-        rows, sink, version="2.6", compression="zstd", compression_level=COMPRESSION_LEVEL, store_schema=False,
-        row_group_size=ROW_GROUP_ROWS, use_dictionary=[n for n in rows.schema.names if n not in ("draft_id", "text")],
-    )  # fmt: skip
+@contextmanager
+def writing(
+    sinks: Mapping[str, pa.NativeFile], schema: pa.Schema, export: Export
+) -> Iterator[Callable[[pa.Table], None]]:
+    """A function that writes rows in their order, a row group a call; texts and ids, which never repeat, without a
+    dictionary."""
+    with pq.ParquetWriter(
+        sinks[EXTENSIONS[0]], schema, version="2.6", compression="zstd", compression_level=COMPRESSION_LEVEL,
+        store_schema=False, use_dictionary=[name for name in schema.names if name not in ("draft_id", "text")],
+    ) as file:  # fmt: skip
+        yield file.write_table
 
 
 def row(source: pa.NativeFile, number: int) -> dict[str, Any] | None:
