@@ -1,4 +1,4 @@
-"""Commands about an export: is it whole, and is it to be had again."""
+"""Commands about an export: what would another hold, is it whole, is it to be had again."""
 
 import sys
 from typing import Annotated
@@ -7,12 +7,29 @@ import typer
 
 from boostqa import config as conf
 from boostqa import pipeline
-from boostqa.cli_options import ConfigOption, SetOption
+from boostqa.cli_options import ConfigOption, JsonOption, SetOption, answer
 from boostqa.errors import ConfigError, ContractError
-from boostqa.export import manifest
+from boostqa.export import manifest, what_if
 from boostqa.export import reproduce as again
 from boostqa.export import verify as files
 from boostqa.export.shards import mix_folder
+
+
+def mix(
+    config: ConfigOption,
+    settings: Annotated[
+        list[str],
+        typer.Option("--what-if", metavar="KEY=VALUE", help="another value of the conf, as mix.tokens=5e6; may repeat"),
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a mix with other settings would hold, by cell and origin, from the tables as they are; writes nothing."""
+
+    def action() -> None:
+        loaded = conf.load(config, settings)
+        answer(what_if.what_if(pipeline.warehouse(loaded), loaded), as_json, what_if.show)
+
+    sys.exit(pipeline.report_errors(action))
 
 
 def verify(folder: Annotated[str, typer.Argument(help="of an export, with its manifest.json; a path or URI")]) -> None:

@@ -1,9 +1,10 @@
 """The order in which a line advances: what serves all rounds first, the stages of each round, and the mix of them all."""
 
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from boostqa.config import Config
-from boostqa.vocabulary import NO_ROUND, ONLY_ROUND, ROUND_STAGES, STAGES
+from boostqa.vocabulary import NO_ROUND, ONLY_ROUND, ROUND_STAGES, STAGES, Outcome
 
 
 class Step(NamedTuple):
@@ -25,6 +26,14 @@ def steps(config: Config) -> list[Step]:
     """Every step of a conf, in order."""
     first, last = ([Step(NO_ROUND, s) for s in part] for part in (STAGES[: STAGES.index(ROUND_STAGES[0])], STAGES[-1:]))
     return first + [Step(r.name, s) for r in config.rounds for s in ROUND_STAGES] + last
+
+
+def exported(verdicts: Iterable[Mapping[str, Any]], config: Config) -> list[str]:
+    """Of VERDICT rows: the rounds that go into the mix, in order: a gate has judged them, and none blocks."""
+    outcomes: dict[str, set[str]] = {}
+    for verdict in verdicts:
+        outcomes.setdefault(verdict["round"], set()).add(verdict["outcome"])
+    return [r.name for r in config.rounds if Outcome.BLOCKS not in outcomes.get(r.name, {Outcome.BLOCKS})]
 
 
 def wanted_tokens(config: Config, name: str, kept: int) -> int:

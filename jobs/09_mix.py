@@ -10,6 +10,7 @@ from boostqa.console import CONSOLE
 from boostqa.errors import GateFailed
 from boostqa.export import card, manifest, origin, shards
 from boostqa.pipeline import submit
+from boostqa.rounds import exported
 from boostqa.stages import mix, quarantine
 from boostqa.tracking.mlflow_runs import log_texts
 from boostqa.tracking.stage_run import StageRun
@@ -23,16 +24,14 @@ WRITES = ("mix", "reject", "shards", "manifest", "dataset card")
 def main(stage: StageRun) -> None:
     """Read, call the stage, write, check the row balance, export."""
     verdicts = [r.asDict() for r in stage.read_earlier("verdict").collect()]
-    blocked = {v["round"] for v in verdicts if v["outcome"] == Outcome.BLOCKS}
-    judged = {v["round"] for v in verdicts}
-    rounds = [r.name for r in stage.config.rounds if r.name in judged - blocked]
+    rounds = exported(verdicts, stage.config)
     if not rounds:
         blocking = sum(v["outcome"] == Outcome.BLOCKS for v in verdicts)
         raise GateFailed(
             f"{blocking} gates block in the verdict table: nothing is exported; run the gate again after mending"
         )
     for name in [r.name for r in stage.config.rounds if r.name not in rounds]:
-        why = "its gates block" if name in blocked else "no gate has judged it"
+        why = "its gates block" if name in {v["round"] for v in verdicts} else "no gate has judged it"
         CONSOLE.print(f"  round {name} is left out: {why}", style="yellow", markup=False, highlight=False)
     verdicts = [v for v in verdicts if v["round"] in rounds]
     clean, budget = (stage.read_earlier(name).where(F.col("round").isin(rounds)) for name in ("clean", "budget"))
@@ -42,11 +41,11 @@ def main(stage: StageRun) -> None:
     rows, over = mix.choose(rendered, budget, conf)
     kept = stage.write("mix", rows)
     stage.check_row_balance(clean.count(), kept, stage.reject(held.unionByName(over)))
-    exported, folder = stage.read_back("mix"), shards.mix_folder(stage.config.output)
-    files = shards.export(exported, folder, conf, tokenizer)
+    rows, folder = stage.read_back("mix"), shards.mix_folder(stage.config.output)
+    files = shards.export(rows, folder, conf, tokenizer)
     made_from = origin.of_export(stage, rounds) | {"verdicts": origin.verdicts(verdicts)}
-    said = manifest.describe(exported, files, made_from)
-    text = card.card(exported, clean, said, verdicts)
+    said = manifest.describe(rows, files, made_from)
+    text = card.card(rows, clean, said, verdicts)
     said["card"] = card.write(folder, text)
     manifest.write(folder, said)
     log_texts({"mix/README.md": text, "mix/manifest.json": json.dumps(said, indent=2, ensure_ascii=False)})

@@ -36,7 +36,7 @@ def render(clean: DataFrame, tokenizer_json: str) -> DataFrame:
     return rendered.select(*(name for name in MIX.schema.names if name != "shard"), "control_tokens")
 
 
-def _cell_shares(budget: DataFrame, tokens: int) -> DataFrame:
+def cell_shares(budget: DataFrame, tokens: int) -> DataFrame:
     """Grain: a cell. [discipline, difficulty, budget, share]: its part of `tokens` by its part of all budgets."""
     budget = budget.groupBy(*CELL).agg(F.sum("tokens").alias("tokens"))
     all_budgets = F.broadcast(budget.agg(F.sum("tokens").alias("all_budgets")))  # one row
@@ -85,7 +85,7 @@ def choose(rendered: DataFrame, budget: DataFrame, conf: Mix) -> tuple[DataFrame
     unclear = rendered.select(
         "draft_id", F.when(control != "", breaks_rule(CONTROL_TOKENS, control)).alias("broken_rule")
     )
-    rows = _with_filled(_within_share(clear, _cell_shares(budget, conf.tokens)))
+    rows = _with_filled(_within_share(clear, cell_shares(budget, conf.tokens)))
     left_over = F.lit(conf.tokens) - F.col("all_taken")
     kept = F.col("in_share") | (F.col("filled") <= left_over)
     evidence = F.format_string(
