@@ -1,36 +1,52 @@
-"""SHARD:ROW, a row of an exported file -> the id of its item."""
+"""FILE:ROW or FILE@TOKEN, a place in an exported file -> the id of its item."""
 
 import re
+from typing import Any
 
 from boostqa.errors import ConfigError
 from boostqa.export import manifest
 from udfs.files import file_system
+from udfs.writers import megatron
 from udfs.writers.shard import WRITERS
 
-_PLACE = re.compile(rf"(?:.*/)?(({'|'.join(WRITERS)})/part-\d{{5}}-of-\d{{5}}\.[a-z.]+):(\d+)")
+_PLACE = re.compile(rf"(?:.*/)?(({'|'.join(WRITERS)})/(part-\d{{5}}-of-\d{{5}})\.[a-z.]+)([:@])(\d+)")
 
 
 def item_at(folder: str, place: str) -> str | None:
-    """The draft_id of the row that `place` names, such as parquet/part-00000-of-00008.parquet:12 (rows from 0; a longer path
-    is taken as the file in `folder`, an export's); None where it is no such place.
+    """The draft_id of what `place` names in an export's folder: a row (parquet/part-00000-of-00008.parquet:12) or, of a Megatron
+    shard, a token (megatron/part-00000-of-00008.bin@4711), both from 0; a longer path is taken as the file in `folder`. None
+    where it is no such place.
 
-    Raises ConfigError for a file that the export does not have, and for a row past its end.
+    Token ids name no items: theirs are found in the Parquet or JSON Lines file of the same shard. Raises ConfigError for a
+    file that the export does not have, and for a row or token past its end.
     """
     found = _PLACE.fullmatch(place)
     if not found:
         return None
-    file, kind, number = found[1], found[2], int(found[3])
-    if not hasattr(WRITERS[kind], "row"):
-        raise ConfigError(
-            f"{place}: {kind} names no items; the row of the same number in parquet or jsonl is the same one"
-        )
-    said = manifest.read(folder)
-    rows = {shard["file"]: shard["rows"] for shard in (said or {}).get("shards", [])}
+    file, kind, part, number = found[1], found[2], found[3], int(found[5])
+    rows = {shard["file"]: shard["rows"] for shard in (manifest.read(folder) or {}).get("shards", [])}
     if file not in rows:
         raise ConfigError(f"{place}: no such file in the export {folder}; it has {', '.join(sorted(rows)) or 'none'}")
+    if (found[4] == "@") != (kind == "megatron"):
+        raise ConfigError(f"{place}: write {file}{'@TOKEN' if kind == 'megatron' else ':ROW'}, counted from 0")
     target, path = file_system(folder)
+    if kind == "megatron":
+        named = [
+            name for name in rows if name.partition("/")[2].startswith(f"{part}.") and hasattr(_writer(name), "row")
+        ]
+        if not named:
+            raise ConfigError(f"{place}: token ids name no items, and the export has no parquet or jsonl that does")
+        with target.open_input_file(f"{path}/{kind}/{part}.idx") as index:
+            document = megatron.document_at(index, number)
+        if document is None:
+            raise ConfigError(f"{place}: the file ends before that token")
+        file, number = named[0], document
     with target.open_input_file(f"{path}/{file}") as source:
-        row = WRITERS[kind].row(source, number)
+        row = _writer(file).row(source, number)
     if row is None:
         raise ConfigError(f"{place}: the file has {rows[file]} rows, 0 to {rows[file] - 1}")
     return str(row["draft_id"])
+
+
+def _writer(file: str) -> Any:
+    return WRITERS[file.partition("/")[0]]

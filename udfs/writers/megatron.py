@@ -16,6 +16,7 @@ EXTENSIONS = ("bin", "idx")
 MAGIC, VERSION = b"MMIDIDX\x00\x00", 1
 _CODES = {np.uint16: 8, np.int32: 4}  # DType of the reader
 _UINT16_BELOW = 65_500  # DType.optimal_dtype of the reader
+_HEADER = struct.Struct(f"<{len(MAGIC)}sQBQQ")  # magic, version, code of the type, documents, their ends (one more)
 _BATCH_ROWS = 1_024  # texts tokenized at once: ids are Python integers until they are an array
 
 
@@ -41,7 +42,15 @@ def writing(
     documents = np.concatenate(lengths) if lengths else np.empty(0, np.int32)
     ends = np.cumsum(documents, dtype=np.int64) * np.dtype(kind).itemsize
     index = sinks["idx"]
-    index.write(MAGIC + struct.pack("<QBQQ", VERSION, _CODES[kind], len(documents), len(documents) + 1))
+    index.write(_HEADER.pack(MAGIC, VERSION, _CODES[kind], len(documents), len(documents) + 1))
     index.write(documents.tobytes())
     index.write(np.concatenate([[0], ends[:-1]]).astype(np.int64).tobytes() if len(ends) else b"")
     index.write(np.arange(len(documents) + 1, dtype=np.int64).tobytes())
+
+
+def document_at(index: pa.NativeFile, token: int) -> int | None:
+    """The 0-based document of a .bin that holds the token at a 0-based offset, by its .idx; None past the end."""
+    _, _, _, documents, _ = _HEADER.unpack(index.read(_HEADER.size))
+    ends = np.cumsum(np.frombuffer(index.read(4 * documents), np.int32), dtype=np.int64)
+    found = int(np.searchsorted(ends, token, side="right"))
+    return found if found < documents else None
