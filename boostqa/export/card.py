@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from huggingface_hub import DatasetCardData
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -14,6 +15,7 @@ from boostqa.vocabulary import GRADES, Outcome
 from udfs.files import write_text
 
 CARD = "README.md"
+READABLE = ("parquet", "jsonl")  # formats that a dataset hub loads
 LISTED = 20  # attributions printed per licence; the column `attribution` holds them all
 LEVELS = ("primary", "lower secondary", "upper secondary", "undergraduate", "graduate or competition")
 MADE = (
@@ -47,19 +49,32 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 def _front(manifest: dict[str, Any]) -> str:
     """The card's metadata, as dataset hubs read it."""
     by = manifest["tokens_by"]
-    files = sorted({f"{s['format']}/*" for s in manifest["shards"]}, reverse=True)[:1]  # parquet where there is one
+    files = sorted({f"{s['format']}/*" for s in manifest["shards"] if s["format"] in READABLE}, reverse=True)[:1]
     licences = sorted({name.lower() for joined in by["licence"] for name in joined.split(" AND ")})
-    lines = ["tags:", "- synthetic"]
-    if files:  # of an empty export a hub would read lists that hold nothing
-        lines = [
-            "license:",
-            *(f"- {name}" for name in licences),
-            "language:",
-            *(f"- {name}" for name in by["lang"]),
-            *lines,
-        ]
-        lines += ["configs:", "- config_name: default", *(f'  data_files: "{name}"' for name in files)]
-    return "\n".join(["---", *lines, "---"])
+    about: dict[str, Any] = {"pretty_name": "BoostQA export", "tags": ["synthetic", "mid-training"]}
+    if by["lang"]:  # of an empty export a hub would read lists that hold nothing
+        about |= {"license": licences, "language": list(by["lang"]), "size_categories": [_size(manifest["rows"])]}
+        about["task_categories"] = ["question-answering", "text-generation"]
+    if files:  # parquet where there is one
+        about["configs"] = [{"config_name": "default", "data_files": files[0]}]
+    return f"---\n{DatasetCardData(**about).to_yaml()}\n---"
+
+
+def _size(rows: int) -> str:
+    """The hub's word for so many rows."""
+    ends = (
+        ("1K", 10**3),
+        ("10K", 10**4),
+        ("100K", 10**5),
+        ("1M", 10**6),
+        ("10M", 10**7),
+        ("100M", 10**8),
+        ("1B", 10**9),
+    )
+    below = next((n for n, (_, end) in enumerate(ends) if rows < end), None)
+    if below is None:
+        return "n>1B"
+    return f"{ends[below - 1][0]}<n<{ends[below][0]}" if below else "n<1K"
 
 
 def _share(tokens: Counter[str], names: dict[str, str]) -> list[tuple[object, ...]]:

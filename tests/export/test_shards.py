@@ -5,6 +5,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from huggingface_hub import DatasetCard
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from boostqa.config import Mix
@@ -165,6 +166,10 @@ def test_card_names_counts_licences_generators_and_failed_gates(spark, tmp_path)
     }  # fmt: skip
     held = verdict | {"gate": "expect_table_columns_to_match_set", "success": True, "outcome": "holds"}
     text = card.card(frame(spark), clean, described, [verdict, held])
+    about = DatasetCard(text).data.to_dict()
+    assert about["license"] == ["cc-by-4.0", "cc0-1.0"] and about["language"] == ["en", "zh"]
+    assert about["size_categories"] == ["n<1K"] and [card._size(n) for n in (1000, 2 * 10**9)] == ["1K<n<10K", "n>1B"]
+    assert about["configs"] == [{"config_name": "default", "data_files": "parquet/*"}]
     assert "| 0541 | Mathematics | 8 | 80.0% |" in text
     assert "| H5 | graduate or competition | 3 | 30.0% |" in text
     assert "| CC-BY-4.0 | 8 | A \\| B |" in text
