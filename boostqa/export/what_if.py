@@ -16,6 +16,7 @@ from boostqa.storage.warehouse import Warehouse
 from boostqa.taxonomy import english_names
 
 BY = ("round", "strategy", "format", "source", "lang")
+_SHOWN = 20  # cells on the screen
 Row = dict[str, Any]
 
 
@@ -73,12 +74,15 @@ def _cell(cell: tuple[str, str], share: int, there: int, taken: int) -> Row:
 def show(facts: Row, console: Console) -> None:
     """Print the cells, then what the tokens come from, and whether they are as many as asked for."""
     grid = Grid("cell", "discipline", "share", "there", "taken", "short", box=None)
-    for cell in facts["cells"]:
+    cells = [cell for cell in facts["cells"] if cell["share"] or cell["there"]]
+    for cell in cells[:_SHOWN]:
         figures = (f"{cell[name]:,}" for name in ("share", "there", "taken", "short"))
         grid.add_row(f"{cell['discipline']}/{cell['difficulty']}", cell["name"], *figures)
     for column in grid.columns[2:]:
         column.justify = "right"
     console.print(grid)
+    if len(cells) > _SHOWN:
+        console.print(f"the first {_SHOWN} of {len(cells)} cells; --json has all", highlight=False)
     for name, tokens in facts["by"].items():
         console.print(
             f"{name}: " + ", ".join(f"{key} {n:,}" for key, n in tokens.items()), markup=False, highlight=False
