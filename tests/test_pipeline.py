@@ -144,6 +144,9 @@ def test_export_is_made_again_byte_for_byte_and_held_against_its_manifest(done, 
     ended = command(done, "reproduce", "--into", str(again))
     assert ended.exit_code == 0, ended.stderr
     assert contents(again) == contents(exported) and "byte for byte" in ended.stdout
+    assert {file.partition("/")[0] for file in contents(again)} == {
+        "parquet", "jsonl", "megatron", "manifest.json", "README.md",
+    }  # fmt: skip
     verify = partial(CliRunner().invoke, cli.app)
     assert verify(["verify", str(again)]).exit_code == 0
     [first, *_] = sorted((again / "jsonl").iterdir())

@@ -38,6 +38,8 @@ def settings(folder):
         *places,
         *roles,
         "clean.student_attempts=2",
+        "mix.formats=[parquet, jsonl, megatron]",
+        "mix.end_of_text=<|endoftext|>",
     ]
 
 

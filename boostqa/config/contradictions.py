@@ -176,8 +176,11 @@ def _rounds_follow_each_other(rounds: list[Round], probe: Probe) -> Found:
 
 
 def _token_ids_have_an_end(mix: Mix) -> Found:
-    if "megatron" in mix.formats and mix.eos_token is None:
-        yield ("mix", "eos_token"), "required by the format megatron: the target tokenizer's end-of-text token, as </s>"
+    if "megatron" in mix.formats and mix.end_of_text is None:
+        yield (
+            ("mix", "end_of_text"),
+            "required by the format megatron: the target tokenizer's end-of-text token, as </s>",
+        )
 
 
 _CHECKS = (

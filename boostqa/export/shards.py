@@ -35,15 +35,17 @@ def export(mix: DataFrame, folder: str, conf: Mix, tokenizer_json: str) -> list[
     all rows by hash and its rows are in the order of another: a global shuffle. A task streams: it holds a row group.
     Returns shard, format, file, rows, tokens (of the texts), bytes, sha256 of each file, by name; a shard without rows has
     no file. The same rows give the same bytes. A manifest of an earlier export is removed first: a folder without one is an
-    export that did not finish. Raises ConfigError for a `conf.eos_token` that the tokenizer does not have.
+    export that did not finish. Raises ConfigError for a `conf.end_of_text` that the tokenizer does not have.
     """
-    if conf.eos_token is not None and Tokenizer.from_str(tokenizer_json).token_to_id(conf.eos_token) is None:
-        raise ConfigError(f"mix.eos_token: the target tokenizer has no token {conf.eos_token!r}: name one of its own")
+    if conf.end_of_text is not None and Tokenizer.from_str(tokenizer_json).token_to_id(conf.end_of_text) is None:
+        raise ConfigError(
+            f"mix.end_of_text: the target tokenizer has no token {conf.end_of_text!r}: name one of its own"
+        )
     target, path = file_system(folder)
     target.create_dir(path, recursive=True)
     withdraw(folder)
     absolute = folder if "://" in folder else path
-    about = Export(absolute, tuple(conf.formats), conf.shards, tokenizer_json, conf.eos_token)
+    about = Export(absolute, tuple(conf.formats), conf.shards, tokenizer_json, conf.end_of_text)
     rows = mix.select(*MIX.schema.names).repartitionById(conf.shards, "shard").sortWithinPartitions("shard", "draft_id")
     files = rows.mapInArrow(shard_writer(about), RESULT).collect()
     return sorted((f.asDict() for f in files), key=lambda f: f["file"])

@@ -60,7 +60,7 @@ SERVED = "{id: m, endpoint: {url: 'http://host/v1', key_env: KEY}}"
             ["probe.checkpoints=[a/b, c/d]", "rounds=[{name: a}, {name: b, checkpoint: a/b}]"],
             "rounds.1.checkpoint: a/b comes before that of the round before",
         ),
-        (["mix.formats=[parquet, megatron]"], "mix.eos_token: required by the format megatron"),
+        (["mix.formats=[parquet, megatron]"], "mix.end_of_text: required by the format megatron"),
         (["gate.min_controls=21"], "gate.min_controls: 21 is above .* 40 x positive_share 0.5"),
     ],
 )

@@ -14,7 +14,7 @@ def folder(spark, tmp_path_factory):
     words = Tokenizer(models.WordLevel({"[UNK]": 0, "</s>": 1}, unk_token="[UNK]"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     place = str(tmp_path_factory.mktemp("export"))
-    files = export(frame(spark), place, of("parquet", "jsonl", "megatron", eos_token="</s>"), words.to_str())
+    files = export(frame(spark), place, of("parquet", "jsonl", "megatron", end_of_text="</s>"), words.to_str())
     manifest.write(place, manifest.describe(frame(spark), files, ORIGIN))
     return place
 

@@ -106,7 +106,7 @@ def test_megatron_files_are_read_token_for_token_by_megatron_core(spark, tmp_pat
     words = ["[UNK]", "Question:", "1", "3", "问题：二", "答案：2", "</s>"]
     tokenizer = Tokenizer(models.WordLevel({word: n for n, word in enumerate(words)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    files = export(frame(spark), str(tmp_path), of("parquet", "megatron", eos_token="</s>"), tokenizer.to_str())
+    files = export(frame(spark), str(tmp_path), of("parquet", "megatron", end_of_text="</s>"), tokenizer.to_str())
     assert sorted(f["file"] for f in files if f["format"] == "megatron") == [
         f"megatron/part-0000{n}-of-00002.{kind}" for n in (0, 1) for kind in ("bin", "idx")
     ]
@@ -119,9 +119,9 @@ def test_megatron_files_are_read_token_for_token_by_megatron_core(spark, tmp_pat
         assert dataset.index.dtype.__name__ == "uint16"
 
 
-def test_eos_token_that_the_tokenizer_does_not_have_is_refused(spark, tmp_path):
-    with pytest.raises(ConfigError, match=r"mix.eos_token: the target tokenizer has no token '<none>'"):
-        export(frame(spark), str(tmp_path), of("megatron", eos_token="<none>"), word_tokenizer())
+def test_end_of_text_that_the_tokenizer_does_not_have_is_refused(spark, tmp_path):
+    with pytest.raises(ConfigError, match=r"mix.end_of_text: the target tokenizer has no token '<none>'"):
+        export(frame(spark), str(tmp_path), of("megatron", end_of_text="<none>"), word_tokenizer())
 
 
 def test_manifest_rewrite_with_fewer_files_is_stable_and_removes_only_stale_shards(spark, tmp_path):

@@ -12,4 +12,4 @@ class Export:
     formats: tuple[str, ...]
     shards: int
     tokenizer_json: str | None = None
-    eos_token: str | None = None
+    end_of_text: str | None = None

@@ -27,7 +27,7 @@ def writing(
     """A function that writes rows (their `text`, no special tokens but the last) to .bin in their order; .idx is written at
     the end: the lengths of all documents of the shard are held until then, 4 bytes each."""
     tokenizer = tokenizer_of(str(export.tokenizer_json))
-    end = tokenizer.token_to_id(str(export.eos_token))
+    end = tokenizer.token_to_id(str(export.end_of_text))
     kind = np.uint16 if max(tokenizer.get_vocab().values()) + 1 < _UINT16_BELOW else np.int32
     lengths: list[np.ndarray] = []
 
