@@ -105,7 +105,7 @@ def _voter(power: list[dict[str, Any]]) -> Iterator[PowerFinding]:
     for row in power:
         if row["check"] == VOTER:
             low, chance = row["wilson_low"], row["chance"]  # as stages.power.voter_is_trusted has it
-            guessed = f"guessing gives {chance * row['items']:.1f}"
+            guessed = f"guessing gives {chance * row['items']:.1f} of them"
             seen = f"voter {row['model']} answered {row['passed']} of {row['items']} known questions right, {guessed}"
             seen += "" if low > chance else ": its votes are no evidence"
             gate = GateName.VOTER_BETTER_THAN_CHANCE

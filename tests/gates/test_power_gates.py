@@ -50,7 +50,7 @@ def test_without_controls_nothing_is_known_and_a_limit_of_null_switches_off():
         (
             row("voter", "none", 3, 40, chance=0.125, model="M"),
             "voter_better_than_chance",
-            "voter M answered 3 of 40 known questions right, guessing gives 5.0: its votes are no evidence",
+            "voter M answered 3 of 40 known questions right, guessing gives 5.0 of them: its votes are no evidence",
         ),
         (
             row("judge", "different", 9, 40, model="judge"),
