@@ -37,7 +37,7 @@ _CONF = {
     "refine": ("refine",),
     "clean": ("clean", "refine.blind", "refine.blind_attempts", "probe.items"),
     "gate": ("seed", "controls", "annotate", "probe", "plan", "synthesize", "refine", "clean", "gate", "mix"),
-    "mix": ("mix",),
+    "mix": ("mix", "probe.checkpoints"),  # the manifest names the models
 }  # fmt: skip
 _ROLES = {
     "annotate": ("annotator",), "probe": ("annotator",), "synthesize": ("generator", "annotator"), "refine": ("refiner",),

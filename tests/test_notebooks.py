@@ -11,7 +11,7 @@ from tests.processes import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
 SHOWN = {  # what a reader must find
-    "look_at_items": ("42", "refine", "disputed", '"draft_id": "d0"'),
+    "look_at_items": ("42", "refine", "disputed", "d0: in the mix"),
     "read_results": (
         "plan 5 -> draft 4",
         "dispute",

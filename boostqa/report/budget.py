@@ -71,7 +71,7 @@ def why(rows: list[dict[str, Any]], row: dict[str, Any]) -> list[tuple[str, str,
         ("novelty", "" if row["novelty"] is None else f"{row['novelty']:.2f}", "share of its items that were new when it was last asked"),
         ("capacity", f"{row['capacity']:,}", f"{row['questions']} questions of {row['bearing_seeds']} seeds"),
         ("tokens", f"{row['tokens']:,}", bound),
-        ("/ kept_per_request", f"{row['kept_per_request']:.1f}", "tokens that such requests left in earlier rounds; the conf's before"),
+        ("/ kept_per_request", "" if row["kept_per_request"] is None else f"{row['kept_per_request']:.1f}", "tokens that such requests left in earlier rounds; the conf's before"),
         ("requests", f"{row['requests']:,}", "rounded, so that their sum is"),
     ]  # fmt: skip
 

@@ -198,7 +198,9 @@ def test_checks_that_cannot_tell_condemn_what_they_let_through(spark, tmp_path):
     clean = [{"refiner": "weak"}, {"draft_id": B, "refiner": "other"}]
     frames = tables(spark, clean=clean, power=[voter])
     verdicts, after = run(frames, tmp_path, conf("gate.quarantine=true"))
-    sentence = "voter weak answered 3 of 40 known questions right, guessing gives 5.0 of them: its votes are no evidence"
+    sentence = (
+        "voter weak answered 3 of 40 known questions right, guessing gives 5.0 of them: its votes are no evidence"
+    )
     assert outcomes(verdicts) == {"voter_better_than_chance": ("quarantined", sentence)}
     assert [(r["draft_id"], r["evidence"]) for r in after["quarantine"].collect()] == [(A, sentence)]
     assert sentence in (tmp_path / "verdicts.html").read_text()

@@ -36,7 +36,9 @@ def _by_shard(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.Table
     tells."""
     for batch in batches:
         shard = batch.column("shard").to_numpy()
-        rows = pa.Table.from_batches([batch]).drop_columns(["shard"]).replace_schema_metadata(None)
+        rows = pa.Table.from_batches([batch]).drop_columns(["shard"])
+        # Whether a column may be null, and comments, depend on where Spark has the rows from, and are in a Parquet file.
+        rows = rows.cast(pa.schema([pa.field(f.name, f.type) for f in rows.schema]))
         changes = np.flatnonzero(np.diff(shard)) + 1
         for first, end in pairwise([0, *changes.tolist(), len(shard)]):
             if end > first:
