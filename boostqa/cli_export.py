@@ -1,14 +1,14 @@
 """Commands about an export: what would another hold, is it whole, is it to be had again."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from boostqa import config as conf
 from boostqa import pipeline
 from boostqa.cli_options import ConfigOption, JsonOption, SetOption, answer
-from boostqa.errors import ConfigError, ContractError
+from boostqa.errors import ContractError
 from boostqa.export import manifest, what_if
 from boostqa.export import reproduce as again
 from boostqa.export import verify as files
@@ -39,10 +39,7 @@ def verify(folder: Annotated[str, typer.Argument(help="of an export, with its ma
         if different := files.differences(folder):
             more = f" (and {len(different) - 1} more)" if len(different) > 1 else ""
             raise ContractError(f"{folder} is not what was exported: {different[0]}{more}")
-        said = manifest.read(folder) or {}
-        typer.echo(
-            f"{folder}: {len(said['shards'])} files, {said['rows']:,} rows, {said['tokens']:,} tokens, as exported"
-        )
+        typer.echo(f"{_export(folder, manifest.required(folder))}, as exported")
 
     sys.exit(pipeline.report_errors(action))
 
@@ -59,15 +56,12 @@ def reproduce(
 
     def action() -> None:
         loaded = conf.load(config, settings)
-        folder = of or mix_folder(loaded.output)
-        said = manifest.read(folder)
-        if not said:
-            raise ConfigError(
-                f"{folder}: no {manifest.MANIFEST} that can be read: export first, or name another with --of"
-            )
+        said = manifest.required(of or mix_folder(loaded.output))
         again.reproduce(loaded, pipeline.warehouse(loaded), said, into)
-        typer.echo(
-            f"{into}: {len(said['shards'])} files, {said['rows']:,} rows, {said['tokens']:,} tokens, byte for byte"
-        )
+        typer.echo(f"{_export(into, said)}, byte for byte")
 
     sys.exit(pipeline.report_errors(action))
+
+
+def _export(folder: str, said: dict[str, Any]) -> str:
+    return f"{folder}: {len(said['shards'])} files, {said['rows']:,} rows, {said['tokens']:,} tokens"

@@ -9,6 +9,8 @@ from pyarrow.fs import FileSelector
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from boostqa.errors import ConfigError
+from boostqa.export.card import CARD
 from boostqa.export.shards import MANIFEST
 from udfs.files import file_system
 from udfs.writers.shard import WRITERS
@@ -51,6 +53,23 @@ def read(folder: str) -> dict[str, Any] | None:
         return None
     except ValueError:  # no manifest, and yet there is one
         return {}
+
+
+def required(folder: str) -> dict[str, Any]:
+    """The manifest in a folder; raises ConfigError where none can be read: that is no finished export."""
+    if said := read(folder):
+        return said
+    raise ConfigError(
+        f"{folder}: no {MANIFEST} that can be read, so this is no finished export: name the folder with that file (`output` of "
+        "the conf, then /mix), or export again: boostqa run"
+    )
+
+
+def digests(said: dict[str, Any]) -> dict[str, str]:
+    """File -> sha256 of all that a manifest names; the card's is not named by an earlier release."""
+    return {shard["file"]: shard["sha256"] for shard in said["shards"]} | (
+        {CARD: said["card"]} if "card" in said else {}
+    )
 
 
 def basis_of(folder: str) -> str | None:

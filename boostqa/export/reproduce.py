@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from boostqa.calls.models import target_tokenizer
 from boostqa.config import Config, Mix
 from boostqa.errors import ConfigError, ContractError, first_line
-from boostqa.export import card, manifest, origin, shards, verify
+from boostqa.export import card, manifest, origin, shards
 from boostqa.schemas import TABLES
 from boostqa.stages import mix, quarantine
 from boostqa.storage.warehouse import EXPORTED_FROM, Warehouse
@@ -53,26 +53,26 @@ def reproduce(config: Config, warehouse: Warehouse, said: dict[str, Any], folder
 
 def _write(config: Config, warehouse: Warehouse, said: dict[str, Any], conf: Mix, folder: str) -> None:
     clean, budget, verdicts = (
-        _at(warehouse, said, name).where(F.col("round").isin(said["rounds"])) for name in EXPORTED_FROM[:3]
+        _at(warehouse, said, name).where(F.col("round").isin(said["rounds"])) for name in ("clean", "budget", "verdict")
     )
     passed, _ = quarantine.split(clean, _at(warehouse, said, "quarantine"))
     tokenizer = target_tokenizer(config)
     rendered = mix.render(passed, tokenizer).persist()
-    rows, _ = mix.choose(rendered, budget, conf)
-    rows = rows.persist()
-    files = shards.export(rows, folder, conf, tokenizer)
-    card.write(folder, card.card(rows, clean, said, [v.asDict() for v in verdicts.collect()]))
-    manifest.write(folder, said)
+    rows = mix.choose(rendered, budget, conf)[0].persist()
+    made = {file["file"]: file["sha256"] for file in shards.export(rows, folder, conf, tokenizer)}
+    made[card.CARD] = card.write(folder, card.card(rows, clean, said, [v.asDict() for v in verdicts.collect()]))
     rows.unpersist()
     rendered.unpersist()
-    if different := verify.differences(folder):
-        shards.withdraw(folder)
+    wanted = manifest.digests(said)
+    if different := sorted(file for file in made | wanted if made.get(file) != wanted.get(file)):
         changed = "" if said["code_hash"] == origin.code_hash() else (
             f"; the export was made by other code, revision {said['code_revision']}: install that and try again"
         )  # fmt: skip
         raise ContractError(
-            f"{folder}: {len(different)} of {len(files) + 1} files are not those of the export{changed}\n  {different[0]}"
+            f"{folder}: {len(different)} of {len(made)} files are not those of the export{changed}\n  {different[0]}: sha256 "
+            f"{made.get(different[0], 'none')[:16]}, exported was {wanted.get(different[0], 'none')[:16]}"
         )
+    manifest.write(folder, said)
 
 
 def _at(warehouse: Warehouse, said: dict[str, Any], name: str) -> DataFrame:

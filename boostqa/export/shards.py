@@ -3,12 +3,12 @@
 from typing import Any
 
 from pyspark.sql import DataFrame
-from tokenizers import Tokenizer
 
 from boostqa.config import Mix
 from boostqa.errors import ConfigError
 from boostqa.schemas import MIX
 from udfs.files import file_system
+from udfs.text import tokenizer_of
 from udfs.writers.export import Export
 from udfs.writers.shard import RESULT, shard_writer
 
@@ -37,7 +37,7 @@ def export(mix: DataFrame, folder: str, conf: Mix, tokenizer_json: str) -> list[
     no file. The same rows give the same bytes. A manifest of an earlier export is removed first: a folder without one is an
     export that did not finish. Raises ConfigError for a `conf.end_of_text` that the tokenizer does not have.
     """
-    if conf.end_of_text is not None and Tokenizer.from_str(tokenizer_json).token_to_id(conf.end_of_text) is None:
+    if conf.end_of_text is not None and tokenizer_of(tokenizer_json).token_to_id(conf.end_of_text) is None:
         raise ConfigError(
             f"mix.end_of_text: the target tokenizer has no token {conf.end_of_text!r}: name one of its own"
         )
@@ -45,7 +45,10 @@ def export(mix: DataFrame, folder: str, conf: Mix, tokenizer_json: str) -> list[
     target.create_dir(path, recursive=True)
     withdraw(folder)
     absolute = folder if "://" in folder else path
-    about = Export(absolute, tuple(conf.formats), conf.shards, tokenizer_json, conf.end_of_text)
+    with_ids = (
+        (tokenizer_json, conf.end_of_text) if "megatron" in conf.formats else ()
+    )  # megabytes, sent with every task
+    about = Export(absolute, tuple(conf.formats), conf.shards, *with_ids)
     rows = mix.select(*MIX.schema.names).repartitionById(conf.shards, "shard").sortWithinPartitions("shard", "draft_id")
     files = rows.mapInArrow(shard_writer(about), RESULT).collect()
     return sorted((f.asDict() for f in files), key=lambda f: f["file"])

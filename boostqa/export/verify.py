@@ -1,13 +1,10 @@
 """The files of an export held against its manifest; needs no Spark and no warehouse."""
 
 import hashlib
-from typing import Any
 
 from pyarrow import fs
 
-from boostqa.errors import ConfigError
 from boostqa.export import manifest
-from boostqa.export.card import CARD
 from udfs.files import file_system
 
 
@@ -17,25 +14,14 @@ def differences(folder: str) -> list[str]:
 
     Every byte is read. Raises ConfigError where there is no manifest: that is no finished export.
     """
-    said = manifest.read(folder)
-    if not said:
-        raise ConfigError(
-            f"{folder}: no {manifest.MANIFEST} that can be read, so this is no finished export: name the folder with that "
-            "file (`output` of the conf, then /mix), or export again: boostqa run"
-        )
+    said = manifest.required(folder)
     target, path = file_system(folder)
-    wanted = {shard["file"]: shard["sha256"] for shard in said["shards"]}
-    if "card" in said:  # an earlier release did not name it
-        wanted[CARD] = said["card"]
+    wanted = manifest.digests(said)
     sizes = {shard["file"]: shard["bytes"] for shard in said["shards"]}
     found = [_difference(target, f"{path}/{file}", file, sizes.get(file), sha) for file, sha in sorted(wanted.items())]
     here = (info.path.removeprefix(f"{path}/") for info in target.get_file_info(fs.FileSelector(path, recursive=True)))
-    stray = (f"{file}: the manifest does not name it" for file in sorted(here) if _is_shard(file, wanted))
-    return [text for text in found if text] + list(stray)
-
-
-def _is_shard(file: str, wanted: dict[str, Any]) -> bool:
-    return file not in wanted and manifest.SHARD_FILE.fullmatch(file) is not None
+    stray = (file for file in sorted(here) if file not in wanted and manifest.SHARD_FILE.fullmatch(file))
+    return [*filter(None, found), *(f"{file}: the manifest does not name it" for file in stray)]
 
 
 def _difference(target: fs.FileSystem, place: str, file: str, size: int | None, sha256: str) -> str | None:

@@ -1,5 +1,6 @@
 """What a mix of the tables as they are would hold under a conf: tokens by cell and by what they come from; writes nothing."""
 
+from collections import Counter
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -41,15 +42,14 @@ def what_if(warehouse: Warehouse, config: Config) -> Row:
         (r["discipline"], r["difficulty"]): r["share"] for r in mix.cell_shares(budget, config.mix.tokens).collect()
     }
     rendered.unpersist()
-    by: dict[str, dict[str, int]] = {name: {} for name in BY}
-    cells: dict[tuple[str, str], int] = {}
+    by: dict[str, Counter[str]] = {name: Counter() for name in BY}
+    cells: Counter[tuple[str, str]] = Counter()
     for row in taken:
-        cell = (row["discipline"], row["difficulty"])
-        cells[cell] = cells.get(cell, 0) + row["tokens"]
-        for name in BY:
-            by[name][row[name]] = by[name].get(row[name], 0) + row["tokens"]
-    total = sum(cells.values())
-    listed = [_cell(cell, shares.get(cell) or 0, there.get(cell, 0), cells.get(cell, 0)) for cell in shares | there]
+        cells[row["discipline"], row["difficulty"]] += row["tokens"]
+        for name, counter in by.items():
+            counter[row[name]] += row["tokens"]
+    total = cells.total()
+    listed = [_cell(cell, shares.get(cell) or 0, there.get(cell, 0), cells[cell]) for cell in shares | there]
     return {
         "tokens": config.mix.tokens,
         "rounds": rounds,

@@ -17,6 +17,7 @@ from boostqa.vocabulary import Outcome
 
 Row = dict[str, Any]
 _SHOWN_CHARACTERS = 400  # of a long text on the screen
+_SHOWN_GATES = 6  # that do not hold
 _OF_DRAFT = {
     "mix": "draft_id", "clean": "draft_id", "refined": "draft_id", "contamination": "draft_id", "student": "draft_id",
     "measured": "draft_id", "quarantine": "draft_id", "annotation": "item_id", "reject": "key",
@@ -64,8 +65,7 @@ def _caused(found: Row) -> str | None:
     _, accuracy, where = why([cell], cell)[0]
     return (
         f"cell {cell['discipline']}/{cell['difficulty']} of round {cell['round']}: accuracy {accuracy} ({where}), deficit "
-        f"{cell['deficit']:.2f}, weight "
-        f"{cell['weight']:.3f}, {cell['tokens']:,} tokens, {cell['requests']:,} requests; probed: "
+        f"{cell['deficit']:.2f}, weight {cell['weight']:.3f}, {cell['tokens']:,} tokens, {cell['requests']:,} requests; probed: "
         + ("; ".join(seen) or "no item of the cell")
     )
 
@@ -94,11 +94,9 @@ def _judged(found: Row) -> str | None:
     if not found["verdict"]:
         return None
     failed = [v for v in found["verdict"] if v["outcome"] != Outcome.HOLDS]
-    named = "; ".join(f"{v['table']} {v['gate']} {v['outcome']}" for v in failed[:6])
-    more = f" and {len(failed) - 6} more" if len(failed) > 6 else ""
-    return f"{len(found['verdict']) - len(failed)} of {len(found['verdict'])} hold" + (
-        f"; {named}{more}" if failed else ""
-    )
+    named = [f"{v['table']} {v['gate']} {v['outcome']}" for v in failed[:_SHOWN_GATES]]
+    more = [f"{len(failed) - _SHOWN_GATES} more"] if len(failed) > _SHOWN_GATES else []
+    return "; ".join([f"{len(found['verdict']) - len(failed)} of {len(found['verdict'])} hold", *named, *more])
 
 
 def show(found: Row, console: Console) -> None:
