@@ -18,7 +18,7 @@ setup: $(READY) $(MODEL)/config.json .cache/java-ready  ## virtual environment, 
 demo: setup  ## run all nine stages on the embedded input (conf/demo.yaml) with vLLM on the CPU
 	@$(BIN)/boostqa run --config $(CONFIG)
 
-test: setup lint  ## lint, types, import contracts, and all tests but those of the two targets below
+test: setup .cache/readers/ready lint  ## lint, types, import contracts, and all tests but those of the two targets below
 	@$(BIN)/python -m pytest $(SHARED) -m "not engine and not line and not cluster"
 
 test-line: setup  ## the whole line over and over (rounds, gates, preview), and every kind of request on a vLLM engine
@@ -59,6 +59,9 @@ $(MODEL)/config.json: $(READY)
 	@echo "fetching and converting the demo model"
 	@$(BIN)/python infra/demo_model.py $(MODEL) 2>.cache-model.log || { cat .cache-model.log; rm -f .cache-model.log; exit 1; }
 	@rm -f .cache-model.log; touch $@
+
+.cache/readers/ready: infra/readers.txt $(READY)
+	@rm -rf .cache/readers; $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --target .cache/readers -r $<; touch $@
 
 .cache/java-ready: $(READY) conf/spark.conf
 	@bash infra/java.sh

@@ -251,5 +251,5 @@ class Mix(Section):
 
     tokens: Positive
     shards: Positive = 8
-    formats: Annotated[list[Literal["parquet", "jsonl", "megatron"]], Field(min_length=1)] = ["parquet", "jsonl"]
+    formats: Annotated[list[Literal["parquet", "jsonl", "megatron", "mds"]], Field(min_length=1)] = ["parquet", "jsonl"]
     end_of_text: str | None = None  # of the target tokenizer, behind each text in formats of token ids

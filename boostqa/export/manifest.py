@@ -11,13 +11,13 @@ from pyspark.sql import functions as F
 
 from boostqa.errors import ConfigError
 from boostqa.export.card import CARD
-from boostqa.export.shards import MANIFEST
+from boostqa.export.shards import MANIFEST, MDS_INDEX
 from udfs.files import file_system
 from udfs.writers.shard import WRITERS
 
 SHARD_FILE = re.compile(
     "|".join(
-        rf"{name}/part-\d{{5}}-of-\d{{5}}\.{re.escape(end)}" for name, w in WRITERS.items() for end in w.EXTENSIONS
+        [re.escape(MDS_INDEX), *(rf"{name}/part-\d{{5}}-of-\d{{5}}\.(?:{w.ENDINGS})" for name, w in WRITERS.items())]
     )
 )
 GROUPS = ("round", "discipline", "difficulty", "licence", "source", "lang")

@@ -9,7 +9,7 @@ from udfs.files import file_system
 from udfs.writers import megatron
 from udfs.writers.shard import WRITERS
 
-_PLACE = re.compile(rf"(?:.*/)?(({'|'.join(WRITERS)})/(part-\d{{5}}-of-\d{{5}})\.[a-z.]+)([:@])(\d+)")
+_PLACE = re.compile(rf"(?:.*/)?(({'|'.join(WRITERS)})/(part-\d{{5}}-of-\d{{5}})\.[a-z0-9.]+)([:@])(\d+)")
 
 
 def item_at(folder: str, place: str) -> str | None:
@@ -31,9 +31,7 @@ def item_at(folder: str, place: str) -> str | None:
         raise ConfigError(f"{place}: write {file}{'@TOKEN' if kind == 'megatron' else ':ROW'}, counted from 0")
     target, path = file_system(folder)
     if kind == "megatron":
-        named = [
-            name for name in rows if name.partition("/")[2].startswith(f"{part}.") and hasattr(_writer(name), "row")
-        ]
+        named = [name for name in (f"parquet/{part}.parquet", f"jsonl/{part}.jsonl.zst") if name in rows]
         if not named:
             raise ConfigError(f"{place}: token ids name no items, and the export has no parquet or jsonl that does")
         with target.open_input_file(f"{path}/{kind}/{part}.idx") as index:

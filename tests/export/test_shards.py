@@ -1,12 +1,17 @@
 import hashlib
 import io
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import DatasetCard
 from tokenizers import Tokenizer, models, pre_tokenizers
+from torch.utils.data import DataLoader
 
 from boostqa.config import Mix
 from boostqa.errors import ConfigError
@@ -14,6 +19,7 @@ from boostqa.export import card, manifest
 from boostqa.export.shards import export
 from boostqa.schemas import CLEAN, MIX
 from tests.rows import word_tokenizer
+from udfs.writers import mds
 from udfs.writers import shard as shards_udf
 from udfs.writers.export import Export
 
@@ -79,7 +85,9 @@ def arrow(rows, size):
     ordered = sorted(
         (dict(zip(MIX.schema.names, row, strict=True)) for row in rows), key=lambda r: (r["shard"], r["draft_id"])
     )
-    return iter(pa.Table.from_pylist(ordered).to_batches(max_chunksize=size))
+    table = pa.Table.from_pylist(ordered)
+    kinds = [pa.field(f.name, pa.int32() if f.type == pa.int64() else f.type) for f in table.schema]
+    return iter(table.cast(pa.schema(kinds)).to_batches(max_chunksize=size))
 
 
 def test_export_streams_row_groups_of_a_fixed_size_however_rows_arrive(tmp_path, monkeypatch):
@@ -117,6 +125,69 @@ def test_megatron_files_are_read_token_for_token_by_megatron_core(spark, tmp_pat
         assert [dataset[i].tolist() for i in range(len(dataset))] == wanted and wanted
         assert dataset.document_indices.tolist() == list(range(len(wanted) + 1))
         assert dataset.index.dtype.__name__ == "uint16"
+
+
+READER = """
+import json, sys, types
+sys.modules["streaming.vision"] = types.ModuleType("streaming.vision")  # wants torchvision
+from streaming import StreamingDataset
+from torch.utils.data import DataLoader
+data = StreamingDataset(local=sys.argv[1], shuffle=False, batch_size=2)
+loader = DataLoader(data, batch_size=2, num_workers=0, collate_fn=list)
+print(json.dumps([[data[i] for i in range(len(data))], [row for rows in loader for row in rows]], default=int))
+"""
+
+
+def test_mds_files_are_read_row_for_row_by_mosaicml_streaming(spark, tmp_path, monkeypatch):
+    readers = Path(".cache/readers").absolute()
+    if not (readers / "streaming").is_dir():
+        pytest.skip("mosaicml-streaming is installed by make test (infra/readers.txt)")
+    rows = [(f"{n:03}", *ROWS[n % 3][1:-1], n % 2) for n in range(17)]
+    files = export(frame(spark, rows), str(tmp_path), of("parquet", "mds"), word_tokenizer())
+    run = subprocess.run(
+        [sys.executable, "-c", READER, str(tmp_path / "mds")], capture_output=True, text=True, check=True,
+        env=os.environ | {"PYTHONPATH": str(readers)},
+    )  # fmt: skip
+    by_index, by_loader = json.loads(run.stdout.splitlines()[-1])
+    table = pq.read_table(tmp_path / "parquet", schema=None).to_pylist()
+    assert (
+        by_index == by_loader == [row | {"attribution": row["attribution"] or ""} for row in table] and len(table) == 17
+    )
+    assert [(f["file"], f["rows"]) for f in files if f["format"] == "mds"] == [
+        ("mds/index.json", 0),
+        ("mds/part-00000-of-00002.00000.mds.zstd", 9),
+        ("mds/part-00001-of-00002.00000.mds.zstd", 8),
+    ]
+
+
+def test_mds_has_a_file_a_row_group_and_its_rows_are_found_by_place(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards_udf, "ROW_GROUP_ROWS", 3)
+    rows = [(f"{n:03}", *ROWS[n % 3][1:-1], 0) for n in range(8)]
+    about = Export(str(tmp_path), ("mds",), 1)
+    files = [r for batch in shards_udf.shard_writer(about)(arrow(rows, 5)) for r in batch.to_pylist()]
+    assert [(f["file"][-14:], f["rows"], f["tokens"]) for f in files] == [
+        ("00000.mds.zstd", 3, 10), ("00001.mds.zstd", 3, 10), ("00002.mds.zstd", 2, 8),
+    ]  # fmt: skip
+    for f, (number, place) in zip(files, ((0, 2), (1, 1), (2, 2)), strict=True):
+        raw = (tmp_path / f["file"]).read_bytes()
+        row = mds.row(io.BytesIO(raw), place)
+        assert (row and row["draft_id"]) == (f"{3 * number + place:03}" if number < 2 else None)
+        assert pa.decompress(raw, f["raw_bytes"], "zstd", asbytes=True)[:4] == bytes([f["rows"], 0, 0, 0])
+
+
+def test_parquet_and_json_lines_are_read_alike_by_datasets(spark, tmp_path):
+    datasets = pytest.importorskip("datasets", reason="make setup installs it")
+    export(frame(spark), str(tmp_path), of("parquet", "jsonl"), word_tokenizer())
+    about = {"split": "train", "cache_dir": str(tmp_path / "hub")}
+    parquet = datasets.load_dataset("parquet", data_files=str(tmp_path / "parquet" / "*"), **about)
+    lines = str(tmp_path / "jsonl" / "*")  # a column that is null in all of a first file has no type but from Parquet
+    read = [parquet, datasets.load_dataset("json", data_files=lines, features=parquet.features, **about)]
+    table = pq.read_table(tmp_path / "parquet", schema=None).to_pylist()
+    assert list(read[0]) == list(read[1]) == table
+    batches = DataLoader(read[0].select_columns(["text", "tokens"]).with_format("torch"), batch_size=3)
+    assert [(b["text"], b["tokens"].tolist()) for b in batches] == [
+        ([row["text"] for row in table], [row["tokens"] for row in table])
+    ]
 
 
 def test_end_of_text_that_the_tokenizer_does_not_have_is_refused(spark, tmp_path):

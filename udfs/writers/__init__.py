@@ -1,1 +1,1 @@
-"""How one shard of the mix becomes files: one module a format, each with EXTENSIONS and writing(sinks, schema, export)."""
+"""How one shard of the mix becomes files: one module a format, each with ENDINGS (a pattern) and writing(create, schema, export)."""

@@ -2,26 +2,24 @@
 
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
 import pyarrow as pa
 
-from udfs.writers.export import Export
+from udfs.writers.export import Create, Export
 
-EXTENSIONS = ("jsonl.zst",)
+ENDINGS = r"jsonl\.zst"
 BATCH_ROWS = 4_096
 
 
 @contextmanager
-def writing(
-    sinks: Mapping[str, pa.NativeFile], schema: pa.Schema, export: Export
-) -> Iterator[Callable[[pa.Table], None]]:
+def writing(create: Create, schema: pa.Schema, export: Export) -> Iterator[Callable[[pa.Table], None]]:
     """A function that writes rows in their order, one object a line; compressed at level 1, the only one Arrow's stream
     takes."""
-    with pa.CompressedOutputStream(sinks[EXTENSIONS[0]], "zstd") as out:
+    with pa.CompressedOutputStream(create("jsonl.zst").sink, "zstd") as out:
 
         def write(rows: pa.Table) -> None:
             for batch in rows.to_batches(max_chunksize=BATCH_ROWS):

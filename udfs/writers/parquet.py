@@ -1,26 +1,24 @@
 """A shard as Parquet, zstd: the same rows give the same bytes."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from udfs.writers.export import Export
+from udfs.writers.export import Create, Export
 
-EXTENSIONS = ("parquet",)
+ENDINGS = "parquet"
 COMPRESSION_LEVEL = 9
 
 
 @contextmanager
-def writing(
-    sinks: Mapping[str, pa.NativeFile], schema: pa.Schema, export: Export
-) -> Iterator[Callable[[pa.Table], None]]:
+def writing(create: Create, schema: pa.Schema, export: Export) -> Iterator[Callable[[pa.Table], None]]:
     """A function that writes rows in their order, a row group a call; texts and ids, which never repeat, without a
     dictionary."""
     with pq.ParquetWriter(
-        sinks[EXTENSIONS[0]], schema, version="2.6", compression="zstd", compression_level=COMPRESSION_LEVEL,
+        create("parquet").sink, schema, version="2.6", compression="zstd", compression_level=COMPRESSION_LEVEL,
         store_schema=False, use_dictionary=[name for name in schema.names if name not in ("draft_id", "text")],
     ) as file:  # fmt: skip
         yield file.write_table

@@ -8,27 +8,28 @@ overwrites what it wrote.
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from itertools import chain, groupby, pairwise
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import fs
 
 from udfs.files import file_system
-from udfs.writers import jsonl, megatron, parquet
-from udfs.writers.export import Export
+from udfs.writers import jsonl, mds, megatron, parquet
+from udfs.writers.export import Export, File
 
-WRITERS: dict[str, Any] = {"parquet": parquet, "jsonl": jsonl, "megatron": megatron}
+WRITERS: dict[str, Any] = {"parquet": parquet, "jsonl": jsonl, "megatron": megatron, "mds": mds}
 ROW_GROUP_ROWS = 32_768
-RESULT = "shard int, format string, file string, rows long, tokens long, bytes long, sha256 string"
-_RESULT_TYPES = [pa.int32(), pa.string(), pa.string(), pa.int64(), pa.int64(), pa.int64(), pa.string()]
+RESULT = "shard int, format string, file string, rows long, tokens long, bytes long, sha256 string, raw_bytes long"
+_RESULT_TYPES = [pa.int32(), pa.string(), pa.string(), *[pa.int64()] * 3, pa.string(), pa.int64()]
 
 
-def file_names(shard: int, shards: int, kind: str) -> dict[str, str]:
-    """Extension -> file, such as parquet/part-00003-of-00008.parquet: a folder a format, so that readers can be given the
-    folder."""
-    return {end: f"{kind}/part-{shard:05d}-of-{shards:05d}.{end}" for end in WRITERS[kind].EXTENSIONS}
+def file_name(shard: int, shards: int, kind: str, ending: str) -> str:
+    """Such as parquet/part-00003-of-00008.parquet: a folder a format, so that readers can be given the folder."""
+    return f"{kind}/part-{shard:05d}-of-{shards:05d}.{ending}"
 
 
 def _by_shard(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.Table]]:
@@ -62,28 +63,38 @@ def _row_groups(pieces: Iterator[pa.Table]) -> Iterator[pa.Table]:
 def _write(export: Export, shard: int, groups: Iterator[pa.Table]) -> list[tuple[Any, ...]]:
     """Write the files of one shard; a RESULT row for each."""
     target, path = file_system(export.folder)
-    names = {kind: file_names(shard, export.shards, kind) for kind in export.formats}
+    files: list[File] = []
     first = next(groups)
-    rows = tokens = 0
     with ExitStack() as stack:
+
+        def create(kind: str, ending: str) -> File:
+            name = file_name(shard, export.shards, kind, ending)
+            sink = stack.enter_context(target.open_output_stream(f"{path}/{name}", compression=None))
+            files.append(File(kind, name, sink))
+            return files[-1]
+
         writers = []
-        for kind, files in names.items():
+        for kind in export.formats:
             target.create_dir(f"{path}/{kind}", recursive=True)
-            sinks = {
-                end: stack.enter_context(target.open_output_stream(f"{path}/{file}", compression=None))
-                for end, file in files.items()
-            }
-            writers.append(stack.enter_context(WRITERS[kind].writing(sinks, first.schema, export)))
+            writers.append(stack.enter_context(WRITERS[kind].writing(partial(create, kind), first.schema, export)))
         for group in chain([first], groups):
-            rows, tokens = rows + len(group), tokens + pc.sum(group.column("tokens")).as_py()
+            ended = [file for file in files if file.sink.closed]
             for write in writers:
                 write(group)
-    found: list[tuple[Any, ...]] = []
-    for kind, file in ((kind, file) for kind, files in names.items() for file in files.values()):
-        with target.open_input_stream(f"{path}/{file}", compression=None) as source:  # what really lies there
-            sha256 = hashlib.file_digest(source, "sha256").hexdigest()
-        found.append((shard, kind, file, rows, tokens, target.get_file_info(f"{path}/{file}").size, sha256))
-    return found
+            for file in files[:]:
+                if file not in ended:
+                    file.rows, file.tokens = (
+                        file.rows + len(group),
+                        file.tokens + pc.sum(group.column("tokens")).as_py(),
+                    )
+    return [(shard, f.kind, f.name, f.rows, f.tokens, *_lies(target, f"{path}/{f.name}"), f.raw_bytes) for f in files]
+
+
+def _lies(target: fs.FileSystem, path: str) -> tuple[int, str]:
+    """Bytes and sha256 of what really lies at a path."""
+    with target.open_input_stream(path, compression=None) as source:
+        sha256 = hashlib.file_digest(source, "sha256").hexdigest()
+    return target.get_file_info(path).size, sha256
 
 
 def shard_writer(export: Export) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
