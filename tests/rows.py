@@ -1,12 +1,15 @@
 """Rows that hold a table's contract, made from what a test wants to say about them."""
 
+from collections.abc import Iterator
 from datetime import datetime
+from itertools import count
 
 from pyspark.sql import functions as F
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from boostqa.schemas import COMPLETION, Table
 from boostqa.vocabulary import ONLY_ROUND
+from udfs.rendering import layout_of
 
 SHA = "a" * 64
 # What a column holds where a test says nothing; a column that may be null holds null.
@@ -41,6 +44,11 @@ def stored(spark, table: Table, *changes: dict):
     """`frame` as it is stored: with the only round of a conf that declares none."""
     rows = frame(spark, table, *changes)
     return rows.withColumn("round", F.lit(ONLY_ROUND)) if table.by_round else rows
+
+
+def alike(name: str) -> Iterator[str]:
+    """Ids that begin with a name and draw one layout: their texts differ in nothing that the layout writes."""
+    return (i for n in count() if layout_of(i := f"{name}-{n}", "en").name == "question")
 
 
 def word_tokenizer() -> str:

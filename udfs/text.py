@@ -14,7 +14,6 @@ import pandas as pd
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 from tokenizers import Encoding, Tokenizer
 
-from udfs.control_tokens import control_tokens
 from udfs.language_tags import language
 from udfs.splitting import Splitter
 
@@ -112,15 +111,6 @@ def count_tokens(texts: pd.Series, tokenizer_json: str) -> pd.Series:
     present = texts.dropna()
     encoded = _encoded(present, tokenizer_json)
     return pd.Series([len(e) for e in encoded], index=present.index, dtype="Int32").reindex(texts.index)
-
-
-def count_with_control_tokens(texts: pd.Series, tokenizer_json: str) -> pd.DataFrame:
-    """`tokens`, as `count_tokens` counts them, and `control_tokens`, the names of those among them that the tokenizer
-    takes for control tokens (none in a text that was escaped)."""
-    names = control_tokens(tokenizer_json)
-    encoded = _encoded(texts, tokenizer_json)
-    found = [[names[i] for i in sorted(names.keys() & set(e.ids))] for e in encoded]
-    return pd.DataFrame({"tokens": [len(e) for e in encoded], "control_tokens": found}, index=texts.index)
 
 
 def split(text: pd.Series, tokenizer_json: str, max_tokens: int) -> pd.Series:

@@ -20,7 +20,7 @@ from boostqa.config import Clean
 from boostqa.schemas import CLEAN
 from boostqa.stages import decontaminate, deduplicate, fitness, fluency
 from boostqa.stages.rejects import Rule, breaks_rule, reject_rows
-from boostqa.stages.wording import counted, separated, text_in_the_mix
+from boostqa.stages.wording import rendered, separated
 from boostqa.vocabulary import Cause, MatchKind
 
 CONTAMINATED = Rule("contaminated", Cause.CONTAMINATION)
@@ -112,5 +112,5 @@ def clean(
     withdrawn = F.when(F.col("source").isNull(), breaks_rule(SEED_WITHDRAWN, F.col("seed_id")))
     contaminated = similar.when(kind == MatchKind.VERBATIM, breaks_rule(CONTAMINATED, leak))
     left = left.withColumn("broken_rule", F.coalesce(contaminated, withdrawn))
-    rows = left.where("broken_rule is null").withColumn("tokens", counted(tokenizer_json)(text_in_the_mix())["tokens"])
+    rows = left.where("broken_rule is null").withColumn("tokens", rendered(tokenizer_json)["tokens"])
     return rows.select(*CLEAN.schema.names), _rejects(left)

@@ -13,7 +13,7 @@ from boostqa.config import Mix
 from boostqa.schemas import MIX
 from boostqa.stages.quarantine import QUARANTINED
 from boostqa.stages.rejects import Rule, breaks_rule, reject_rows
-from boostqa.stages.wording import counted, text_in_the_mix
+from boostqa.stages.wording import rendered
 from boostqa.vocabulary import Cause
 
 OVER_BUDGET = Rule("over_budget", Cause.OVER_BUDGET)
@@ -26,14 +26,14 @@ BUCKET_DIGITS = 4
 
 
 def render(clean: DataFrame, tokenizer_json: str) -> DataFrame:
-    """CLEAN rows with their `round` -> MIX columns without `shard`: `text` in plain text and its `tokens`, no special tokens
-    added; and `control_tokens`, an array of those that the tokenizer finds in the text.
+    """CLEAN rows with their `round` -> MIX columns without `shard`: `text` in plain text in one of several layouts, its `tokens`,
+    no special tokens added, and the `spans` of its parts; and `control_tokens`, an array of those that the tokenizer finds in
+    the text.
 
     `tokenizer_json` is the content of the target model's tokenizer.json. Labels are Chinese for lang zh, else English.
     """
-    texts = clean.drop("tokens").withColumn("text", text_in_the_mix())
-    rendered = texts.withColumn("counted", counted(tokenizer_json)("text")).select("*", "counted.*")
-    return rendered.select(*(name for name in MIX.schema.names if name != "shard"), "control_tokens")
+    texts = clean.drop("tokens").withColumn("rendered", rendered(tokenizer_json)).select("*", "rendered.*")
+    return texts.select(*(name for name in MIX.schema.names if name != "shard"), "control_tokens")
 
 
 def cell_shares(budget: DataFrame, tokens: int) -> DataFrame:

@@ -1,14 +1,12 @@
 """How questions, options and answers are put into words, and which form a reply takes: the same in every stage."""
 
-from collections.abc import Callable
-
 import pandas as pd
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from boostqa.languages import in_language
 from boostqa.vocabulary import Format
-from udfs.text import count_with_control_tokens
+from udfs.rendering import ITEM, RENDERED, render
 
 # The letter of an option: "A. ", "(A) ", "A) ", "A、"; inside a question it stands after a space, a line end or a stop.
 _AFTER = r"\s*[.)）\]】、．:：]\s*"
@@ -136,22 +134,12 @@ def answer_line(lang: Column, answer: Column) -> Column:
     return F.concat(in_language(lang, "答案：", "Answer: "), answer)
 
 
-def text_in_the_mix() -> Column:
-    """Of a row of an item, in the words of its `lang`: question, options, worked solution, final answer; a solution that
-    only repeats the answer is left out."""
-    lang, solution, answer = F.col("lang"), F.trim("solution"), F.trim("answer")
-    label = in_language(lang, "问题：", "Question: ")
-    question = F.concat(label, question_with_options(F.col("question"), F.col("choices")))
-    worked = F.when(solution != answer, F.nullif(solution, F.lit("")))
-    return F.concat_ws("\n\n", question, worked, answer_line(lang, answer))
+def rendered(tokenizer_json: str) -> Column:
+    """struct(layout, text, tokens, spans, control_tokens) of a row of an item, as udfs/rendering.py tells them: its text in
+    the mix, under a tokenizer (the content of tokenizer.json)."""
 
+    @F.pandas_udf(RENDERED)  # type: ignore[call-overload]
+    def one(items: pd.DataFrame) -> pd.DataFrame:
+        return render(items, tokenizer_json)
 
-def counted(tokenizer_json: str) -> Callable[[Column | str], Column]:
-    """A function of a text: struct(tokens, control_tokens), its tokens under a tokenizer (the content of tokenizer.json; no
-    special tokens added) and those of them that no text may have."""
-
-    @F.pandas_udf("tokens int, control_tokens array<string>")  # type: ignore[call-overload]
-    def count(texts: pd.Series) -> pd.DataFrame:
-        return count_with_control_tokens(texts, tokenizer_json)
-
-    return count
+    return one(F.struct(*ITEM))

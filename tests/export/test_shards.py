@@ -23,24 +23,17 @@ from udfs.writers import mds
 from udfs.writers import shard as shards_udf
 from udfs.writers.export import Export
 
+
+def mixed(draft_id, text, tokens, *rest):
+    """A MIX row, its text all one part."""
+    span = {"part": "question", "start": 0, "end": len(text), "token_start": 0, "token_end": tokens}
+    return (draft_id, "main", text, tokens, "plain", [span], *rest)
+
+
 ROWS = [
-    (
-        "b",
-        "main",
-        "问题：二\n\n答案：2",
-        5,
-        "zh",
-        "0541",
-        "H4",
-        "multi_grade",
-        "proof",
-        "book",
-        "CC-BY-4.0",
-        "A | B",
-        1,
-    ),
-    ("a", "main", "Question: 1", 3, "en", "0541", "H5", "multi_grade", "proof", "book", "CC-BY-4.0", "A | B", 1),
-    ("c", "main", "Question: 3", 2, "en", "0222", "H1", "multi_grade", "proof", "notes", "CC0-1.0", None, 0),
+    mixed("b", "问题：二\n\n答案：2", 5, "zh", "0541", "H4", "multi_grade", "proof", "book", "CC-BY-4.0", "A | B", 1),
+    mixed("a", "Question: 1", 3, "en", "0541", "H5", "multi_grade", "proof", "book", "CC-BY-4.0", "A | B", 1),
+    mixed("c", "Question: 3", 2, "en", "0222", "H1", "multi_grade", "proof", "notes", "CC0-1.0", None, 0),
 ]
 
 ORIGIN = {"rounds": ["main"], "versions": {"mix": 3}, "basis_hash": "basis"}

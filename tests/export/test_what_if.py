@@ -1,4 +1,5 @@
 import json
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from boostqa.schemas import TABLES
 from boostqa.storage.scratch import Scratch
 from boostqa.vocabulary import Outcome
 from tests.processes import DEMO
-from tests.rows import stored, word_tokenizer
+from tests.rows import alike, stored, word_tokenizer
 
 
 @pytest.fixture
@@ -21,9 +22,9 @@ def tables(spark, tmp_path):
     text = {"question": "Why?", "answer": "Because.", "solution": "It follows."}
     rows = {
         "clean": [
-            text | {"draft_id": f"{d}-{n}", "difficulty": d, "discipline": "0541"}
+            text | {"draft_id": draft_id, "difficulty": d, "discipline": "0541"}
             for d in ("H4", "H1")
-            for n in range(4)
+            for draft_id in islice(alike(d), 4)
         ],
         "budget": [{"discipline": "0541", "difficulty": d, "tokens": n} for d, n in (("H4", 300), ("H1", 100))],
         "verdict": [{"table": "clean", "gate": "min_rows", "outcome": Outcome.HOLDS}],

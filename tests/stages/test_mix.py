@@ -1,3 +1,5 @@
+from itertools import islice
+
 import pytest
 from pyspark.sql import functions as F
 from tokenizers import Tokenizer
@@ -5,7 +7,8 @@ from tokenizers import Tokenizer
 from boostqa.config import Mix
 from boostqa.schemas import BUDGET, CLEAN
 from boostqa.stages.mix import choose, render
-from tests.rows import row, word_tokenizer
+from tests.rows import alike, row, word_tokenizer
+from udfs.rendering import layout_of
 
 
 @pytest.fixture(scope="module")
@@ -27,24 +30,15 @@ def cell(discipline: str, difficulty: str, tokens: int) -> dict:
     return row(BUDGET, discipline=discipline, difficulty=difficulty, tokens=tokens)
 
 
-def texts(spark, tokenizer_json, *items) -> dict[str, tuple[str, int]]:
-    rows = render(cleaned(spark, items), tokenizer_json).collect()
-    return {r["draft_id"]: (r["text"], r["tokens"]) for r in rows}
-
-
-def test_render_each_kind_of_item_reads_as_plain_text_of_its_language(spark, tokenizer_json):
-    found = texts(
-        spark,
-        tokenizer_json,
-        item("worked"),
-        item("options", choices=["red", "blue"], answer="B", solution="B "),
-        item("zh", lang="zh", question="为什么？", solution="", answer="因为。"),
+def test_render_has_a_layout_spans_and_tokens_of_its_text(spark, tokenizer_json):
+    (found,) = render(cleaned(spark, [item("a", choices=["red", "blue"])]), tokenizer_json).collect()
+    parts = {s["part"]: found["text"][s["start"] : s["end"]] for s in found["spans"]}
+    assert parts["question"].split("\n")[0] == "Why?" and (parts["reasoning"], parts["answer"]) == (
+        "It follows.",
+        "Because.",
     )
-    assert found == {
-        "worked": ("Question: Why?\n\nIt follows.\n\nAnswer: Because.", 6),
-        "options": ("Question: Why?\nA. red\nB. blue\n\nAnswer: B", 8),
-        "zh": ("问题：为什么？\n\n答案：因为。", 2),
-    }
+    assert found["layout"] == layout_of("a", "en").name
+    assert found["tokens"] == len(Tokenizer.from_str(tokenizer_json).encode(found["text"]).ids)
 
 
 def chosen(spark, tokenizer_json, items, budgets, **conf) -> tuple[list, list]:
@@ -55,7 +49,7 @@ def chosen(spark, tokenizer_json, items, budgets, **conf) -> tuple[list, list]:
 
 
 def test_mix_over_the_total_keeps_each_cell_to_its_share_whatever_the_row_order(spark, tokenizer_json):
-    items = [item(f"h4-{i}") for i in range(4)] + [item(f"h1-{i}", difficulty="H1") for i in range(4)]  # 6 tokens each
+    items = [item(i) for i in islice(alike("h4"), 4)] + [item(i, difficulty="H1") for i in islice(alike("h1"), 4)]
     budgets = [cell("0541", "H4", 300), cell("0541", "H1", 100)]
     kept, rejects = chosen(spark, tokenizer_json, items, budgets, tokens=24, shards=3)
     assert [r["difficulty"] for r in kept].count("H4") == 3
@@ -77,7 +71,7 @@ def test_mix_text_with_a_control_token_is_rejected_and_takes_no_share(spark, tok
 
 
 def test_mix_short_cell_leaves_its_tokens_to_the_rest_including_cells_without_budget(spark, tokenizer_json):
-    items = [item("h4"), *(item(f"other-{i}", discipline="0222") for i in range(4))]
+    items = [item(next(alike("h4"))), *(item(i, discipline="0222") for i in islice(alike("other"), 4))]
     kept, rejects = chosen(spark, tokenizer_json, items, [cell("0541", "H4", 100)], tokens=20, shards=1)
     assert sum(r["tokens"] for r in kept) == 18
     assert [r["discipline"] for r in kept].count("0541") == 1

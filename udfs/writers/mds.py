@@ -20,7 +20,15 @@ ENDINGS = r"\d{5}\.mds\.zstd"
 INDEX = "index.json"
 COMPRESSION_LEVEL = 9
 _VERSION = 2
-_ENCODINGS = {"string": ("str", None), "int32": ("int32", 4), "int": ("int32", 4)}  # and bytes, where they are the same
+_ENCODINGS = {
+    "string": ("str", None),
+    "int32": ("int32", 4),
+    "int": ("int32", 4),
+}  # and bytes of a value, if all have as many
+_NESTED = ("json", None)
+_READ: dict[str, Callable[[bytes], Any]] = {
+    "str": bytes.decode, "json": json.loads, "int32": lambda value: int.from_bytes(value, "little", signed=True)
+}  # fmt: skip
 
 
 @contextmanager
@@ -43,14 +51,20 @@ def writing(create: Create, schema: pa.Schema, export: Export) -> Iterator[Calla
 
 
 def _sample(row: tuple[Any, ...]) -> bytes:
-    values = [np.int32(v).tobytes() if isinstance(v, int) else (v or "").encode() for v in row]
+    values = [_value(value) for value in row]
     sizes = [len(value) for value, of in zip(values, row, strict=True) if not isinstance(of, int)]
     return b"".join([np.array(sizes, np.uint32).tobytes(), *values])
 
 
+def _value(value: Any) -> bytes:
+    if isinstance(value, int):
+        return np.int32(value).tobytes()
+    return ((value or "") if isinstance(value, str | None) else json.dumps(value, ensure_ascii=False)).encode()
+
+
 def _columns(types: Mapping[str, str]) -> dict[str, Any]:
     """What MDS says of the columns, in a file and in the index, by the names of their types in Arrow or Spark."""
-    encodings, sizes = zip(*(_ENCODINGS[kind] for kind in types.values()), strict=True)
+    encodings, sizes = zip(*(_ENCODINGS.get(kind, _NESTED) for kind in types.values()), strict=True)
     return {
         "column_encodings": encodings, "column_names": list(types), "column_sizes": sizes,
         "compression": f"zstd:{COMPRESSION_LEVEL}", "format": "mds", "hashes": [], "size_limit": None, "version": _VERSION,
@@ -81,8 +95,7 @@ def row(source: pa.NativeFile, number: int) -> dict[str, Any] | None:
     texts = about["column_sizes"].count(None)
     sizes = iter(np.frombuffer(raw, np.uint32, texts, place).tolist())
     place, found = place + 4 * texts, {}
-    for name, size in zip(about["column_names"], about["column_sizes"], strict=True):
-        value = raw[place : place + (next(sizes) if size is None else size)]
-        found[name] = value.decode() if size is None else int(np.frombuffer(value, np.int32)[0])
-        place += len(value)
+    for name, kind, size in zip(*(about[f"column_{part}"] for part in ("names", "encodings", "sizes")), strict=True):
+        end = place + (next(sizes) if size is None else size)
+        found[name], place = _READ[kind](raw[place:end]), end
     return found

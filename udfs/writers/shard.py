@@ -32,6 +32,15 @@ def file_name(shard: int, shards: int, kind: str, ending: str) -> str:
     return f"{kind}/part-{shard:05d}-of-{shards:05d}.{ending}"
 
 
+def _bare(kind: pa.DataType) -> pa.DataType:
+    """The type, all within it may be null."""
+    if pa.types.is_list(kind):
+        return pa.list_(pa.field("element", _bare(kind.value_type)))
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(f.name, _bare(f.type)) for f in kind])
+    return kind
+
+
 def _by_shard(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.Table]]:
     """Batches sorted by shard -> (shard, rows), cut where the shard changes; without the column, which the file's name
     tells."""
@@ -39,7 +48,7 @@ def _by_shard(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.Table
         shard = batch.column("shard").to_numpy()
         rows = pa.Table.from_batches([batch]).drop_columns(["shard"])
         # Whether a column may be null, and comments, depend on where Spark has the rows from, and are in a Parquet file.
-        rows = rows.cast(pa.schema([pa.field(f.name, f.type) for f in rows.schema]))
+        rows = rows.cast(pa.schema([pa.field(f.name, _bare(f.type)) for f in rows.schema]))
         changes = np.flatnonzero(np.diff(shard)) + 1
         for first, end in pairwise([0, *changes.tolist(), len(shard)]):
             if end > first:
