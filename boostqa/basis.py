@@ -41,9 +41,9 @@ _CONF = {
 }  # fmt: skip
 _ROLES = {
     "annotate": ("annotator",), "probe": ("annotator",), "synthesize": ("generator", "annotator"), "refine": ("refiner",),
-    "clean": ("fluency", "student"), "gate": ("generator", "refiner"),
+    "clean": ("fluency", "rubric_judge", "student"), "gate": ("generator", "refiner"),
 }  # fmt: skip
-_OPTIONAL = ("fluency", "student")  # roles that nobody plays where the conf names none
+_OPTIONAL = ("fluency", "rubric_judge", "student")  # roles that nobody plays where the conf names none
 _TOKENIZER = ("seed", "synthesize", "refine", "clean", "mix")
 _SOURCES = {
     "seed": ("seed.sources", *_HELD_OUT), "probe": ("probe.items",), "synthesize": ("controls.sources", *_HELD_OUT),
@@ -56,7 +56,10 @@ _CODE = (
     "boostqa/confusables.tsv",
     *("boostqa/prose.py", "boostqa/control_tokens.py", "boostqa/languages.py", "boostqa/wilson.py", "udfs/answers"),
     *("boostqa/allocation.py", "boostqa/rounds.py", "boostqa/shrinkage.py", "boostqa/yields.py"),
-    *(f"udfs/{name}.py" for name in ("text", "splitting", "minhash", "keepers", "spoiling", "options", "conclusions")),
+    *(
+        f"udfs/{name}.py"
+        for name in ("text", "rendering", "splitting", "minhash", "keepers", "spoiling", "options", "conclusions")
+    ),
     *(
         f"udfs/{name}.py"
         for name in ("licences", "language_tags", "json_lines", "latex_syntax", "control_tokens", "formula_spans")

@@ -183,7 +183,7 @@ class Cause(StrEnum):
     TRUNCATION = "truncation"
     LABEL = "label"  # the price of measuring
     PROBE = "probe"  # scored to see what a checkpoint lacks: prompts alone, nothing is generated
-    VOTE = "vote"  # the price of checking: blind answers, also a student's, judgements, scores of fluency
+    VOTE = "vote"  # the price of checking: blind answers, also a student's, judgements, scores of fluency and rubric
     REWRITE_UNUSED = "rewrite_unused"
     PARSE_FAILURE = "parse_failure"
     DEGRADATION = "degradation"

@@ -6,28 +6,54 @@ from pyspark.sql import functions as F
 
 from boostqa.calls.generation import complete
 from boostqa.calls.models import model_spec, target_tokenizer
+from boostqa.config import Model
+from boostqa.console import CONSOLE
 from boostqa.control_tokens import control_tokens
 from boostqa.pipeline import submit
-from boostqa.schemas import DRAFT, STUDENT
+from boostqa.schemas import DRAFT, RUBRIC, STUDENT
 from boostqa.sources import read_held_out
-from boostqa.stages import clean, controls, fluency, novelty, power, refine, similarity, student
+from boostqa.stages import clean, controls, fluency, novelty, power, refine, rubric, similarity, student
 from boostqa.tracking.stage_run import StageRun
 
 READS = ("draft", "refined", "control", "seed", "completion", "benchmarks", "probe items")
 READS_EARLIER = ("clean",)
-WRITES = ("clean", "contamination", "novelty", "student", "control", "power", "reject")
+WRITES = ("clean", "contamination", "novelty", "rubric", "student", "control", "power", "reject")
 
 
-def unfit_items(stage: StageRun, refined: DataFrame, seeds: DataFrame) -> DataFrame:
-    """Rejects of items that break a rule on text; with model.fluency also of those that read unlike the seeds."""
-    conf, model = stage.config.clean, stage.config.model.fluency
-    unfit = stage.store(clean.rejects_of_unfit(refined, seeds, conf))
-    if model is None:
+def unfit_items(stage: StageRun, items: DataFrame, seeds: DataFrame) -> DataFrame:
+    """Rejects of items that break a rule on text; with model.fluency also of those that read unlike the seeds, with
+    model.rubric_judge of those that a judge finds wanting."""
+    conf, models = stage.config.clean, stage.config.model
+    unfit = stage.store(clean.rejects_of_unfit(items, seeds, conf))
+    if models.fluency:
+        spec = model_spec(stage.config, models.fluency)
+        requests = fluency.requests(_left(items, unfit), seeds, spec, conf)
+        unfit = stage.store(unfit.unionByName(fluency.parse(requests, complete(stage, requests, spec))))
+    if models.rubric_judge is None:
+        stage.write("rubric", stage.spark.createDataFrame([], RUBRIC.schema))
         return unfit
-    fit = refined.join(unfit.select(F.col("key").alias("draft_id")), "draft_id", "left_anti")
-    spec = model_spec(stage.config, model)
-    requests = fluency.requests(fit, seeds, spec, conf)
-    return stage.store(unfit.unionByName(fluency.parse(requests, complete(stage, requests, spec))))
+    return stage.store(unfit.unionByName(_judged(stage, _left(items, unfit), models.rubric_judge)))
+
+
+def _left(items: DataFrame, unfit: DataFrame) -> DataFrame:
+    return items.join(unfit.select(F.col("key").alias("draft_id")), "draft_id", "left_anti")
+
+
+def _judged(stage: StageRun, items: DataFrame, judge: Model) -> DataFrame:
+    """Write what the judge says of the items; the rejects, of controls, too. Drawn controls say what it is worth."""
+    known = stage.read("control", required=False).where("stage = 'synthesize'")
+    columns = [F.col(name) for name in DRAFT.schema.names]
+    drawn = known.select(*columns, F.lit(True).alias("drawn"), "defect")
+    asked = items.select(*columns, F.lit(False).alias("drawn"), F.lit("").alias("defect")).unionByName(drawn)
+    spec = model_spec(stage.config, judge)
+    requests = rubric.requests(asked, spec)
+    scored = stage.store(rubric.scores(requests, complete(stage, requests, spec)))
+    limits = rubric.limits([r.asDict() for r in scored.where("drawn").collect()])
+    unused = ", ".join(name for name in rubric.CRITERIA if name not in limits)
+    CONSOLE.print(f"  rubric of {judge.id}: no evidence on the controls for {unused}", markup=False, highlight=False)
+    rows, rejects = rubric.parse(scored.where("not drawn"), limits, judge.id)
+    stage.write("rubric", controls.without(rows, known))
+    return rejects
 
 
 def main(stage: StageRun) -> None:

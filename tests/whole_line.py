@@ -25,7 +25,7 @@ def settings(folder):
     fields = ", ".join(f"{name}: {name}" for name in ("id", "question", "choices", "answer", "solution"))
     known = f"[{{name: sums, path: {folder}/known.jsonl, kind: qa, lang: en, fields: {{{fields}}}}}]"
     places = [f"warehouse={folder}/warehouse", f"output={folder}/output"]
-    roles = [f"model.{role}={config.load(DEMO).tokenizer}" for role in ("fluency", "student")]
+    roles = [f"model.{role}={config.load(DEMO).tokenizer}" for role in ("fluency", "rubric_judge", "student")]
     # What these few controls and this voter do not show is no matter here: the flow is.
     unproven = ("precision", "negatives_stopped", "each_defect_stopped", "judge_tells_apart")
     warns = [f"gate.severity.{gate}=warn" for gate in unproven]

@@ -13,7 +13,7 @@ from udfs.text import identifier
 
 NEEDED = (
     "pyarrow.parquet", "pyspark.sql.pandas.serializers", "pyspark.worker", "udfs.answers.equality", "udfs.generate",
-    "udfs.minhash", "udfs.options", "udfs.spoiling", "udfs.splitting",
+    "udfs.minhash", "udfs.options", "udfs.rendering", "udfs.spoiling", "udfs.splitting",
 )  # fmt: skip
 
 if __name__ == "__main__":

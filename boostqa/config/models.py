@@ -142,10 +142,12 @@ ModelRef = Annotated[Model, BeforeValidator(_model, json_schema_input_type=str |
 class Models(Section):
     """Who plays which role; annotator and refiner default to the generator. `fluency` scores how questions read;
     without one nothing is rejected for that. `student` answers what is left for the mix, which tells how difficult it is
-    without the annotator; without one that is not measured."""
+    without the annotator; without one that is not measured. `rubric_judge` says of each item whether it is correct,
+    self-contained, clear and at its level; what it says counts as far as it tells known good items from spoilt ones."""
 
     generator: ModelRef
     annotator: ModelRef | None = None
     refiner: ModelRef | None = None
     fluency: ModelRef | None = None
     student: ModelRef | None = None
+    rubric_judge: ModelRef | None = None

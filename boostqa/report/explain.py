@@ -19,7 +19,7 @@ Row = dict[str, Any]
 _SHOWN_CHARACTERS = 400  # of a long text on the screen
 _SHOWN_GATES = 6  # that do not hold
 _OF_DRAFT = {
-    "mix": "draft_id", "clean": "draft_id", "refined": "draft_id", "contamination": "draft_id", "student": "draft_id",
+    "mix": "draft_id", "clean": "draft_id", "refined": "draft_id", "contamination": "draft_id", "student": "draft_id", "rubric": "draft_id",
     "measured": "draft_id", "quarantine": "draft_id", "annotation": "item_id", "reject": "key",
 }  # fmt: skip
 
@@ -39,7 +39,11 @@ def explain(warehouse: Warehouse, item: str) -> dict[str, Any]:
         found[table] = rows_with(warehouse, table, column, [draft["draft_id"]])
     found["plan"] = rows_with(warehouse, "plan", "plan_id", [draft["plan_id"]])
     found["seed"] = rows_with(warehouse, "seed", "seed_id", [draft["seed_id"]])
-    paid = (row["request_ids"] or [] for name in ("annotation", "refined", "student", "reject") for row in found[name])
+    paid = (
+        row["request_ids"] or []
+        for name in ("annotation", "refined", "student", "rubric", "reject")
+        for row in found[name]
+    )
     calls = rows_with(warehouse, "completion", "request_id", {draft["request_id"], *chain(*paid)})
     found["completion"] = sorted(calls, key=lambda c: (c["request_id"] != draft["request_id"], c["finished_at"]))
     found["cost"] = cost_of((c["request_id"] for c in calls), {c["request_id"]: c for c in calls})

@@ -30,7 +30,13 @@ from boostqa.vocabulary import ItemTable
 
 _SHARED = ("seed", "annotate")  # stages whose rejects are of no round
 # Tables whose `request_ids` are of an item's own requests, by the column that names the item.
-REQUEST_TABLES = {"refined": "draft_id", "student": "draft_id", "annotation": "item_id", "reject": "key"}
+REQUEST_TABLES = {
+    "refined": "draft_id",
+    "student": "draft_id",
+    "rubric": "draft_id",
+    "annotation": "item_id",
+    "reject": "key",
+}
 
 
 def _references(warehouse: Warehouse) -> DataFrame:
@@ -52,6 +58,7 @@ def _references(warehouse: Warehouse) -> DataFrame:
         of(warehouse.rows("draft"), F.lit("request"), F.col("request_id")),
         of(warehouse.rows("refined"), F.lit("request")),
         of(warehouse.rows("student"), F.lit("request")),
+        of(warehouse.rows("rubric"), F.lit("request")),
         of(label, F.coalesce(by_table, F.lit("round"))),
         of(reject, by_stage),
         of(warehouse.rows("probe"), F.lit("round")),

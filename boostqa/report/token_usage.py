@@ -53,9 +53,10 @@ _ROLES = {
     "annotate_discipline": Cause.LABEL, "annotate_difficulty": Cause.LABEL, annotate.BLANK_TEMPLATE: Cause.LABEL,
     "blind": Cause.VOTE, "judge": Cause.VOTE,
     "multi_grade": _ITEM, "high_difficulty": _ITEM, "rewrite": _REWRITE, "probe": Cause.PROBE, "fluency": Cause.VOTE,
+    "rubric": Cause.VOTE,
 }  # fmt: skip
 # Templates whose completions all count: no table refers to those of texts that say nothing, of seeds and of good items.
-_IN_NO_TABLE = ("fluency", annotate.BLANK_TEMPLATE)
+_IN_NO_TABLE = ("fluency", "rubric", annotate.BLANK_TEMPLATE)
 _SUMS = ("completions", "prompt_tokens", "cached_tokens", "tokens")
 COST = "generated_tokens > 0 or prompt_tokens > 0"  # of the ledger: what was paid for
 

@@ -14,6 +14,7 @@ from boostqa.schemas.table import (
     LANG,
     LICENCE,
     LONG,
+    MEASURES,
     QUESTION,
     ROUND,
     SEED_ID,
@@ -191,6 +192,29 @@ CLEAN = Table(
         LICENCE,
         ATTRIBUTION,
         column("tokens", INT, "tokens of its text in the mix; null: of an earlier release", null=True),
+    ),
+    by_round=True,
+)
+
+_YES = "probability that the judge says yes; null: no judgement"
+RUBRIC = Table(
+    "rubric",
+    "one item as a judge sees it by the rubric",
+    ("draft_id",),
+    (
+        column("draft_id", STRING, "item"),
+        column("judge", STRING, "model that judged"),
+        column("correct", DOUBLE, f"answer and steps are right: {_YES}", null=True, volatile=True),
+        column("self_contained", DOUBLE, f"nothing that is needed is missing: {_YES}", null=True, volatile=True),
+        column("clear", DOUBLE, f"complete, well written, one right answer: {_YES}", null=True, volatile=True),
+        column("at_level", DOUBLE, f"as difficult as its grade wants: {_YES}", null=True, volatile=True),
+        column(
+            "limits",
+            MEASURES,
+            "criterion -> least score, of those that tell good controls from spoilt ones",
+            volatile=True,
+        ),
+        column("request_ids", STRINGS, "ledger rows of the judgements"),
     ),
     by_round=True,
 )

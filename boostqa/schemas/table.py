@@ -21,6 +21,7 @@ SPANS = T.ArrayType(
         [T.StructField("part", STRING), *(T.StructField(n, INT) for n in ("start", "end", "token_start", "token_end"))]
     )
 )
+MEASURES = T.MapType(STRING, DOUBLE, valueContainsNull=False)
 COUNTS = T.MapType(STRING, LONG, valueContainsNull=False)
 
 

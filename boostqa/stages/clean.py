@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 
 from boostqa.config import Clean
 from boostqa.schemas import CLEAN
-from boostqa.stages import decontaminate, deduplicate, fitness, fluency
+from boostqa.stages import decontaminate, deduplicate, fitness, fluency, rubric
 from boostqa.stages.rejects import Rule, breaks_rule, reject_rows
 from boostqa.stages.wording import rendered, separated
 from boostqa.vocabulary import Cause, MatchKind
@@ -26,7 +26,15 @@ from boostqa.vocabulary import Cause, MatchKind
 CONTAMINATED = Rule("contaminated", Cause.CONTAMINATION)
 SIMILAR_TO_BENCHMARK = Rule("similar_to_benchmark", Cause.CONTAMINATION)
 SEED_WITHDRAWN = Rule("seed_withdrawn", Cause.RULE)
-RULES = (*fitness.RULES, *fluency.RULES, *deduplicate.RULES, CONTAMINATED, SIMILAR_TO_BENCHMARK, SEED_WITHDRAWN)
+RULES = (
+    *fitness.RULES,
+    *fluency.RULES,
+    *rubric.RULES,
+    *deduplicate.RULES,
+    CONTAMINATED,
+    SIMILAR_TO_BENCHMARK,
+    SEED_WITHDRAWN,
+)
 
 
 def rejects_of_unfit(refined: DataFrame, seeds: DataFrame, conf: Clean) -> DataFrame:
