@@ -13,6 +13,7 @@ from boostqa.config import Sampling
 from boostqa.languages import in_language
 from boostqa.prompts import Prompt
 
+YES_NO = '{"choice": ["yes", "no"]}'
 GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=32)
 REQUEST_COLUMNS = (
     "request_id", "stage", "model", "revision", "engine", "sampling", "structured", "template", "prompt",

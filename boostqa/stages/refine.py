@@ -7,7 +7,6 @@ Of a letter, which can be guessed, it takes as many as a guesser would hardly gi
 rewrite that changes the final answer is not used, and a solution that only repeats the answer is a reject.
 """
 
-import json
 from collections.abc import Iterable
 from math import comb
 
@@ -16,7 +15,7 @@ from pyspark.sql import functions as F
 
 from boostqa import prompts
 from boostqa.calls.models import ModelSpec
-from boostqa.calls.requests import with_request
+from boostqa.calls.requests import YES_NO, with_request
 from boostqa.config import Refine, Sampling
 from boostqa.matching_text import cjk_characters
 from boostqa.schemas import DRAFT, REFINED
@@ -38,7 +37,6 @@ NO_BLIND_ANSWER = Rule("no_blind_answer", Cause.DISPUTE)
 DISPUTED = Rule("disputed", Cause.DISPUTE)
 NO_STEPS = Rule("no_steps", Cause.RULE)
 RULES = (NO_BLIND_ANSWER, DISPUTED, NO_STEPS)
-YES_NO = json.dumps({"choice": ["yes", "no"]})
 JUDGE = Sampling(temperature=0.0, top_p=1.0, max_tokens=8)
 # A correction replaces what a writer worked out: two attempts of two, or two of three against one, are no more than chance
 # for a voter that is right half of the time.

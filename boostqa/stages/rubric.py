@@ -13,10 +13,9 @@ from pyspark.sql import functions as F
 
 from boostqa import prompts
 from boostqa.calls.models import ModelSpec
-from boostqa.calls.requests import with_request
+from boostqa.calls.requests import YES_NO, with_request
 from boostqa.prompts import wording
 from boostqa.schemas import RUBRIC
-from boostqa.stages.refine import YES_NO
 from boostqa.stages.rejects import Check, Rule, first_broken, reject_rows
 from boostqa.stages.wording import question_with_options
 from boostqa.vocabulary import Cause, Defect
