@@ -33,7 +33,7 @@ app = typer.Typer(
 app.add_typer(quarantine, name="quarantine")
 for look in (cli_look.status, cli_look.report, cli_look.show, cli_look.contamination, cli_look.plan, cli_look.explain):
     app.command()(look)
-for export in (cli_export.mix, cli_export.verify, cli_export.reproduce):
+for export in (cli_export.mix, cli_export.verify, cli_export.reproduce, cli_export.withdraw):
     app.command()(export)
 ledger = typer.Typer(no_args_is_help=True, help="What was asked of models: release.")
 app.add_typer(ledger, name="ledger")

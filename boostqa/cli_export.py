@@ -12,7 +12,10 @@ from boostqa.errors import ContractError
 from boostqa.export import manifest, what_if
 from boostqa.export import reproduce as again
 from boostqa.export import verify as files
+from boostqa.export import withdraw as withdrawals
 from boostqa.export.shards import mix_folder
+from boostqa.storage.lease import user
+from boostqa.vocabulary import Withdrawable
 
 
 def mix(
@@ -59,6 +62,35 @@ def reproduce(
         said = manifest.required(of or mix_folder(loaded.output))
         again.reproduce(loaded, pipeline.warehouse(loaded), said, into)
         typer.echo(f"{_export(into, said)}, byte for byte")
+
+    sys.exit(pipeline.report_errors(action))
+
+
+def withdraw(
+    config: ConfigOption,
+    seed: Annotated[list[str], typer.Option("--seed", help="seed_id, or its first characters; may repeat")] = [],  # noqa: B006
+    source: Annotated[list[str], typer.Option("--source", help="name of a source; may repeat")] = [],  # noqa: B006
+    licence: Annotated[list[str], typer.Option("--licence", help="as SPDX writes it; may repeat")] = [],  # noqa: B006
+    why: Annotated[str | None, typer.Option("--why", help="reason (required)")] = None,
+    who: Annotated[str | None, typer.Option("--who", help="who decides; the user of the system by default")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what is made from it")] = False,
+    as_json: JsonOption = False,
+    settings: SetOption = [],  # noqa: B006
+) -> None:
+    """Withdraw seeds, a source or a licence for good: what is made from them, and no mix from now on has it."""
+    chosen = [
+        (kind, value)
+        for kind, values in ((Withdrawable.SEED, seed), (Withdrawable.SOURCE, source), (Withdrawable.LICENCE, licence))
+        for value in values
+    ]
+
+    def action() -> None:
+        found = withdrawals.withdraw(
+            pipeline.warehouse(conf.load(config, settings)), chosen, who or user(), why, dry_run
+        )
+        answer(found, as_json, withdrawals.show)
+        if not as_json and not dry_run:
+            typer.echo(f"a mix without it, refilled from what is left: boostqa run --config {config} --from mix")
 
     sys.exit(pipeline.report_errors(action))
 

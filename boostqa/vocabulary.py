@@ -175,6 +175,14 @@ class Defect(StrEnum):
     WRONG_LANGUAGE = "wrong_language"
 
 
+class Withdrawable(StrEnum):
+    """What a person can withdraw from use."""
+
+    SEED = "seed"
+    SOURCE = "source"
+    LICENCE = "licence"
+
+
 class Cause(StrEnum):
     """Where a token of a prompt or reply went. A rule of a stage names its own (stages/rejects.py)."""
 

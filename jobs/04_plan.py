@@ -9,7 +9,7 @@ from boostqa.errors import ConfigError
 from boostqa.pipeline import submit
 from boostqa.rounds import wanted_tokens
 from boostqa.schemas import BUDGET
-from boostqa.stages import budget, plan, quarantine
+from boostqa.stages import budget, plan, quarantine, withdrawal
 from boostqa.tracking.stage_run import StageRun
 from boostqa.vocabulary import ItemTable
 from boostqa.yields import LEVELS
@@ -22,6 +22,7 @@ WRITES = ("budget", "plan")
 def measured(stage: StageRun) -> list[dict[str, Any]]:
     """What the requests of the rounds before have left for the mix, by kind: [*LEVELS, requests, tokens, squares]."""
     left, _ = quarantine.split(stage.read_earlier("clean"), stage.read_earlier("quarantine"))
+    left = withdrawal.left(left, stage.warehouse.rows("withdrawal"))
     kept = left.select("plan_id", F.col("tokens").cast("long").alias("kept"))  # unique by plan_id: one draft a request
     rows = stage.read_earlier("plan").join(kept, "plan_id", "left").withColumn("kept", F.coalesce("kept", F.lit(0)))
     sums = (F.count("*").alias("requests"), F.sum("kept").alias("tokens"), F.sum(F.col("kept") ** 2).alias("squares"))
@@ -54,7 +55,9 @@ def main(stage: StageRun) -> None:
         )
     labels = stage.read("annotation").where(F.col("item_table") == ItemTable.SEED)
     labels = labels.select(F.col("item_id").alias("seed_id"), "discipline", "difficulty")
-    texts = stage.read("seed").select("seed_id", "lang", "tokens", "text")
+    # No input that a plan goes stale by: one that was made before a withdrawal stays, and the mix leaves its items out.
+    usable = withdrawal.left(stage.read("seed"), stage.warehouse.rows("withdrawal"))
+    texts = usable.select("seed_id", "lang", "tokens", "text")
     seeds = labels.join(texts, "seed_id", "inner")  # both unique by seed_id
     slots = plan.unused(plan.slots(seeds, conf), stage.read_earlier("plan"))
     slots = stage.store(plan.with_yields(slots, made, conf.kept_tokens_per_request))

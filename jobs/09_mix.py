@@ -11,12 +11,12 @@ from boostqa.errors import GateFailed
 from boostqa.export import card, manifest, origin, shards
 from boostqa.pipeline import submit
 from boostqa.rounds import exported
-from boostqa.stages import mix, quarantine
+from boostqa.stages import mix, quarantine, withdrawal
 from boostqa.tracking.mlflow_runs import log_texts
 from boostqa.tracking.stage_run import StageRun
 from boostqa.vocabulary import Outcome
 
-READS = ("quarantine",)
+READS = ("quarantine", "withdrawal")
 READS_EARLIER = ("verdict", "clean", "budget")  # of all rounds
 WRITES = ("mix", "reject", "shards", "manifest", "dataset card")
 
@@ -36,14 +36,18 @@ def main(stage: StageRun) -> None:
     verdicts = [v for v in verdicts if v["round"] in rounds]
     clean, budget = (stage.read_earlier(name).where(F.col("round").isin(rounds)) for name in ("clean", "budget"))
     passed, held = quarantine.split(clean, stage.read("quarantine", required=False))  # as it is now: people release
+    withdrawn = stage.read("withdrawal", required=False)
+    passed, gone = withdrawal.split(passed, withdrawn)
     tokenizer, conf = target_tokenizer(stage.config), stage.config.mix
     rendered = mix.render(passed, tokenizer).persist()
     rows, over = mix.choose(rendered, budget, conf)
     kept = stage.write("mix", rows)
-    stage.check_row_balance(clean.count(), kept, stage.reject(held.unionByName(over)))
+    stage.check_row_balance(clean.count(), kept, stage.reject(held.unionByName(gone).unionByName(over)))
     rows, folder = stage.read_back("mix"), shards.mix_folder(stage.config.output)
     files = shards.export(rows, folder, conf, tokenizer)
     made_from = origin.of_export(stage, rounds) | {"verdicts": origin.verdicts(verdicts)}
+    if left_out := origin.withdrawn(withdrawn, clean):
+        made_from["withdrawn"] = left_out
     said = manifest.describe(rows, files, made_from)
     text = card.card(rows, clean, said, verdicts)
     said["card"] = card.write(folder, text)

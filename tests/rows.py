@@ -16,7 +16,7 @@ SHA = "a" * 64
 BY_NAME = {
     "kind": "document", "lang": "en", "licence": "MIT", "item_table": "seed", "discipline": "0541", "difficulty": "H4",
     "grade": "H4", "method": "letter", "strategy": "multi_grade", "format": "short_answer", "stage": "refine",
-    "finish_reason": "stop", "status": "agreed", "field": "answer", "question": "Why is the sky blue?",
+    "spans": [], "finish_reason": "stop", "status": "agreed", "field": "answer", "question": "Why is the sky blue?",
 }  # fmt: skip
 BY_TYPE = {
     "string": SHA, "double": 0.5, "array<string>": [], "timestamp": datetime(2026, 1, 1), "bigint": 0, "int": 0,

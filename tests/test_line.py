@@ -94,6 +94,21 @@ def test_preview_shows_items_from_seed_to_text_and_writes_nothing_but_the_ledger
     assert found["gates"]
 
 
+def _withdrawn_source_is_in_no_mix(conf, tables, done):
+    source = tables.read("mix").groupBy("source").count().orderBy("count").first()["source"]
+    before = {r["draft_id"] for r in tables.read("mix").where(F.col("source") == source).collect()}
+    told = json.loads(
+        command(done, "withdraw", "--source", source, "--why", "the licence was revoked", "--json").stdout
+    )
+    assert told["withdrawn"] == [{"kind": "source", "value": source}] and told["exported"] == len(before) > 0
+    assert {i["draft_id"] for i in told["items"] if i["exported_tokens"]} == before
+    pipeline.run(conf, STAGES, connect)
+    assert {r["source"] for r in tables.read("mix").select("source").distinct().collect()}.isdisjoint({source})
+    assert {r["key"] for r in tables.read("reject").where("rule = 'withdrawn'").collect()} >= before
+    (named,) = json.loads((done / "output" / "mix" / "manifest.json").read_text())["withdrawn"]
+    assert (named["value"], named["items"]) == (source, told["clean"])
+
+
 @pytest.mark.line
 def test_a_second_round_buys_what_the_first_has_left_and_costs_the_first_nothing(spark, done, first, capsys, tmp_path):
     before = shutil.copytree(done / "output" / "mix", tmp_path / "before")
@@ -119,6 +134,7 @@ def test_a_second_round_buys_what_the_first_has_left_and_costs_the_first_nothing
     assert (tmp_path / "again" / "manifest.json").read_bytes() == (before / "manifest.json").read_bytes()
     pipeline.run(two, STAGES, connect)
     assert "nothing to do" in capsys.readouterr().err
+    _withdrawn_source_is_in_no_mix(two, tables, done)
     more = [*settings(done), "synthesize.sampling.top_p=0.5", "rounds=[{name: main}, {name: more, tokens: 900}]"]
     stale = command_with(more, "status", "--json")
     assert set(json.loads(stale.stdout)["not_current"]) == {"gate", "more/synthesize", "more/gate"}

@@ -5,10 +5,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
 from boostqa import basis
 from boostqa.calls.models import target_tokenizer
 from boostqa.config import Config, redacted
 from boostqa.schemas import TABLES
+from boostqa.stages.withdrawal import marked
 from boostqa.tracking.stage_run import StageRun, code_revision
 from boostqa.vocabulary import STAGES, Outcome
 
@@ -48,6 +52,15 @@ def of_export(stage: StageRun, rounds: Sequence[str]) -> dict[str, Any]:
         "conf": redacted(conf),
         "models": models,
     }
+
+
+def withdrawn(withdrawal: DataFrame, clean: DataFrame) -> list[dict[str, Any]]:
+    """WITHDRAWAL rows -> what each takes out of `clean`: its kind, value and reason, items and tokens."""
+    items = clean.join(marked(clean, withdrawal).select("seed_id", "kind", "value"), "seed_id", "inner")
+    sums = (F.count("*").alias("items"), F.coalesce(F.sum("tokens"), F.lit(0)).alias("tokens"))
+    found = items.groupBy("kind", "value").agg(*sums)
+    rows = withdrawal.select("kind", "value", "why").join(found, ["kind", "value"], "left").na.fill(0)
+    return [r.asDict() for r in rows.orderBy("kind", "value").collect()]
 
 
 def verdicts(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

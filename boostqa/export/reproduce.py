@@ -13,7 +13,7 @@ from boostqa.config import Config, Mix
 from boostqa.errors import ConfigError, ContractError, first_line
 from boostqa.export import card, manifest, origin, shards
 from boostqa.schemas import TABLES
-from boostqa.stages import mix, quarantine
+from boostqa.stages import mix, quarantine, withdrawal
 from boostqa.storage.warehouse import EXPORTED_FROM, Warehouse
 
 _GONE = re.compile(
@@ -56,6 +56,7 @@ def _write(config: Config, warehouse: Warehouse, said: dict[str, Any], conf: Mix
         _at(warehouse, said, name).where(F.col("round").isin(said["rounds"])) for name in ("clean", "budget", "verdict")
     )
     passed, _ = quarantine.split(clean, _at(warehouse, said, "quarantine"))
+    passed = withdrawal.left(passed, _at(warehouse, said, "withdrawal"))
     tokenizer = target_tokenizer(config)
     rendered = mix.render(passed, tokenizer).persist()
     rows = mix.choose(rendered, budget, conf)[0].persist()

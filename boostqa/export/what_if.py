@@ -12,7 +12,7 @@ from boostqa.calls.models import target_tokenizer
 from boostqa.config import Config
 from boostqa.errors import GateFailed
 from boostqa.rounds import exported
-from boostqa.stages import mix, quarantine
+from boostqa.stages import mix, quarantine, withdrawal
 from boostqa.storage.warehouse import Warehouse
 from boostqa.taxonomy import english_names
 
@@ -33,6 +33,7 @@ def what_if(warehouse: Warehouse, config: Config) -> Row:
         raise GateFailed("the gates let no round pass, so any mix is empty: boostqa status says which block")
     clean, budget = (warehouse.rows(name).where(F.col("round").isin(rounds)) for name in ("clean", "budget"))
     passed, _ = quarantine.split(clean, warehouse.rows("quarantine"))
+    passed = withdrawal.left(passed, warehouse.rows("withdrawal"))
     rendered = mix.render(passed, target_tokenizer(config)).persist()
     rows, _ = mix.choose(rendered, budget, config.mix)
     groups = (*mix.CELL, *BY)

@@ -23,7 +23,7 @@ from boostqa.forecast import (
     together,
     total,
 )
-from boostqa.stages import quarantine
+from boostqa.stages import quarantine, withdrawal
 from boostqa.storage.warehouse import Warehouse
 from boostqa.tracking.stage_run import last_runs
 from boostqa.vocabulary import ItemTable
@@ -97,6 +97,7 @@ def collect(warehouse: Warehouse) -> dict[str, Measured]:
             f"no round in warehouse {warehouse.location} has got to clean: run a small first round, a pilot"
         )
     left, _ = quarantine.split(warehouse.read("clean"), warehouse.rows("quarantine"))
+    left = withdrawal.left(left, warehouse.rows("withdrawal"))
     kept = left.select("round", "plan_id", "tokens")  # unique by plan_id
     planned = warehouse.read("plan").join(kept, ["round", "plan_id"], "left")
     by_seed = planned.groupBy("round", "seed_id").agg(

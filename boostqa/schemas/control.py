@@ -16,7 +16,7 @@ from boostqa.schemas.table import (
     Table,
     column,
 )
-from boostqa.vocabulary import MatchedField, MatchKind, Outcome, QuarantineEvent, Severity
+from boostqa.vocabulary import MatchedField, MatchKind, Outcome, QuarantineEvent, Severity, Withdrawable
 
 PROBE = Table(
     "probe",
@@ -228,6 +228,19 @@ QUARANTINE = Table(
         column("at", T.TimestampType(), "UTC time of the event", volatile=True),
         column("clean_version", LONG, "Delta version of clean that the gate judged", volatile=True),
         column("run_id", STRING, "run that judged; null where a person decided", null=True, volatile=True),
+    ),
+)
+
+WITHDRAWAL = Table(
+    "withdrawal",
+    "one thing that may not be used any more",
+    ("kind", "value"),
+    (
+        column("kind", STRING, " | ".join(Withdrawable)),
+        column("value", STRING, "seed_id, name of a source, or a licence as SPDX writes it"),
+        column("who", STRING, "user who withdrew it"),
+        column("why", STRING, "the reason"),
+        column("at", T.TimestampType(), "UTC time", volatile=True),
     ),
 )
 

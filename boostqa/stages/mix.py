@@ -2,8 +2,8 @@
 
 Items are rendered as plain text, counted under the target tokenizer and selected to a token total in hash order: first
 each cell (discipline x measured difficulty) up to its own share of the total, then what is left over from all the rest.
-What may disappear: items beyond the total (rule `over_budget`); the caller leaves out what is in quarantine (rule
-`quarantined`). Not known here: repeats and other corpora.
+What may disappear: items beyond the total (rule `over_budget`); the caller leaves out what is in quarantine or withdrawn (rules
+`quarantined`, `withdrawn`). Not known here: repeats and other corpora.
 """
 
 from pyspark.sql import DataFrame, Window
@@ -13,12 +13,13 @@ from boostqa.config import Mix
 from boostqa.schemas import MIX
 from boostqa.stages.quarantine import QUARANTINED
 from boostqa.stages.rejects import Rule, breaks_rule, reject_rows
+from boostqa.stages.withdrawal import WITHDRAWN
 from boostqa.stages.wording import rendered
 from boostqa.vocabulary import Cause
 
 OVER_BUDGET = Rule("over_budget", Cause.OVER_BUDGET)
 CONTROL_TOKENS = Rule("control_tokens", Cause.RULE)
-RULES = (QUARANTINED, CONTROL_TOKENS, OVER_BUDGET)
+RULES = (QUARANTINED, WITHDRAWN, CONTROL_TOKENS, OVER_BUDGET)
 CELL = ("discipline", "difficulty")
 SALT = "mix"
 # Hexadecimal digits of the hash that name a bucket: 65,536 buckets, whose sums fit one task at any size of the mix.
