@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 from boostqa.calls.models import target_tokenizer
 from boostqa.console import CONSOLE
 from boostqa.errors import GateFailed
-from boostqa.export import card, manifest, origin, shards
+from boostqa.export import card, croissant, manifest, origin, shards
 from boostqa.pipeline import submit
 from boostqa.rounds import exported
 from boostqa.stages import mix, quarantine, withdrawal
@@ -45,12 +45,13 @@ def main(stage: StageRun) -> None:
     stage.check_row_balance(clean.count(), kept, stage.reject(held.unionByName(gone).unionByName(over)))
     rows, folder = stage.read_back("mix"), shards.mix_folder(stage.config.output)
     files = shards.export(rows, folder, conf, tokenizer)
-    made_from = origin.of_export(stage, rounds) | {"verdicts": origin.verdicts(verdicts)}
+    made_from = origin.of_export(stage, rounds) | origin.of_checks(stage.warehouse, rounds)
+    made_from["verdicts"] = origin.verdicts(verdicts)
     if left_out := origin.withdrawn(withdrawn, clean):
         made_from["withdrawn"] = left_out
     said = manifest.describe(rows, files, made_from)
     text = card.card(rows, clean, said, verdicts)
-    said["card"] = card.write(folder, text)
+    said["card"], said["croissant"] = card.write(folder, text), croissant.write(folder, said)
     manifest.write(folder, said)
     log_texts({"mix/README.md": text, "mix/manifest.json": json.dumps(said, indent=2, ensure_ascii=False)})
 

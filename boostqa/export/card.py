@@ -86,11 +86,43 @@ def _outcome(word: str) -> str:
     return word if word == Outcome.HOLDS else f"**{word}**"
 
 
+def _checks(manifest: dict[str, Any]) -> list[str]:
+    """What the checks made of known items, and the benchmark items that they found; nothing of a line without controls."""
+    parts = []
+    if worth := manifest.get("controls"):
+        rows = [
+            (
+                r["round"],
+                r["check"],
+                r["defect"],
+                r["items"],
+                r["passed"],
+                f"{r['wilson_low']:.0%} to {r['wilson_high']:.0%}",
+            )
+            for r in worth
+        ]
+        head = ("round", "check", "known items", "of them", "pass", "95% interval")
+        parts += ["## Controls: known items, good (none) and spoilt, that went the same way", _table(head, rows)]
+    leaks = [(r["benchmark"], r["kind"], r["items"]) for r in manifest.get("contamination", [])]
+    none = "No item resembled one of the benchmarks that the conf names."
+    return [
+        *parts,
+        "## Decontamination: items left out",
+        _table(("benchmark", "kind", "items"), leaks) if leaks else none,
+    ]
+
+
 def card(mix: DataFrame, clean: DataFrame, manifest: dict[str, Any], verdicts: list[dict[str, Any]]) -> str:
     """The card's text from MIX and CLEAN rows, the manifest and the VERDICT rows of the gate that let the mix pass."""
     verdicts = sorted(verdicts, key=lambda v: (v["round"], v["table"], v["gate"]))  # whatever order they were read in
-    made = clean.join(mix.select("draft_id"), on="draft_id", how="left_semi").groupBy("generator")
-    generators = sorted((r["generator"], r["rows"]) for r in made.agg(F.count("*").alias("rows")).collect())
+    made = clean.join(mix.select("draft_id"), on="draft_id", how="left_semi").groupBy(
+        "generator", "grade", "difficulty"
+    )
+    generators: Counter[str] = Counter()
+    aims: Counter[tuple[str, str]] = Counter()
+    for r in made.agg(F.count("*").alias("rows")).collect():
+        generators[r["generator"]] += r["rows"]
+        aims[r["grade"], r["difficulty"]] += r["rows"]
     owed = mix.groupBy("licence").agg(F.sort_array(F.collect_set("attribution")).alias("attributions")).collect()
     attributions = {r["licence"]: r["attributions"] for r in owed}
     by_discipline: Counter[str] = Counter()
@@ -114,11 +146,13 @@ def card(mix: DataFrame, clean: DataFrame, manifest: dict[str, Any], verdicts: l
         f"{manifest['rows']:,} question-and-answer items, {manifest['tokens']:,} tokens. {MADE}",
         METHOD,
         "## Generators",
-        _table(("model", "items"), generators),
+        _table(("model", "items"), sorted(generators.items())),
         "## Disciplines (ISCED-F 2013)",
         _table(head, _share(by_discipline, english_names())),
         "## Difficulty, as measured by the annotator",
         _table(head, _share(by_difficulty, dict(zip(GRADES, LEVELS, strict=True)))),
+        "Items by the level that was asked for and the one that was measured:",
+        _table(("asked for", *GRADES), ((grade, *(aims[grade, level] for level in GRADES)) for grade in GRADES)),
         "## Rounds",
         _table(("round", "tokens"), manifest["tokens_by"]["round"].items()),
         "## Sources and languages",
@@ -126,6 +160,7 @@ def card(mix: DataFrame, clean: DataFrame, manifest: dict[str, Any], verdicts: l
         _table(("language", "tokens"), manifest["tokens_by"]["lang"].items()),
         "## Licences of the seeds",
         _table(("licence", "tokens", "attribution"), licences),
+        *_checks(manifest),
         f"## Gates: {len(verdicts) - failed} of {len(verdicts)} hold, those over whole tables:",
         _table(
             ("round", "table", "gate", "outcome", "observed", "expected"),

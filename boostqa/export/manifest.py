@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from boostqa.errors import ConfigError
+from boostqa.export import croissant
 from boostqa.export.card import CARD
 from boostqa.export.shards import MANIFEST, MDS_INDEX
 from udfs.files import file_system
@@ -20,6 +21,7 @@ SHARD_FILE = re.compile(
         [re.escape(MDS_INDEX), *(rf"{name}/part-\d{{5}}-of-\d{{5}}\.(?:{w.ENDINGS})" for name, w in WRITERS.items())]
     )
 )
+DIGESTS = {"card": CARD, "croissant": croissant.FILE}
 GROUPS = ("round", "discipline", "difficulty", "licence", "source", "lang")
 
 
@@ -66,10 +68,9 @@ def required(folder: str) -> dict[str, Any]:
 
 
 def digests(said: dict[str, Any]) -> dict[str, str]:
-    """File -> sha256 of all that a manifest names; the card's is not named by an earlier release."""
-    return {shard["file"]: shard["sha256"] for shard in said["shards"]} | (
-        {CARD: said["card"]} if "card" in said else {}
-    )
+    """File -> sha256 of all that a manifest names; of an earlier release only the shards, or these and the card."""
+    told = {file: said[key] for key, file in DIGESTS.items() if key in said}
+    return {shard["file"]: shard["sha256"] for shard in said["shards"]} | told
 
 
 def basis_of(folder: str) -> str | None:

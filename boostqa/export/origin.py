@@ -12,7 +12,9 @@ from boostqa import basis
 from boostqa.calls.models import target_tokenizer
 from boostqa.config import Config, redacted
 from boostqa.schemas import TABLES
+from boostqa.stages.power import JUDGE, LINE, VOTER
 from boostqa.stages.withdrawal import marked
+from boostqa.storage.warehouse import Warehouse
 from boostqa.tracking.stage_run import StageRun, code_revision
 from boostqa.vocabulary import STAGES, Outcome
 
@@ -52,6 +54,17 @@ def of_export(stage: StageRun, rounds: Sequence[str]) -> dict[str, Any]:
         "conf": redacted(conf),
         "models": models,
     }
+
+
+def of_checks(tables: Warehouse, rounds: Sequence[str]) -> dict[str, Any]:
+    """What the checks made of known items in these rounds (POWER rows of the line, the voter and the judge), and how many
+    items were left out because they hold a benchmark's."""
+    power = tables.rows("power").where(F.col("round").isin(rounds) & F.col("check").isin(LINE, VOTER, JUDGE))
+    leaks = tables.rows("contamination").where(F.col("round").isin(rounds)).groupBy("benchmark", "kind")
+    shares = [F.round(name, 4).alias(name) for name in ("wilson_low", "wilson_high")]
+    worth = power.select("round", "check", "defect", "items", "passed", *shares).orderBy("round", "check", "defect")
+    found = leaks.agg(F.count_distinct("draft_id").alias("items")).orderBy("benchmark", "kind")
+    return {"controls": [r.asDict() for r in worth.collect()], "contamination": [r.asDict() for r in found.collect()]}
 
 
 def withdrawn(withdrawal: DataFrame, clean: DataFrame) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from boostqa.calls.models import target_tokenizer
 from boostqa.config import Config, Mix
 from boostqa.errors import ConfigError, ContractError, first_line
-from boostqa.export import card, manifest, origin, shards
+from boostqa.export import card, croissant, manifest, origin, shards
 from boostqa.schemas import TABLES
 from boostqa.stages import mix, quarantine, withdrawal
 from boostqa.storage.warehouse import EXPORTED_FROM, Warehouse
@@ -62,6 +62,7 @@ def _write(config: Config, warehouse: Warehouse, said: dict[str, Any], conf: Mix
     rows = mix.choose(rendered, budget, conf)[0].persist()
     made = {file["file"]: file["sha256"] for file in shards.export(rows, folder, conf, tokenizer)}
     made[card.CARD] = card.write(folder, card.card(rows, clean, said, [v.asDict() for v in verdicts.collect()]))
+    made[croissant.FILE] = croissant.write(folder, said)
     rows.unpersist()
     rendered.unpersist()
     wanted = manifest.digests(said)

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from boostqa.config import Mix
 from boostqa.errors import ConfigError
-from boostqa.export import card, manifest
+from boostqa.export import card, croissant, manifest
 from boostqa.export.shards import export
 from boostqa.schemas import CLEAN, MIX
 from tests.rows import word_tokenizer
@@ -183,6 +183,26 @@ def test_parquet_and_json_lines_are_read_alike_by_datasets(spark, tmp_path):
     ]
 
 
+def test_croissant_is_read_with_all_rows_by_mlcroissant_without_a_word_of_complaint(spark, tmp_path, caplog):
+    mlcroissant = pytest.importorskip("mlcroissant", reason="make setup installs it")
+    files = export(frame(spark), str(tmp_path), of("parquet", "jsonl"), word_tokenizer())
+    described = manifest.describe(frame(spark), files, ORIGIN)
+    content = croissant.write(str(tmp_path), described)
+    assert hashlib.sha256((tmp_path / "croissant.json").read_bytes()).hexdigest() == content
+    read = mlcroissant.Dataset(str(tmp_path / "croissant.json"))
+    assert not [r.message for r in caplog.records if "recommended" not in r.message]
+    rows = [{k.removeprefix("items/"): v for k, v in row.items()} for row in read.records("items")]
+    table = pq.read_table(tmp_path / "parquet", schema=None).drop_columns(["spans"]).to_pylist()
+    told = [{k: v.encode() if isinstance(v, str) else v for k, v in row.items()} for row in table]
+    assert sorted(rows, key=lambda r: r["draft_id"]) == sorted(told, key=lambda r: r["draft_id"]) and len(rows) == 3
+    assert read.metadata.license == ["CC-BY-4.0", "CC0-1.0"]
+
+
+def test_croissant_of_an_export_without_parquet_names_no_records(spark, tmp_path):
+    files = export(frame(spark), str(tmp_path), of("jsonl"), word_tokenizer())
+    assert "recordSet" not in croissant.describe(manifest.describe(frame(spark), files, ORIGIN))
+
+
 def test_end_of_text_that_the_tokenizer_does_not_have_is_refused(spark, tmp_path):
     with pytest.raises(ConfigError, match=r"mix.end_of_text: the target tokenizer has no token '<none>'"):
         export(frame(spark), str(tmp_path), of("megatron", end_of_text="<none>"), word_tokenizer())
@@ -217,13 +237,16 @@ def test_export_over_an_earlier_one_drops_its_manifest_until_a_new_one_is_writte
 
 
 def test_card_names_counts_licences_generators_and_failed_gates(spark, tmp_path):
-    item = dict.fromkeys(CLEAN.schema.names, "x") | {"choices": None, "tokens": 9}
+    item = dict.fromkeys(CLEAN.schema.names, "x") | {"choices": None, "tokens": 9, "grade": "H4", "difficulty": "H4"}
     made = [item | {"draft_id": d, "generator": g} for d, g in zip("abcd", "mmno", strict=True)]
     clean = spark.createDataFrame(made, CLEAN.schema)
     shards = [
         {"file": "parquet/part-00000-of-00001.parquet", "format": "parquet", "rows": 3, "tokens": 10, "bytes": 12345}
     ]
-    described = manifest.describe(frame(spark), shards, ORIGIN)
+    worth = {"round": "main", "check": "line", "defect": "wrong_answer", "items": 9, "passed": 1,
+             "wilson_low": 0.0199, "wilson_high": 0.4350}  # fmt: skip
+    found = {"controls": [worth], "contamination": [{"benchmark": "mmlu", "kind": "similar", "items": 4}]}
+    described = manifest.describe(frame(spark), shards, ORIGIN | found)
     verdict = {
         "round": "main", "table": "clean", "gate": "min_rows", "success": False, "outcome": "warns", "observed": "3 items are left",
         "expected": "at least 9",
@@ -243,6 +266,8 @@ def test_card_names_counts_licences_generators_and_failed_gates(spark, tmp_path)
     assert "Gates: 1 of 2 hold" in text
     assert "expect_table_columns" not in text
     assert "machine-made" in text
+    assert "| main | line | wrong_answer | 9 | 1 | 2% to 44% |" in text and "| mmlu | similar | 4 |" in text
+    assert "| H4 | 0 | 0 | 0 | 3 | 0 |" in text  # asked for as H4, measured as H4
 
 
 def test_export_of_nothing_is_whole_and_its_card_says_why_first(spark, tmp_path):
