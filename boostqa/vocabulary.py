@@ -130,6 +130,7 @@ class GateName(StrEnum):
     CONTAMINATED = "contaminated"
     CONTAMINATED_SIMILAR = "contaminated_similar"
     LICENCE_ALLOWED = "licence_allowed"
+    LICENCE_COMPATIBLE = "licence_compatible"
     ATTRIBUTION_PRESENT = "attribution_present"
     LANGUAGES = "languages"
     FAILED_REQUESTS = "failed_requests"

@@ -103,3 +103,40 @@ def used(text: str, allowed: tuple[str, ...]) -> str | None:
 def licences_used(texts: pd.Series, allowed: tuple[str, ...]) -> pd.Series:
     """`used` of each text; null stays null."""
     return texts.map(lambda text: None if text is None else used(text, allowed))
+
+
+# What is made from a work of these may go out under: families by Creative Commons' and the Open Definition's charts
+# (creativecommons.org/share-your-work/licensing-considerations/compatible-licenses, opendefinition.org/licenses).
+_NO_TERMS = frozenset({"CC0-1.0", "Unlicense", "PDDL-1.0", "0BSD", "MIT-0", "WTFPL", "CC-PDDC"})
+_NAME_ONLY = re.compile(
+    r"^(MIT|Apache|BSD|ISC|Zlib|BSL-1|CC-BY-\d|ODC-By|CDLA-Permissive|OGL-UK|etalab|NCSA|PSF|Python)"
+)
+_SHARE_ALIKE = re.compile(r"^(CC-BY(?:-NC)?-SA|ODbL|GFDL|[AL]?GPL|MPL|EPL|OSL)-(\d+\.\d+)")
+
+
+def _conflict(licence: str, into: str) -> str | None:
+    if licence == into or licence in _NO_TERMS:
+        return None
+    if re.match(r"CC-BY(-NC)?-ND", licence):
+        return "permits nothing that is made from it"
+    if alike := _SHARE_ALIKE.match(licence):
+        same = _SHARE_ALIKE.match(into)
+        later = same and same[1] == alike[1] and [*map(int, same[2].split("."))] >= [*map(int, alike[2].split("."))]
+        return None if later and "-only" not in licence else "wants its own licence for what is made from it"
+    if licence.startswith("CC-BY-NC-"):
+        return None if into.startswith("CC-BY-NC-") else "permits no commercial use"
+    if _NAME_ONLY.match(licence):
+        return "wants its authors named" if into in _NO_TERMS else None
+    return "is not known to permit it"
+
+
+@lru_cache(maxsize=65536)
+def conflict(text: str, into: str) -> str | None:
+    """Why what was made under all licences of `text` ("A AND B") may not go out under `into`, in words; None where it may."""
+    found = ((name, _conflict(name, into)) for name in text.split(" AND "))
+    return next((f"{name} {why}" for name, why in found if why), None)
+
+
+def conflicts(texts: pd.Series, into: str) -> pd.Series:
+    """`conflict` of each text; null stays null."""
+    return texts.map(lambda text: None if text is None else conflict(text, into))

@@ -253,3 +253,17 @@ class Mix(Section):
     shards: Positive = 8
     formats: Annotated[list[Literal["parquet", "jsonl", "megatron", "mds"]], Field(min_length=1)] = ["parquet", "jsonl"]
     end_of_text: str | None = None  # of the target tokenizer, behind each text in formats of token ids
+    licence: str | None = None  # of the export; with one, a gate holds back what may not go out under it
+    output_terms: dict[str, str] = {}  # model -> licence of what it writes, where it has terms for that
+
+    @field_validator("licence")
+    @classmethod
+    def _licence_is_single(cls, name: str | None) -> str | None:
+        if name is not None and licences.is_joined(spdx_licence(name)):
+            raise ValueError("one licence: it is that of the export")
+        return name and spdx_licence(name)
+
+    @field_validator("output_terms")
+    @classmethod
+    def _terms_are_known(cls, terms: dict[str, str]) -> dict[str, str]:
+        return {model: spdx_licence(name) for model, name in terms.items()}

@@ -46,6 +46,15 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def _conf(manifest: dict[str, Any], key: str, otherwise: Any = None) -> Any:
+    return manifest.get("conf", {}).get(f"mix.{key}", otherwise)
+
+
+def _licence(manifest: dict[str, Any]) -> str | None:
+    """The licence that the conf gives the export."""
+    return _conf(manifest, "licence")
+
+
 def _front(manifest: dict[str, Any]) -> str:
     """The card's metadata, as dataset hubs read it."""
     by = manifest["tokens_by"]
@@ -53,7 +62,12 @@ def _front(manifest: dict[str, Any]) -> str:
     licences = sorted({name.lower() for joined in by["licence"] for name in joined.split(" AND ")})
     about: dict[str, Any] = {"pretty_name": "BoostQA export", "tags": ["synthetic", "mid-training"]}
     if by["lang"]:  # of an empty export a hub would read lists that hold nothing
-        about |= {"license": licences, "language": list(by["lang"]), "size_categories": [_size(manifest["rows"])]}
+        own = _licence(manifest)
+        about |= {
+            "license": own.lower() if own else licences,
+            "language": list(by["lang"]),
+            "size_categories": [_size(manifest["rows"])],
+        }
         about["task_categories"] = ["question-answering", "text-generation"]
     if files:  # parquet where there is one
         about["configs"] = [{"config_name": "default", "data_files": files[0]}]
@@ -135,6 +149,7 @@ def card(mix: DataFrame, clean: DataFrame, manifest: dict[str, Any], verdicts: l
         (name, tokens, "; ".join(attributions[name][:LISTED]) + (" ..." if len(attributions[name]) > LISTED else ""))
         for name, tokens in manifest["tokens_by"]["licence"].items()
     ]
+    terms = ", ".join(f"{model} {name}" for model, name in _conf(manifest, "output_terms", {}).items())
     failed = sum(not v["success"] for v in verdicts)
     gates = by_weight([v for v in verdicts if not v["success"] or not v["gate"].startswith("expect_")])
     files = ("file", "rows", "tokens", "bytes")
@@ -158,8 +173,10 @@ def card(mix: DataFrame, clean: DataFrame, manifest: dict[str, Any], verdicts: l
         "## Sources and languages",
         _table(("source", "tokens"), manifest["tokens_by"]["source"].items()),
         _table(("language", "tokens"), manifest["tokens_by"]["lang"].items()),
-        "## Licences of the seeds",
+        "## Licences",
+        f"This export: {_licence(manifest) or 'not named by the conf; that of each item follows from its seed'}. Of the seeds:",
         _table(("licence", "tokens", "attribution"), licences),
+        *([f"Terms of what the models write: {terms}."] if terms else []),
         *_checks(manifest),
         f"## Gates: {len(verdicts) - failed} of {len(verdicts)} hold, those over whole tables:",
         _table(

@@ -3,16 +3,18 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from boostqa.config import Config, Gate, Seed
+from boostqa.config import Config, Gate, Mix, Seed
 from boostqa.gates.expectations import Validated, unexpected
 from boostqa.gates.power_gates import PowerFinding
 from boostqa.gates.verdict import Finding, severity_of
 from boostqa.stages import quarantine
 from boostqa.stages.seed import owes_attribution
 from boostqa.vocabulary import GateName, MatchKind, QuarantineEvent, Severity
+from udfs import licences
 
 EXAMPLES = 20  # rows shown of a gate that fails
 VALUE_CHARACTERS = 200  # shown of a value that breaks an expectation
@@ -49,8 +51,22 @@ def with_matches(clean: DataFrame, contamination: DataFrame) -> DataFrame:
     return clean.join(matches, "draft_id", "left")  # unique by draft_id
 
 
-def row_gates(gate: Gate, seed: Seed) -> list[RowGate]:
-    """The gates over `with_matches`."""
+def _incompatible(mix: Mix) -> Column:
+    """Why an item may not go out under the export's licence: for its seed's, or for the terms of a model that wrote it."""
+
+    @F.pandas_udf("string")  # type: ignore[call-overload]
+    def why(texts: pd.Series) -> pd.Series:
+        return licences.conflicts(texts, str(mix.licence))
+
+    terms = F.create_map(*(F.lit(x) for pair in mix.output_terms.items() for x in pair)).cast("map<string,string>")
+    wrote = (F.try_element_at(terms, F.col(role)) for role in ("generator", "refiner"))
+    return why(F.concat_ws(" AND ", "licence", *wrote))
+
+
+def row_gates(gate: Gate, seed: Seed, mix: Mix) -> list[RowGate]:
+    """The gates over `with_matches`; that of the export's licence where the conf names one."""
+    under = f"may not go out under {mix.licence}"
+    whole = [RowGate(GateName.LICENCE_COMPATIBLE, _incompatible(mix), 0, "rows", under)] if mix.licence else []
     licence, lang = F.col("licence"), F.col("lang")
     not_allowed = F.exists(F.split(licence, " AND "), lambda name: ~name.isin(seed.licences))
     owed = owes_attribution(licence, F.col("attribution"))
@@ -67,6 +83,7 @@ def row_gates(gate: Gate, seed: Seed) -> list[RowGate]:
         RowGate(GateName.CONTAMINATED, in_words, gate.max_contaminated, "rows", "hold text of a benchmark"),
         RowGate(GateName.CONTAMINATED_SIMILAR, resembles, gate.max_similar, "rows", "resemble a benchmark item"),
         RowGate(GateName.LICENCE_ALLOWED, refused, 0, "rows", unlisted),
+        *whole,
         RowGate(GateName.ATTRIBUTION_PRESENT, nobody, 0, "rows", owing),
         RowGate(GateName.LANGUAGES, foreign, gate.max_other_language_share, "share", unasked),
         RowGate(GateName.WRITER_IS_VOTER, own, 0, "rows", same_model),
@@ -81,7 +98,7 @@ class RowJudgement:
         self, frames: dict[str, DataFrame], conf: Config, suite: list[Validated], about_checks: list[PowerFinding]
     ) -> None:
         self.conf, self.clean, self.history = conf.gate, frames["clean"], frames["quarantine"]
-        self.fixed = row_gates(conf.gate, conf.seed)
+        self.fixed = row_gates(conf.gate, conf.seed, conf.mix)
         self.condemned = {f.gate: _condemned(f) for f in about_checks if not f.holds}
         broken = {v.gate: v for v in suite if not v.success and "column" in v.expectation.configuration.kwargs}
         evidence = {g.name: g.evidence for g in self.fixed} | self.condemned

@@ -215,3 +215,18 @@ def test_severity_of_an_expectation_there_is_not_is_a_mistake_of_the_conf(spark,
     wrong = conf("gate.severity={clean.expect_column_values_to_be_odd: warn}")
     with pytest.raises(ConfigError, match=r"no expectation clean.expect_column_values_to_be_odd; there are"):
         run(tables(spark), tmp_path, wrong)
+
+
+def test_items_that_may_not_go_out_under_the_licence_of_the_export_are_held_back(spark, tmp_path):
+    licences = {A: "MIT", B: "CC-BY-SA-4.0 AND MIT", C: "MIT"}
+    rows = [{"draft_id": d, "licence": name, "generator": "m" if d == C else "n"} for d, name in licences.items()]
+    settings = ("seed.licences=[MIT, CC-BY-SA-4.0]", "gate.quarantine=true", "mix.licence=CC-BY-4.0")
+    held = conf(*settings, "mix.output_terms={m: LicenseRef-terms}")
+    verdicts, after = run(tables(spark, clean=rows), tmp_path, held)
+    assert failed(verdicts)["clean", "licence_compatible"] == "2 of 3 items may not go out under CC-BY-4.0"
+    found = {r["draft_id"]: r["evidence"] for r in after["quarantine"].where("gate = 'licence_compatible'").collect()}
+    assert found == {
+        B: "CC-BY-SA-4.0 wants its own licence for what is made from it",
+        C: "LicenseRef-terms is not known to permit it",
+    }
+    assert "licence_compatible" not in {v["gate"] for v in run(tables(spark, clean=rows), tmp_path)[0]}

@@ -53,3 +53,27 @@ def test_used_takes_what_the_list_allows(text, used):
 )
 def test_canonical_is_spdx_own_spelling(text, canonical):
     assert licences.canonical(text) == canonical
+
+
+@pytest.mark.parametrize(
+    ("text", "into", "why"),
+    [
+        ("CC-BY-4.0 AND MIT", "CC-BY-4.0", None),
+        ("CC0-1.0", "MIT", None),
+        ("CC0-1.0", "CC0-1.0", None),
+        ("CC-BY-SA-3.0", "CC-BY-SA-4.0", None),
+        ("GPL-3.0-or-later", "GPL-3.0-or-later", None),
+        ("CC-BY-NC-4.0", "CC-BY-NC-SA-4.0", None),
+        ("LicenseRef-house", "LicenseRef-house", None),
+        ("MIT AND CC-BY-SA-4.0", "CC-BY-4.0", "CC-BY-SA-4.0 wants its own licence for what is made from it"),
+        ("CC-BY-SA-4.0", "CC-BY-SA-3.0", "CC-BY-SA-4.0 wants its own licence for what is made from it"),
+        ("CC-BY-NC-SA-4.0", "CC-BY-SA-4.0", "CC-BY-NC-SA-4.0 wants its own licence for what is made from it"),
+        ("GPL-2.0-only", "GPL-3.0-only", "GPL-2.0-only wants its own licence for what is made from it"),
+        ("CC-BY-NC-4.0", "CC-BY-4.0", "CC-BY-NC-4.0 permits no commercial use"),
+        ("CC-BY-ND-4.0", "CC-BY-4.0", "CC-BY-ND-4.0 permits nothing that is made from it"),
+        ("MIT", "CC0-1.0", "MIT wants its authors named"),
+        ("LicenseRef-llama3", "MIT", "LicenseRef-llama3 is not known to permit it"),
+    ],
+)
+def test_conflict_of_licences_is_said_in_words(text, into, why):
+    assert licences.conflict(text, into) == why
