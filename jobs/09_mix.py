@@ -36,6 +36,7 @@ def main(stage: StageRun) -> None:
     verdicts = [v for v in verdicts if v["round"] in rounds]
     clean, budget = (stage.read_earlier(name).where(F.col("round").isin(rounds)) for name in ("clean", "budget"))
     passed, held = quarantine.split(clean, stage.read("quarantine", required=False))  # as it is now: people release
+    stage.warehouse.create("withdrawal")  # people write it: from now on a row more makes the mix stale
     withdrawn = stage.read("withdrawal", required=False)
     passed, gone = withdrawal.split(passed, withdrawn)
     tokenizer, conf = target_tokenizer(stage.config), stage.config.mix

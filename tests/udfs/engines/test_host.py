@@ -5,6 +5,7 @@ child process as vLLM has one. What vLLM itself leaves behind is in tests/test_v
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -241,6 +242,7 @@ def test_pid_file_names_a_living_host_by_its_start_time_or_command_line(tmp_path
         assert client.living_host(file) is None
     finally:
         process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has asked how
     file.write_text(f"{process.pid} {started}")
     assert client.living_host(file) is None  # a zombie until it is waited for
     process.wait()
