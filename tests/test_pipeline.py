@@ -34,7 +34,7 @@ def test_all_stages_run_rows_balance_and_the_mix_is_readable(done, first):
     manifest = json.loads((done / "output" / "mix" / "manifest.json").read_text())
     mix = pd.read_parquet(done / "output" / "mix" / "parquet")
     assert len(mix) == manifest["rows"] == first["tables"]["mix"]["rows"] >= 10
-    assert mix["text"].str.contains("(?i)answer|答案").all() and mix["layout"].nunique() == 5
+    assert mix["text"].str.contains("(?i)answer|答案").all() and mix["layout"].nunique() >= 3
     assert set(mix["lang"]) == {"en", "zh"}
     page = (done / "output" / "quality" / "verdicts.html").read_text()
     assert "http://" not in page and "https://" not in page
