@@ -25,6 +25,8 @@ from boostqa.storage.warehouse import Warehouse
 from boostqa.tracking.stage_run import last_runs
 from boostqa.vocabulary import BUYING_STAGES, NO_ROUND, ROUND_STAGES, STAGES
 
+_BY_PEOPLE = ("withdrawal",)  # tables that a stage reads and none writes
+
 
 def declared(stage: str) -> dict[str, Any]:
     """What a stage's file in jobs/ defines: main, READS, WRITES; READS_EARLIER where it reads rows of other rounds."""
@@ -68,7 +70,14 @@ class Freshness:
         for before, table in self._inputs(step):
             hashes = (self.last.get(before) or {}).get("hashes") or {}
             about[f"table {table} of {before}"] = hashes.get(table, "")
+        for table in sorted(set(_BY_PEOPLE) & set(self.reads[step.stage])):
+            about[f"table {table}"] = self._content(table)
         return about
+
+    def _content(self, table: str) -> str:
+        """Hash of a table's rows; empty of one without, or that is not there."""
+        written = self.tables.measure(table)[0] if self.tables.exists(table) else None
+        return written.hash if written and written.rows else ""
 
     def why_not(self, step: Step) -> str | None:
         """Why a step is not current, in a few words; None where it is."""
