@@ -9,6 +9,7 @@ from boostqa import basis, config
 from boostqa.errors import ConfigError
 from boostqa.freshness import Freshness
 from boostqa.rounds import Step
+from boostqa.storage.warehouse import Written
 from boostqa.vocabulary import ROUND_STAGES
 from tests.processes import DEMO
 
@@ -19,10 +20,13 @@ class Tables:
     """A warehouse of which only versions and commits are known."""
 
     def __init__(self):
-        self.commits, self.released, self.gone = {}, None, set()
+        self.commits, self.released, self.gone, self.withdrawn = {}, None, set(), 0
 
     def exists(self, name):
         return name not in self.gone and name != "run"
+
+    def measure(self, name):
+        return Written(name, 0, self.withdrawn, f"{self.withdrawn} rows"), self.withdrawn
 
     def commits_since(self, name, version):
         return self.commits.get(name, [])
@@ -169,3 +173,9 @@ def test_files_of_a_source_are_told_by_path_size_and_time(spark, tmp_path):
     assert {name for name in first if first[name] != later[name]} == {"controls.sources sums"}
     file.unlink()
     assert "controls.sources sums" not in basis.source_files(spark, conf(source))
+
+
+def test_mix_alone_is_stale_once_something_was_withdrawn(monkeypatch, tmp_path):
+    one = fresh(monkeypatch, tmp_path)
+    one.tables.withdrawn = 1
+    assert one.stale() == {"mix": "changed: table withdrawal"}
