@@ -232,9 +232,21 @@ class Warehouse:
         except CONCURRENT:
             raise
         except (PySparkException, Py4JJavaError) as error:
-            if "NON_EMPTY_LOCATION" in str(error):  # it was empty a moment ago
+            if self._is_being_made(table.name, str(error)):
                 raise BeingMade(first_line(error)) from error
             raise ConfigError(f"cannot create table {table.name} in {self.location}: {told(error)}") from error
+
+    def _is_being_made(self, name: str, error: str) -> bool:
+        """Whether a table could not be made only because another writer does: its folder was empty a moment ago, or was
+        empty and cleared by that one. Raises ConfigError where the log's folder cannot be made."""
+        if "CANNOT_CREATE_LOG_PATH" not in error:
+            return bool(re.search(r"NON_EMPTY_LOCATION|FileNotFoundException|NoSuchFileException", error))
+        files, folder = file_system(self.path(name))
+        try:
+            files.create_dir(f"{folder}/_delta_log")
+        except OSError as why:
+            raise ConfigError(f"cannot create table {name} in {self.location}: {told(why)}") from why
+        return True
 
     def _clear_half_made(self, name: str) -> None:
         """Remove a folder without a byte, as a full disk leaves it: Delta neither reads nor makes a table there."""

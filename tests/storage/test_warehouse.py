@@ -82,6 +82,28 @@ def test_writers_of_one_table_that_is_not_yet_there_all_get_their_rows_in(spark,
     assert found == {("seed", "3"), ("clean", "3"), *(("mix", str(number)) for number in range(4))}
 
 
+def test_table_whose_folder_another_writer_clears_is_made_again(spark, warehouse, monkeypatch, tmp_path):
+    monkeypatch.setattr(commits, "sleep", lambda seconds: None)
+    folder, plain, failed = Path(warehouse.path("reject")), spark.sql, []
+
+    def sql(statement):
+        if failed:
+            return plain(statement)
+        folder.parent.mkdir()
+        folder.symlink_to(tmp_path / "gone" / "gone")  # no folder can be made in it, as in one that is being removed
+        try:
+            return plain(statement)
+        except Exception as error:
+            failed.append(str(error))
+            raise
+        finally:
+            folder.unlink()
+
+    monkeypatch.setattr(spark, "sql", sql)
+    warehouse.write("reject", rejects(spark, ("seed", "a", "r", "e")))
+    assert "CANNOT_CREATE_LOG_PATH" in failed[0] and warehouse.read("reject").count() == 1
+
+
 @pytest.mark.parametrize("name", ["ConcurrentTransactionException", "MetadataChangedException"])
 def test_writer_that_is_never_alone_ends_with_what_to_do(monkeypatch, name):
     waits = []
