@@ -32,7 +32,8 @@ def probe_items(stage: StageRun) -> DataFrame:
     """The items of all sources. Raises ConfigError for an id that comes twice."""
     sources = [read_items(stage.spark, s) for s in stage.config.probe.items]
     items = reduce(DataFrame.unionByName, sources).withColumn("item_id", F.concat_ws("/", "benchmark", "item_id"))
-    if twice := items.persist().groupBy("item_id").count().where("count > 1").first():
+    items = stage.store(items)
+    if twice := items.groupBy("item_id").count().where("count > 1").first():
         raise ConfigError(
             f"probe.items: {twice['count']} items have the id {twice['item_id']}; ids are unique in a source"
         )
@@ -42,7 +43,7 @@ def probe_items(stage: StageRun) -> DataFrame:
 def labelled(stage: StageRun, items: DataFrame) -> tuple[DataFrame, DataFrame]:
     """Probe items with discipline and difficulty: given by the item, else by its subject's name, else by the
     annotator, who is asked for what is missing only."""
-    items = probe_labels.label_by_subject(items).persist()
+    items = stage.store(probe_labels.label_by_subject(items))
     unlabelled = items.where(F.col("discipline").isNull() | F.col("difficulty").isNull())
     annotator = model_of_role(stage.config, "annotator")
     questions = annotate.items_of(unlabelled.withColumn("text", F.col("question")), "item_id")
@@ -84,12 +85,12 @@ def main(stage: StageRun) -> None:
     items, conf = probe_items(stage), stage.config.probe
     usable, unusable = probe.usable(items, conf.methods)
     labels, unlabelled = labelled(stage, usable)
-    labels = labels.persist()
+    labels, unlabelled = stage.store(labels), stage.store(unlabelled)
     stage.write("annotation", labels.select(*ANNOTATION.schema.names), f"item_table = '{ItemTable.PROBE_ITEM}'")
     tokens_seen = {c.id: c.tokens_seen for c in conf.checkpoints}
     checkpoints = stage.config.checkpoints()
     parts = [found(stage, labels, model_spec(stage.config, m), tokens_seen.get(m.id)) for m in checkpoints]
-    scored = reduce(DataFrame.unionByName, parts).persist()
+    scored = stage.store(reduce(DataFrame.unionByName, parts))
     stage.write("probe", with_estimates(stage, stage.store(probe.scores(labels, scored))))
     rejected = stage.reject(unusable.unionByName(unlabelled).unionByName(probe.unscored(scored)))
     rows = stage.read_back("probe").drop("request_ids").collect()

@@ -132,8 +132,8 @@ def _controls(stage: StageRun, plan: DataFrame, seeds: DataFrame, generator: Mod
     one_more = (conf.refine.blind_attempts,)  # no attempt of the voter, should it be the same model
     asked = refine.blind_requests(drawn, generator, conf.refine, one_more)
     tokens = control_tokens(target_tokenizer(conf)).values()
-    answered = refine.votes(drawn, asked, complete(stage, asked, generator), tokens)
-    leaks = read_held_out(stage.spark, conf)
+    answered = stage.store(refine.votes(drawn, asked, complete(stage, asked, generator), tokens))
+    leaks = stage.store(read_held_out(stage.spark, conf))
     made = stage.store(controls.make(answered, seeds, leaks, conf.controls))
     return controls.after(made, stage.name, fitness.rejects(made, seeds, conf.clean, stage.name))
 

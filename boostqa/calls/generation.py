@@ -5,7 +5,6 @@ import re
 import time
 from collections import Counter
 
-from pyspark import StorageLevel
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -44,7 +43,8 @@ def complete(stage: StageRun, requests: DataFrame, spec: ModelSpec) -> DataFrame
     if in_batches:
         take_in_batches(stage, settings)
     unique = requests.select(*REQUEST_COLUMNS).dropDuplicates(["request_id"])  # rows of one id differ in nothing
-    found = look_up(unique, stage.warehouse.read("completion")).persist(StorageLevel.DISK_ONLY)
+    # Stored, not cached: the MERGE of what was generated would drop a cache that reads the ledger.
+    found = stage.store(look_up(unique, stage.warehouse.read("completion")))
     rows_by_held = {r["held"]: r["count"] for r in found.groupBy("held").count().collect()}
     reused = rows_by_held.get(True, 0)
     pending = sum(rows_by_held.values()) - reused
@@ -65,7 +65,6 @@ def complete(stage: StageRun, requests: DataFrame, spec: ModelSpec) -> DataFrame
             raise ContractError(
                 f"stage {stage.name}: {missing} of {pending} requests have no completion; run the stage again"
             )
-    found.unpersist()
     stage.inputs["completion"] = stage.warehouse.version("completion")
     return stage.warehouse.read("completion", stage.inputs["completion"])
 

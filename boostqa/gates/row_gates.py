@@ -11,6 +11,7 @@ from boostqa.config import Config, Gate, Mix, Seed
 from boostqa.gates.expectations import Validated, unexpected
 from boostqa.gates.power_gates import PowerFinding
 from boostqa.gates.verdict import Finding, severity_of
+from boostqa.lookup import literal_map
 from boostqa.stages import quarantine
 from boostqa.stages.seed import owes_attribution
 from boostqa.vocabulary import GateName, MatchKind, QuarantineEvent, Severity
@@ -58,7 +59,7 @@ def _incompatible(mix: Mix) -> Column:
     def why(texts: pd.Series) -> pd.Series:
         return licences.conflicts(texts, str(mix.licence))
 
-    terms = F.create_map(*(F.lit(x) for pair in mix.output_terms.items() for x in pair)).cast("map<string,string>")
+    terms = literal_map(mix.output_terms)
     wrote = (F.try_element_at(terms, F.col(role)) for role in ("generator", "refiner"))
     return why(F.concat_ws(" AND ", "licence", *wrote))
 

@@ -11,6 +11,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from boostqa.languages import LANGUAGES, in_language
+from boostqa.lookup import literal_map
 
 
 @dataclass(frozen=True)
@@ -70,5 +71,5 @@ def own_texts(lang: str) -> list[str]:
 
 def wording(group: str, term: Column, lang: Column) -> Column:
     """The words for `term` in the language of the row's prompt; null for a term the vocabulary lacks."""
-    words = {key: F.create_map(*(F.lit(x) for pair in terms(group)[key].items() for x in pair)) for key in LANGUAGES}
+    words = {key: literal_map(terms(group)[key]) for key in LANGUAGES}
     return in_language(lang, F.try_element_at(words["zh"], term), F.try_element_at(words["en"], term))

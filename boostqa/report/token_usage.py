@@ -17,6 +17,7 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from boostqa.lookup import literal_map
 from boostqa.schemas import TOKEN_USAGE
 from boostqa.stages import (
     aim,
@@ -113,8 +114,7 @@ def _with_retries(costs: DataFrame, runs: DataFrame) -> DataFrame:
 
 def _cause() -> Column:
     """Where a completion went, its thinking aside."""
-    pairs = [F.lit(x) for pair in _ROLES.items() for x in pair]
-    role = F.coalesce(F.try_element_at(F.create_map(*pairs), F.col("template")), F.lit(Cause.UNKNOWN_TEMPLATE))
+    role = F.coalesce(F.try_element_at(literal_map(_ROLES), F.col("template")), F.lit(Cause.UNKNOWN_TEMPLATE))
     unused = (role == _REWRITE) & ~F.coalesce("rewritten", F.lit(False))
     return (
         F.when(F.col("of_control"), Cause.CONTROL)
@@ -128,7 +128,7 @@ def _cause() -> Column:
 def _lost_to() -> Column:
     """The cause of a reject; a rule of another release is its own cause."""
     causes = {f"{stage}.{rule.name}": rule.lost_to for stage, rules in RULES.items() for rule in rules if rule.lost_to}
-    known = F.create_map(*(F.lit(x) for pair in causes.items() for x in pair))
+    known = literal_map(causes)
     return F.coalesce(F.try_element_at(known, F.concat_ws(".", "stage", "rule")), "rule")
 
 

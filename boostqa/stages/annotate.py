@@ -22,6 +22,7 @@ from boostqa.calls.models import ModelSpec
 from boostqa.calls.requests import with_request
 from boostqa.config import Annotate, Sampling
 from boostqa.languages import LANGUAGES, in_language
+from boostqa.lookup import literal_map
 from boostqa.schemas import ANNOTATION
 from boostqa.stages.rejects import Check, Rule, first_broken, reject_rows
 from boostqa.taxonomy import CANNOT_TELL, discipline_of, disciplines
@@ -135,7 +136,7 @@ def _distributions(answers: DataFrame) -> DataFrame:
     code_of = {
         said.strip(): code for label in _LABELS for lang in LANGUAGES for said, code in labels(label, lang).items()
     }
-    codes = F.create_map(*(F.lit(x) for pair in code_of.items() for x in pair))
+    codes = literal_map(code_of)
     # Of a served model only its one answer is known, and at best the probability of that: nothing is calibrated by it.
     answers = answers.where("item_id is not null or choice_logprobs is not null")
     scores = F.coalesce("choice_logprobs", F.create_map("text", F.coalesce("logprob", F.lit(0.0))))

@@ -12,6 +12,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from boostqa.config import Plan
+from boostqa.lookup import literal_map
 from boostqa.schemas import PLAN
 from boostqa.stages import bearing as bears
 from boostqa.taxonomy import is_stem
@@ -52,7 +53,7 @@ def with_yields(slots: DataFrame, measured: Iterable[Mapping[str, Any]], guess: 
     """`slots` with `kept`, the tokens that each leaves in the mix as far as `measured` tells (yields.estimates): those of its
     kind, or of the nearest one above it that was measured."""
     found = estimates(measured, guess)  # a few hundred kinds
-    known = F.create_map(*(F.lit(x) for kind, kept in found.items() for x in ("/".join(kind), kept)))
+    known = literal_map({"/".join(kind): kept for kind, kept in found.items()}, "double")
     kinds = (F.concat_ws("/", *LEVELS[:depth]) for depth in range(len(LEVELS), -1, -1))
     return slots.withColumn("kept", F.coalesce(*(F.try_element_at(known, kind) for kind in kinds)))
 

@@ -8,6 +8,7 @@ disappear here. What it does not know: what the annotator was asked.
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from boostqa.lookup import literal_map
 from boostqa.schemas.table import STRINGS
 from boostqa.stages.rejects import Rule, breaks_rule, reject_rows
 from boostqa.taxonomy import known_subjects
@@ -23,8 +24,8 @@ def label_by_subject(items: DataFrame) -> DataFrame:
     A subject found under one discipline in every benchmark is enough; the item's own benchmark name need not match.
     """
     sure = known_subjects()
-    discipline = F.create_map(*(F.lit(x) for s, (d, _) in sure.items() for x in (s, d)))
-    level = F.create_map(*(F.lit(x) for s, (_, lv) in sure.items() if lv for x in (s, lv)))
+    discipline = literal_map({subject: code for subject, (code, _) in sure.items()})
+    level = literal_map({subject: level for subject, (_, level) in sure.items() if level})
     subject = F.coalesce("subject", F.lit(""))
     return items.withColumns(
         {

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from boostqa import prompts
 from boostqa.calls.models import ModelSpec
 from boostqa.calls.requests import YES_NO, with_request
+from boostqa.lookup import literal_map
 from boostqa.prompts import wording
 from boostqa.schemas import RUBRIC
 from boostqa.stages.rejects import Check, Rule, first_broken, reject_rows
@@ -88,7 +89,7 @@ def limits(controls: list[dict[str, Any]]) -> dict[str, float]:
 
 def parse(scored: DataFrame, limits: dict[str, float], judge: str) -> tuple[DataFrame, DataFrame]:
     """Scores of items -> (RUBRIC rows, rejects of those below a limit)."""
-    used = F.create_map(*(F.lit(x) for pair in limits.items() for x in pair)).cast("map<string,double>")
+    used = literal_map(limits, "double")
     rows = scored.withColumns({"judge": F.lit(judge), "limits": used})
     checks = []
     for name, rule in _RULES.items():

@@ -22,6 +22,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from boostqa.control_tokens import escaped
+from boostqa.lookup import literal_map
 from boostqa.stages.wording import is_multiple_choice
 from boostqa.vocabulary import DRAFT_LETTERS, Format
 from udfs.text import INVISIBLE
@@ -110,7 +111,7 @@ def _constraint(root: str, *rules: str, options: str, written: str = "") -> str:
 
 def constraint() -> Column:
     """The constraint of a row's `format`."""
-    return F.create_map(*(F.lit(x) for format in Format for x in (str(format), _grammar(format))))[F.col("format")]
+    return literal_map({format: _grammar(format) for format in Format})[F.col("format")]
 
 
 @cache

@@ -14,6 +14,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from boostqa.languages import LANGUAGES, in_language
+from boostqa.lookup import literal_map
 from boostqa.vocabulary import STEM_BROAD_FIELDS
 
 CANNOT_TELL = {"en": "unclear", "zh": "无法判断"}
@@ -79,14 +80,12 @@ def discipline_of(words: Column) -> Column:
     """The discipline that a source names by its code, its name in either language, or a benchmark's subject; else null."""
     codes = {subject: code for subject, (code, _) in known_subjects().items()}
     codes |= {name.lower(): d.code for d in disciplines() for name in (d.code, *d.name.values())}
-    return F.try_element_at(F.create_map(*(F.lit(x) for pair in codes.items() for x in pair)), F.lower(F.trim(words)))
+    return F.try_element_at(literal_map(codes), F.lower(F.trim(words)))
 
 
 def discipline_name(code: Column, lang: Column) -> Column:
     """The name of a discipline in the language of a row's prompt; null for an unknown code."""
-    by_lang = {
-        key: F.create_map(*(F.lit(x) for d in disciplines() for x in (d.code, d.name[key]))) for key in LANGUAGES
-    }
+    by_lang = {key: literal_map({d.code: d.name[key] for d in disciplines()}) for key in LANGUAGES}
     return in_language(lang, F.try_element_at(by_lang["zh"], code), F.try_element_at(by_lang["en"], code))
 
 
