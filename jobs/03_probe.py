@@ -29,10 +29,10 @@ METHODS = {
 
 
 def probe_items(stage: StageRun) -> DataFrame:
-    """The items of all sources. Raises ConfigError for an id that comes twice."""
+    """The items of all sources, labelled as far as their subjects tell. Raises ConfigError for an id that comes twice."""
     sources = [read_items(stage.spark, s) for s in stage.config.probe.items]
     items = reduce(DataFrame.unionByName, sources).withColumn("item_id", F.concat_ws("/", "benchmark", "item_id"))
-    items = stage.store(items)
+    items = stage.store(probe_labels.label_by_subject(items))
     if twice := items.groupBy("item_id").count().where("count > 1").first():
         raise ConfigError(
             f"probe.items: {twice['count']} items have the id {twice['item_id']}; ids are unique in a source"
@@ -41,9 +41,8 @@ def probe_items(stage: StageRun) -> DataFrame:
 
 
 def labelled(stage: StageRun, items: DataFrame) -> tuple[DataFrame, DataFrame]:
-    """Probe items with discipline and difficulty: given by the item, else by its subject's name, else by the
-    annotator, who is asked for what is missing only."""
-    items = stage.store(probe_labels.label_by_subject(items))
+    """Probe items with discipline and difficulty: as probe_items gives them, else by the annotator, who is asked for what
+    is missing only."""
     unlabelled = items.where(F.col("discipline").isNull() | F.col("difficulty").isNull())
     annotator = model_of_role(stage.config, "annotator")
     questions = annotate.items_of(unlabelled.withColumn("text", F.col("question")), "item_id")
@@ -85,7 +84,7 @@ def main(stage: StageRun) -> None:
     items, conf = probe_items(stage), stage.config.probe
     usable, unusable = probe.usable(items, conf.methods)
     labels, unlabelled = labelled(stage, usable)
-    labels, unlabelled = stage.store(labels), stage.store(unlabelled)
+    labels = stage.store(labels)
     stage.write("annotation", labels.select(*ANNOTATION.schema.names), f"item_table = '{ItemTable.PROBE_ITEM}'")
     tokens_seen = {c.id: c.tokens_seen for c in conf.checkpoints}
     checkpoints = stage.config.checkpoints()

@@ -238,8 +238,8 @@ class Warehouse:
 
     def _is_being_made(self, name: str, error: str) -> bool:
         """Whether a table could not be made only because another writer does: its folder was empty a moment ago, or was
-        empty and cleared by that one. Raises ConfigError where the log's folder cannot be made."""
-        if "CANNOT_CREATE_LOG_PATH" not in error:
+        empty and cleared by that one, as no catalog's is. Raises ConfigError where the log's folder cannot be made."""
+        if self.place(name).names or "CANNOT_CREATE_LOG_PATH" not in error:
             return bool(re.search(r"NON_EMPTY_LOCATION|FileNotFoundException|NoSuchFileException", error))
         files, folder = file_system(self.path(name))
         try:

@@ -2,9 +2,11 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import delta
 import pytest
+from pyspark.errors import SparkRuntimeException
 from pyspark.sql import functions as F
 
 from boostqa.errors import ConfigError, ContractError
@@ -102,6 +104,17 @@ def test_table_whose_folder_another_writer_clears_is_made_again(spark, warehouse
     monkeypatch.setattr(spark, "sql", sql)
     warehouse.write("reject", rejects(spark, ("seed", "a", "r", "e")))
     assert "CANNOT_CREATE_LOG_PATH" in failed[0] and warehouse.read("reject").count() == 1
+
+
+def test_folder_of_a_catalogs_table_that_cannot_be_made_is_an_error_and_nothing_is_made_here(
+    spark, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    why = SparkRuntimeException("[DELTA_CANNOT_CREATE_LOG_PATH] Cannot create s3a://bucket/reject/_delta_log")
+    monkeypatch.setattr(spark, "sql", Mock(side_effect=why))
+    with pytest.raises(ConfigError, match=r"(?s)cannot create table reject in spark_catalog\.default: .*LOG_PATH"):
+        Warehouse(spark, "spark_catalog.default").create("reject")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["ConcurrentTransactionException", "MetadataChangedException"])
