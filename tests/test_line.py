@@ -139,7 +139,7 @@ def test_a_second_round_buys_what_the_first_has_left_and_costs_the_first_nothing
     stale = command_with(more, "status", "--json")
     assert set(json.loads(stale.stdout)["not_current"]) == {"gate", "more/synthesize", "more/gate"}
     said = json.loads(command_with(more, "forecast", "--tokens", "1e6", "--json").stdout)
-    assert {s["stage"] for s in said["stages"]} == {"annotate", "probe", "synthesize", "refine"}
+    assert {s["stage"] for s in said["stages"]} == {"annotate", "probe", "synthesize", "refine", "clean"}
     assert said["requests"][0] < said["requests"][1] < said["requests"][2]
     assert json.loads(command_with(more, "forecast", "--actual", "--json").stdout)["round"] == "more"
     assert tables.read("novelty").groupBy("round").count().count() == 2
