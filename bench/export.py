@@ -57,7 +57,7 @@ def batches(tokens: int) -> Iterator[pa.RecordBatch]:
         numbers = range(first, min(first + BATCH_ROWS, rows))
         texts = [" ".join(draw.choices(WORDS, k=TOKENS_A_TEXT // 2)) for _ in numbers]
         columns = {
-            "draft_id": [hashlib.sha256(str(n).encode()).hexdigest() for n in numbers],
+            "document_id": [hashlib.sha256(str(n).encode()).hexdigest() for n in numbers],
             "text": texts,
             "tokens": pa.array([TOKENS_A_TEXT] * len(texts), pa.int32()),
             "source": ["book"] * len(texts),

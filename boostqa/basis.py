@@ -55,7 +55,14 @@ _CODE = (
     *("boostqa/stages", "boostqa/sources", "boostqa/taxonomy", "boostqa/matching_text.py", "boostqa/formulas.py"),
     "boostqa/confusables.tsv",
     *("boostqa/prose.py", "boostqa/control_tokens.py", "boostqa/languages.py", "boostqa/wilson.py", "udfs/answers"),
-    *("boostqa/lookup.py", "boostqa/allocation.py", "boostqa/rounds.py", "boostqa/shrinkage.py", "boostqa/yields.py"),
+    *(
+        "boostqa/lookup.py",
+        "boostqa/allocation.py",
+        "boostqa/blend.py",
+        "boostqa/rounds.py",
+        "boostqa/shrinkage.py",
+        "boostqa/yields.py",
+    ),
     *(
         f"udfs/{name}.py"
         for name in ("text", "rendering", "splitting", "minhash", "keepers", "spoiling", "options", "conclusions")

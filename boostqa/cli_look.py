@@ -131,7 +131,10 @@ def plan(
 def explain(
     config: ConfigOption,
     item: Annotated[
-        str, typer.Argument(help="draft_id or its first characters, or FILE:ROW or FILE@TOKEN of the export, from 0")
+        str,
+        typer.Argument(
+            help="draft_id or seed_id, or its first characters, or FILE:ROW or FILE@TOKEN of the export, from 0"
+        ),
     ],
     as_json: JsonOption = False,
     settings: SetOption = [],  # noqa: B006

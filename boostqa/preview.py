@@ -23,12 +23,13 @@ from boostqa.calls.models import target_tokenizer
 from boostqa.config import Config, Controls
 from boostqa.console import CONSOLE
 from boostqa.errors import GateFailed
+from boostqa.export.blended import TABLES, blended, stored
 from boostqa.pipeline import job
 from boostqa.preflight import preflight
 from boostqa.report.side_by_side import items_of
 from boostqa.schemas import PROBE
 from boostqa.session import spark_session
-from boostqa.stages import mix, quarantine
+from boostqa.stages import quarantine
 from boostqa.storage.catalog import check_lasting
 from boostqa.storage.scratch import Scratch
 from boostqa.storage.warehouse import Written
@@ -125,13 +126,14 @@ def preview(config: Config, count: int, connect: Connect | None = None) -> dict[
         with suppress(GateFailed):  # its verdicts are shown
             run("gate")
     # Not job 9, which exports: here what the gate holds back is rendered, too, and has a reject that says so.
-    _, held = quarantine.split(tables.read("clean"), tables.read("quarantine"))
-    rendered = mix.render(tables.read("clean"), target_tokenizer(trial)).persist()
-    rows, over = mix.choose(rendered, tables.read("budget"), trial.mix)
-    tables.write("mix", rows)
-    rejects = held.unionByName(over).withColumns({"run_id": F.lit(run_id), "round": F.lit(NO_ROUND)})
-    tables.write("reject", rejects, "stage = 'mix'")
-    rendered.unpersist()
+    frames = {name: tables.rows(name) for name in TABLES}
+    held = quarantine.split(frames["clean"], frames["quarantine"])[1]
+    everything = frames | {name: frames[name].limit(0) for name in ("quarantine", "withdrawal")}
+    with stored() as store:
+        rows, over, _ = blended(everything, trial.mix, target_tokenizer(trial), store)
+        tables.write("mix", rows)
+        rejects = held.unionByName(over).withColumns({"run_id": F.lit(run_id), "round": F.lit(NO_ROUND)})
+        tables.write("reject", rejects, "stage = 'mix'")
     gates = [r.asDict() for r in tables.read("verdict").orderBy("table", "gate").collect()]
     cost = {name: counts[name] for name in ("requests", "reused", "prompt_tokens", "generated_tokens")}
     plan = [r.asDict() for r in tables.read("plan").collect()]

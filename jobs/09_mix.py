@@ -5,19 +5,21 @@ import json
 
 from pyspark.sql import functions as F
 
+from boostqa.blend import Part, summary
 from boostqa.calls.models import target_tokenizer
 from boostqa.console import CONSOLE
 from boostqa.errors import GateFailed
 from boostqa.export import card, croissant, manifest, origin, shards
+from boostqa.export.blended import blended
 from boostqa.pipeline import submit
 from boostqa.rounds import exported
-from boostqa.stages import mix, quarantine, withdrawal
 from boostqa.tracking.mlflow_runs import log_texts
 from boostqa.tracking.stage_run import StageRun
 from boostqa.vocabulary import Outcome
 
-READS = ("quarantine", "withdrawal")
-READS_EARLIER = ("verdict", "clean", "budget")  # of all rounds
+READS = ("seed", "quarantine", "withdrawal")
+READS_EARLIER = ("verdict", "clean", "budget", "annotation")  # of all rounds
+_SHOWN = 10  # cells on the screen
 WRITES = ("mix", "reject", "shards", "manifest", "dataset card")
 
 
@@ -34,27 +36,39 @@ def main(stage: StageRun) -> None:
         why = "its gates block" if name in {v["round"] for v in verdicts} else "no gate has judged it"
         CONSOLE.print(f"  round {name} is left out: {why}", style="yellow", markup=False, highlight=False)
     verdicts = [v for v in verdicts if v["round"] in rounds]
-    clean, budget = (stage.read_earlier(name).where(F.col("round").isin(rounds)) for name in ("clean", "budget"))
-    passed, held = quarantine.split(clean, stage.read("quarantine", required=False))  # as it is now: people release
     stage.warehouse.create("withdrawal")  # people write it: from now on a row more makes the mix stale
-    withdrawn = stage.read("withdrawal", required=False)
-    passed, gone = withdrawal.split(passed, withdrawn)
-    tokenizer, conf = target_tokenizer(stage.config), stage.config.mix
-    rendered = mix.render(passed, tokenizer).persist()
-    rows, over = mix.choose(rendered, budget, conf)
-    kept = stage.write("mix", rows)
-    stage.check_row_balance(clean.count(), kept, stage.reject(held.unionByName(gone).unionByName(over)))
+    frames = {name: stage.read(name, required=False) for name in READS}  # as they are now: people release and withdraw
+    frames |= {name: stage.read_earlier(name).where(F.col("round").isin(rounds)) for name in ("clean", "budget")}
+    frames["annotation"] = stage.read_earlier("annotation")
+    tokenizer, conf, clean = target_tokenizer(stage.config), stage.config.mix, frames["clean"]
+    rows, rejects, parts = blended(frames, conf, tokenizer, stage.store)
+    stage.write("mix", rows)
     rows, folder = stage.read_back("mix"), shards.mix_folder(stage.config.output)
+    kept = rows.where("pass = 1").agg(F.coalesce(F.sum(F.size("draft_ids")), F.lit(0))).collect()[0][0]
+    stage.check_row_balance(clean.count(), kept, stage.reject(rejects))
+    _say(parts)
     files = shards.export(rows, folder, conf, tokenizer)
     made_from = origin.of_export(stage, rounds) | origin.of_checks(stage.warehouse, rounds)
     made_from["verdicts"] = origin.verdicts(verdicts)
-    if left_out := origin.withdrawn(withdrawn, clean):
+    made_from["components"] = summary(parts)
+    if left_out := origin.withdrawn(frames["withdrawal"], clean):
         made_from["withdrawn"] = left_out
     said = manifest.describe(rows, files, made_from)
     text = card.card(rows, clean, said, verdicts)
     said["card"], said["croissant"] = card.write(folder, text), croissant.write(folder, said)
     manifest.write(folder, said)
     log_texts({"mix/README.md": text, "mix/manifest.json": json.dumps(said, indent=2, ensure_ascii=False)})
+
+
+def _say(parts: list[Part]) -> None:
+    """How often documents come, and what is short of the tokens asked for, by component and cell."""
+    for name, of in summary(parts).items():
+        passes = f", {of['taken'] / of['there']:.1f} times what is there" if of["taken"] > of["there"] else ""
+        line = f"  {name}: {of['taken']:,} of {of['asked']:,} tokens{passes}"
+        if short := sorted(of["short"].items(), key=lambda s: -s[1]):
+            cells = ", ".join(f"{cell or 'no cell'} {tokens:,}" for cell, tokens in short[:_SHOWN])
+            line += f"; short: {cells}" + (f" and {len(short) - _SHOWN} cells more" if len(short) > _SHOWN else "")
+        CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,11 @@ def stored(spark, table: Table, *changes: dict):
     return rows.withColumn("round", F.lit(ONLY_ROUND)) if table.by_round else rows
 
 
+def exported(draft_id: str, **changes) -> dict:
+    """What a row of the mix says of an item that is a document by itself."""
+    return {"document_id": draft_id, "draft_ids": [draft_id], "pass": 1, **changes}
+
+
 def alike(name: str) -> Iterator[str]:
     """Ids that begin with a name and draw one layout: their texts differ in nothing that the layout writes."""
     return (i for n in count() if layout_of(i := f"{name}-{n}", "en").name == "question")

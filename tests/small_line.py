@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from boostqa.schemas import TABLES
 from boostqa.storage.scratch import Scratch
-from tests.rows import stored
+from tests.rows import exported, stored
 
 EVIL = (
     '</p></script><script>fetch("https://evil.example/")</script>'
@@ -29,7 +29,7 @@ def rows():
         "annotation": [{"item_id": f"d{n}", "item_table": "draft", "difficulty": "H3"} for n in range(4)],
         "refined": [{"draft_id": f"d{n}", "answer": "42", "blind_answers": ["42"], "votes": 1} for n in range(2)],
         "clean": [{"draft_id": f"d{n}"} for n in range(2)],
-        "mix": [{"draft_id": "d0", "text": "Question: Why?", "tokens": 1234}],
+        "mix": [exported("d0", text="Question: Why?", tokens=1234)],
         "reject": [
             *({"stage": "refine", "key": f"d{n}", "rule": "disputed", "evidence": EVIL} for n in (2, 3)),
             *({"stage": "seed", "key": f"file:{n}", "rule": "too_short", "evidence": f"{n} words"} for n in range(9)),

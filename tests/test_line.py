@@ -87,7 +87,7 @@ def test_preview_shows_items_from_seed_to_text_and_writes_nothing_but_the_ledger
     assert len(items) == 6 and {i["plan_id"] for i in items} <= {r["plan_id"] for r in tables.read("plan").collect()}
     assert {i["strategy"] for i in items} == set(STRATEGIES) and len({i["format"] for i in items}) >= 3
     kept = [i for i in items if not i["filters"]]
-    exported = {r["draft_id"]: r["text"] for r in tables.read("mix").collect()}
+    exported = {r["document_id"]: r["text"] for r in tables.read("mix").collect()}
     assert kept and all(exported.get(i["draft_id"], i["text"]) == i["text"] for i in kept)
     assert all(i["seed"]["seed_id"] == i["seed_id"] and i["prompt"] and i["reply"] for i in items)
     assert all(i["cost"]["prompt_tokens"] > 0 and i["votes"]["answers"] for i in kept)
@@ -96,11 +96,13 @@ def test_preview_shows_items_from_seed_to_text_and_writes_nothing_but_the_ledger
 
 def _withdrawn_source_is_in_no_mix(conf, tables, done):
     source = tables.read("mix").groupBy("source").count().orderBy("count").first()["source"]
-    before = {r["draft_id"] for r in tables.read("mix").where(F.col("source") == source).collect()}
+    exported = tables.read("mix").where(F.col("source") == source).collect()
+    before = {r["document_id"] for r in exported if r["draft_ids"]}
     told = json.loads(
         command(done, "withdraw", "--source", source, "--why", "the licence was revoked", "--json").stdout
     )
-    assert told["withdrawn"] == [{"kind": "source", "value": source}] and told["exported"] == len(before) > 0
+    assert told["withdrawn"] == [{"kind": "source", "value": source}] and told["exported"] == len(before)
+    assert told["seeds"] == len(exported) - len(before) and exported
     assert {i["draft_id"] for i in told["items"] if i["exported_tokens"]} == before
     pipeline.run(conf, STAGES, connect)
     assert {r["source"] for r in tables.read("mix").select("source").distinct().collect()}.isdisjoint({source})
@@ -126,7 +128,7 @@ def test_a_second_round_buys_what_the_first_has_left_and_costs_the_first_nothing
     assert slots <= two.plan.max_requests_per_seed
     budget = {r["round"]: r["round_tokens"] for r in tables.read("budget").select("round", "round_tokens").collect()}
     assert budget == {"main": 4500, "more": 900}
-    assert {r["round"] for r in tables.read("mix").collect()} == {"main", "more"}
+    assert {r["round"] for r in tables.read("mix").collect()} == {"", "main", "more"}
     manifest = json.loads((done / "output" / "mix" / "manifest.json").read_text())
     assert manifest["rounds"] == ["main", "more"] and manifest["tokens_by"]["round"]["more"] > 0
     made = command(done, "reproduce", "--of", str(before), "--into", str(tmp_path / "again"))

@@ -35,7 +35,8 @@ def test_all_stages_run_rows_balance_and_the_mix_is_readable(done, first):
     mix = pd.read_parquet(done / "output" / "mix" / "parquet")
     assert len(mix) == manifest["rows"] == first["tables"]["mix"]["rows"] >= 10
     assert mix["text"].str.contains("(?i)answer|答案").all() and mix["layout"].nunique() >= 3
-    assert set(mix["lang"]) == {"en", "zh"}
+    assert set(mix["lang"]) == {"en", "zh"} and set(manifest["components"]) == {"made", "questions"}
+    assert manifest["documents"] == len(mix) and manifest["components"]["questions"]["taken"] > 0
     page = (done / "output" / "quality" / "verdicts.html").read_text()
     assert "http://" not in page and "https://" not in page
     causes = {r["cause"]: r["tokens"] for r in first["token_usage"]["causes"]}
@@ -49,7 +50,8 @@ def test_controls_travel_the_line_are_measured_and_never_exported(spark, done):
     controls = tables.read("control").collect()
     made = {r["draft_id"]: r["defect"] for r in controls if r["stage"] == "synthesize"}
     assert len(made) == 100 and len(set(made.values())) >= 12
-    for table in ("draft", "refined", "clean", "contamination", "mix"):
+    assert not made.keys() & {r[0] for r in tables.read("mix").select(F.explode("draft_ids")).collect()}
+    for table in ("draft", "refined", "clean", "contamination"):
         assert not made.keys() & {r["draft_id"] for r in tables.read(table).select("draft_id").collect()}, table
     assert not made.keys() & {r["key"] for r in tables.read("reject").select("key").collect()}
     power = {(r["check"], r["defect"]): r for r in tables.read("power").collect()}
@@ -105,7 +107,8 @@ def test_a_student_answers_what_is_left_for_the_mix(spark, done, first):
 def test_explain_tells_the_story_of_an_exported_row_from_its_place_in_a_file(done):
     [shard, *_] = sorted((done / "output" / "mix" / "parquet").iterdir())
     rows = pd.read_parquet(shard)
-    item, place = rows["draft_id"].iloc[-1], f"{shard}:{len(rows) - 1}"
+    at = max(n for n, made in enumerate(rows["draft_ids"]) if len(made))
+    item, place = rows["document_id"].iloc[at], f"{shard}:{at}"
     story = json.loads(command(done, "explain", place, "--json").stdout)
     assert story["draft"]["draft_id"] == story["mix"][0]["draft_id"] == item
     assert story["seed"][0]["seed_id"] == story["draft"]["seed_id"] and story["reject"] == []
@@ -114,8 +117,8 @@ def test_explain_tells_the_story_of_an_exported_row_from_its_place_in_a_file(don
     assert {"blind", "rewrite"} <= templates and len(story["completion"]) == story["cost"]["requests"]
     assert story["budget"][0]["discipline"] == story["draft"]["discipline"] and story["verdict"]
     lines = f"jsonl/{shard.name.replace('.parquet', '.jsonl.zst')}"
-    screen = command(done, "explain", f"{lines}:{len(rows) - 1}").stdout
-    assert screen.startswith(f"{item}: in the mix, shard ")
+    screen = command(done, "explain", f"{lines}:{at}").stdout
+    assert screen.startswith(f"{item}: in the mix as made, shard ")
     seed = story["seed"][0]
     for told in (
         f"{seed['file']}:{seed['line']}",
@@ -129,6 +132,10 @@ def test_explain_tells_the_story_of_an_exported_row_from_its_place_in_a_file(don
         assert told in screen.replace("\n", " ") or told in "".join(line.strip() for line in screen.split("\n")), told
     short = command(done, "explain", item[:16], "--json")
     assert json.loads(short.stdout)["draft"]["draft_id"] == item
+    asked = next(r for _, r in pd.read_parquet(shard.parent).iterrows() if not len(r["draft_ids"]))
+    assert asked["component"] == "questions" and asked["document_id"] == asked["seed_id"]
+    of_seed = command(done, "explain", asked["document_id"]).stdout
+    assert of_seed.startswith(f"{asked['seed_id']}: a seed, in the mix as questions, shard ") and "labels" in of_seed
     past = command(done, "explain", f"{lines}:{len(rows)}")
     assert past.exit_code == 2 and f"the file has {len(rows)} rows, 0 to {len(rows) - 1}" in past.stderr
     other = command(done, "explain", "parquet/part-00000-of-00099.parquet:0")

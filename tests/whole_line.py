@@ -40,6 +40,7 @@ def settings(folder):
         "clean.student_attempts=2",
         "mix.formats=[parquet, jsonl, megatron]",
         "mix.end_of_text=<|endoftext|>",
+        "mix.components=[{name: made, weight: 3}, {name: questions, of: seeds}]",
     ]
 
 

@@ -17,6 +17,8 @@ from udfs.text import tokenizer_of
 
 SPAN = "struct<part:string,start:int,end:int,token_start:int,token_end:int>"
 RENDERED = f"layout string, text string, tokens int, spans array<{SPAN}>, control_tokens array<string>"
+BETWEEN = "\n\n"  # items of one document
+Place = tuple[str, int, int]  # part, start, end in characters
 ITEM = ("draft_id", "lang", "format", "question", "choices", "solution", "answer")  # what `render` reads
 
 
@@ -77,7 +79,7 @@ def _pieces(item: Any, layout: Layout, language: str) -> Iterator[tuple[str | No
         yield "answer", answer
 
 
-def _spans(places: list[tuple[str, int, int]], encoded: Encoding) -> list[dict[str, Any]]:
+def _spans(places: list[Place], encoded: Encoding) -> list[dict[str, Any]]:
     """Of each part the characters [start, end) and the tokens [token_start, token_end) that have one of them."""
     offsets = np.array(encoded.offsets or [(0, 0)])
     return [
@@ -96,7 +98,6 @@ def render(items: pd.DataFrame, tokenizer_json: str) -> pd.DataFrame:
     """Rows of ITEM -> RENDERED, in their order: the text in the words of its language (Chinese for zh, else English), its
     tokens under a tokenizer (content of tokenizer.json; no special tokens added), where question, reasoning and answer stand
     in it (characters are code points), and the tokens that no text may have, none in one that was escaped."""
-    names = control_tokens(tokenizer_json)
     texts, chosen, placed = [], [], []
     for item in items.itertuples(index=False):
         language = "zh" if item.lang == "zh" else "en"
@@ -108,14 +109,36 @@ def render(items: pd.DataFrame, tokenizer_json: str) -> pd.DataFrame:
         texts.append(text)
         chosen.append(layout.name)
         placed.append(places)
+    return _counted(chosen, texts, placed, items.index, tokenizer_json)
+
+
+def together(documents: pd.DataFrame, tokenizer_json: str) -> pd.DataFrame:
+    """Rows of [layouts, texts, spans], of several rendered items each, -> RENDERED of one document each: the texts with a blank line
+    between them, layouts joined by +."""
+    texts, placed = [], []
+    for parts, of_parts in zip(documents["texts"], documents["spans"], strict=True):
+        text, places = "", []
+        for part, spans in zip(parts, of_parts, strict=True):
+            text += BETWEEN if text else ""
+            places += [(s["part"], len(text) + s["start"], len(text) + s["end"]) for s in spans]
+            text += part
+        texts.append(text)
+        placed.append(places)
+    return _counted(["+".join(d) for d in documents["layouts"]], texts, placed, documents.index, tokenizer_json)
+
+
+def _counted(
+    layouts: list[str], texts: list[str], placed: list[list[Place]], index: pd.Index, tokenizer_json: str
+) -> pd.DataFrame:
+    names = control_tokens(tokenizer_json)
     encoded = tokenizer_of(tokenizer_json).encode_batch(texts, add_special_tokens=False)
     return pd.DataFrame(
         {
-            "layout": chosen,
+            "layout": layouts,
             "text": texts,
             "tokens": [len(e) for e in encoded],
             "spans": [_spans(places, e) for places, e in zip(placed, encoded, strict=True)],
             "control_tokens": [[names[i] for i in sorted(names.keys() & set(e.ids))] for e in encoded],
         },
-        index=items.index,
+        index=index,
     )

@@ -1,6 +1,7 @@
 """The conf: one frozen section per stage, models, execution; checked whole before anything runs."""
 
 from boostqa.config.base import redacted
+from boostqa.config.components import Component
 from boostqa.config.execution import Executors, Generation, Mlflow, Spark
 from boostqa.config.load import SOURCES, Config, load
 from boostqa.config.models import Endpoint, EngineSettings, Model, Models
@@ -29,6 +30,7 @@ __all__ = [
     "Annotate",
     "Checkpoint",
     "Clean",
+    "Component",
     "Config",
     "Controls",
     "Distil",

@@ -183,6 +183,28 @@ def _token_ids_have_an_end(mix: Mix) -> Found:
         )
 
 
+def _components_make_the_mix(mix: Mix, rounds: list[Round]) -> Found:
+    parts = mix.components
+    names = [part.name for part in parts]
+    for number, part in enumerate(parts):
+        key = ("mix", "components", number)
+        if part.name in names[:number]:
+            yield (*key, "name"), f"each name once, got {part.name} twice"
+        if part.of == "seeds" and (part.strategies or part.rounds or part.reasoning):
+            yield key, "strategies, rounds and reasoning tell synthesized items apart, and these are seeds"
+        for at, target in ((key, part), *(((*key, "cells", cell), t) for cell, t in part.cells.items())):
+            if target.weight and target.tokens:
+                yield (*at, "weight"), "a weight or tokens, not both"
+        if unknown := sorted(set(part.rounds) - {r.name for r in rounds}):
+            yield (*key, "rounds"), f"{unknown[0]} is not in rounds, which has {', '.join(r.name for r in rounds)}"
+    fixed = sum(part.tokens or 0 for part in parts)
+    if fixed > mix.tokens or (fixed < mix.tokens and all(part.tokens for part in parts)):
+        yield (
+            ("mix", "components"),
+            f"their tokens are {fixed:,} together, mix.tokens is {mix.tokens:,}: give one of them a weight, or make them equal",
+        )
+
+
 _CHECKS = (
     _names_are_unique,
     _controls_are_no_benchmark,
@@ -197,4 +219,5 @@ _CHECKS = (
     _gates_can_hold,
     _rounds_follow_each_other,
     _token_ids_have_an_end,
+    _components_make_the_mix,
 )

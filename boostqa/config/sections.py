@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from boostqa.config.base import Flag, NotNegative, PlaceText, Positive, Section, Share
+from boostqa.config.components import Component
 from boostqa.config.source import Source, language_tag, spdx_licence
 from boostqa.vocabulary import AnnotatedBy, Format, GateName, ProbeMethod, Severity
 from udfs import licences
@@ -247,9 +248,18 @@ class Gate(Section):
 
 
 class Mix(Section):
-    """Stage 9: tokens to export, shards and formats."""
+    """Stage 9: tokens to export and what they are made of, shards and formats.
+
+    `passes`: how often a document may come where there are too few tokens (4: Muennighoff et al., "Scaling Data-Constrained
+    Language Models", 2023, find up to that nearly as good as new text).
+    """
 
     tokens: Positive
+    components: Annotated[list[Component], Field(min_length=1)] = [Component(name="synthesized")]
+    passes: Positive = 4
+    document: Literal["item", "seed"] = "item"  # seed: the items of one component and round that were made from a seed
+    order: Literal["shuffled", "easy_first"] = "shuffled"  # of the documents in a shard
+    long_reasoning: Positive = 1500  # characters of a solution from which on its item is one of long reasoning
     shards: Positive = 8
     formats: Annotated[list[Literal["parquet", "jsonl", "megatron", "mds"]], Field(min_length=1)] = ["parquet", "jsonl"]
     end_of_text: str | None = None  # of the target tokenizer, behind each text in formats of token ids

@@ -126,12 +126,26 @@ def _checks(manifest: dict[str, Any]) -> list[str]:
     ]
 
 
+def _repeated(manifest: dict[str, Any]) -> str:
+    different = manifest.get("documents", manifest["rows"])
+    return f" ({different:,} different ones, some of them several times)" if different < manifest["rows"] else ""
+
+
+def _components(manifest: dict[str, Any]) -> list[str]:
+    """What the mix is made of; nothing of an export of an earlier release."""
+    rows = [
+        (name, of["asked"], manifest["tokens_by"]["component"].get(name, 0), of["there"], sum(of["short"].values()))
+        for name, of in manifest.get("components", {}).items()
+    ]
+    head = ("component", "tokens asked for", "exported", "there, each document once", "short in cells")
+    return ["## Components", _table(head, rows)] if rows else []
+
+
 def card(mix: DataFrame, clean: DataFrame, manifest: dict[str, Any], verdicts: list[dict[str, Any]]) -> str:
     """The card's text from MIX and CLEAN rows, the manifest and the VERDICT rows of the gate that let the mix pass."""
     verdicts = sorted(verdicts, key=lambda v: (v["round"], v["table"], v["gate"]))  # whatever order they were read in
-    made = clean.join(mix.select("draft_id"), on="draft_id", how="left_semi").groupBy(
-        "generator", "grade", "difficulty"
-    )
+    exported = mix.select(F.explode("draft_ids").alias("draft_id"))
+    made = clean.join(exported, on="draft_id", how="left_semi").groupBy("generator", "grade", "difficulty")
     generators: Counter[str] = Counter()
     aims: Counter[tuple[str, str]] = Counter()
     for r in made.agg(F.count("*").alias("rows")).collect():
@@ -158,7 +172,7 @@ def card(mix: DataFrame, clean: DataFrame, manifest: dict[str, Any], verdicts: l
         _front(manifest),
         "# BoostQA export",
         *([] if manifest["rows"] else [f"**Nothing is exported.** {why_nothing(verdicts)}"]),
-        f"{manifest['rows']:,} question-and-answer items, {manifest['tokens']:,} tokens. {MADE}",
+        f"{manifest['rows']:,} documents of questions and answers{_repeated(manifest)}, {manifest['tokens']:,} tokens. {MADE}",
         METHOD,
         "## Generators",
         _table(("model", "items"), sorted(generators.items())),
@@ -168,6 +182,7 @@ def card(mix: DataFrame, clean: DataFrame, manifest: dict[str, Any], verdicts: l
         _table(head, _share(by_difficulty, dict(zip(GRADES, LEVELS, strict=True)))),
         "Items by the level that was asked for and the one that was measured:",
         _table(("asked for", *GRADES), ((grade, *(aims[grade, level] for level in GRADES)) for grade in GRADES)),
+        *_components(manifest),
         "## Rounds",
         _table(("round", "tokens"), manifest["tokens_by"]["round"].items()),
         "## Sources and languages",

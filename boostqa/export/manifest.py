@@ -22,7 +22,7 @@ SHARD_FILE = re.compile(
     )
 )
 DIGESTS = {"card": CARD, "croissant": croissant.FILE}
-GROUPS = ("round", "discipline", "difficulty", "licence", "source", "lang")
+GROUPS = ("component", "round", "discipline", "difficulty", "licence", "source", "lang")
 
 
 def describe(mix: DataFrame, shards: list[dict[str, Any]], origin: dict[str, Any]) -> dict[str, Any]:
@@ -31,14 +31,22 @@ def describe(mix: DataFrame, shards: list[dict[str, Any]], origin: dict[str, Any
     `shards` is what `export` returned, `origin` what origin.py says of where the rows come from. Rows and tokens are
     counted in one job.
     """
-    counted = mix.groupBy(*GROUPS).agg(F.count("*").alias("rows"), F.sum("tokens").alias("tokens")).collect()
-    by: dict[str, Counter[str]] = {name: Counter() for name in ("round", "cell", "licence", "source", "lang")}
+    sums = (
+        F.count("*").alias("rows"),
+        F.sum("tokens").alias("tokens"),
+        F.count_if(F.col("pass") == 1).alias("documents"),
+    )
+    counted = mix.groupBy(*GROUPS).agg(*sums).collect()
+    by: dict[str, Counter[str]] = {
+        name: Counter() for name in ("component", "round", "cell", "licence", "source", "lang")
+    }
     for row in counted:
         values = {**row.asDict(), "cell": f"{row['discipline']} {row['difficulty']}"}
         for name, counter in by.items():
             counter[values[name]] += row["tokens"]
     return origin | {
         "rows": sum(r["rows"] for r in counted),
+        "documents": sum(r["documents"] for r in counted),  # different ones
         "tokens": sum(r["tokens"] for r in counted),
         "tokens_by": {name: dict(sorted(counter.items())) for name, counter in by.items()},
         "shards": sorted(shards, key=lambda s: s["file"]),

@@ -12,8 +12,8 @@ from boostqa.calls.models import target_tokenizer
 from boostqa.config import Config, Mix
 from boostqa.errors import ConfigError, ContractError, first_line
 from boostqa.export import card, croissant, manifest, origin, shards
-from boostqa.schemas import TABLES
-from boostqa.stages import mix, quarantine, withdrawal
+from boostqa.export.blended import TABLES, blended, stored
+from boostqa.schemas import TABLES as CONTRACTS
 from boostqa.storage.warehouse import EXPORTED_FROM, Warehouse
 
 _GONE = re.compile(
@@ -52,19 +52,21 @@ def reproduce(config: Config, warehouse: Warehouse, said: dict[str, Any], folder
 
 
 def _write(config: Config, warehouse: Warehouse, said: dict[str, Any], conf: Mix, folder: str) -> None:
-    clean, budget, verdicts = (
-        _at(warehouse, said, name).where(F.col("round").isin(said["rounds"])) for name in ("clean", "budget", "verdict")
-    )
-    passed, _ = quarantine.split(clean, _at(warehouse, said, "quarantine"))
-    passed = withdrawal.left(passed, _at(warehouse, said, "withdrawal"))
-    tokenizer = target_tokenizer(config)
-    rendered = mix.render(passed, tokenizer).persist()
-    rows = mix.choose(rendered, budget, conf)[0].persist()
+    frames = {name: _at(warehouse, said, name) for name in (*TABLES, "verdict")}
+    of_rounds = ("clean", "budget", "verdict")
+    frames |= {name: frames[name].where(F.col("round").isin(said["rounds"])) for name in of_rounds}
+    tokenizer, clean = target_tokenizer(config), frames["clean"]
+    with stored() as store:
+        rows = store(blended(frames, conf, tokenizer, store).rows)
+        _export(rows, clean, frames["verdict"], said, conf, tokenizer, folder)
+
+
+def _export(
+    rows: DataFrame, clean: DataFrame, verdicts: DataFrame, said: dict[str, Any], conf: Mix, tokenizer: str, folder: str
+) -> None:
     made = {file["file"]: file["sha256"] for file in shards.export(rows, folder, conf, tokenizer)}
     made[card.CARD] = card.write(folder, card.card(rows, clean, said, [v.asDict() for v in verdicts.collect()]))
     made[croissant.FILE] = croissant.write(folder, said)
-    rows.unpersist()
-    rendered.unpersist()
     wanted = manifest.digests(said)
     if different := sorted(file for file in made | wanted if made.get(file) != wanted.get(file)):
         changed = "" if said["code_hash"] == origin.code_hash() else (
@@ -80,5 +82,5 @@ def _write(config: Config, warehouse: Warehouse, said: dict[str, Any], conf: Mix
 def _at(warehouse: Warehouse, said: dict[str, Any], name: str) -> DataFrame:
     """A table at the version of the export; no rows of one that was not there then."""
     if name not in said["versions"]:
-        return warehouse.spark.createDataFrame([], TABLES[name].stored)
+        return warehouse.spark.createDataFrame([], CONTRACTS[name].stored)
     return warehouse.read(name, said["versions"][name])

@@ -4,6 +4,7 @@ import hashlib
 from typing import Any
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from boostqa.config import Mix
 from boostqa.errors import ConfigError
@@ -36,7 +37,8 @@ def export(mix: DataFrame, folder: str, conf: Mix, tokenizer_json: str) -> list[
     `mds/index.json` for all), a task a shard.
 
     `folder` is a local path or a URI pyarrow knows (s3, gs, abfss, hdfs) that every executor reaches. A shard is a part of
-    all rows by hash and its rows are in the order of another: a global shuffle. A task streams: it holds a row group.
+    all rows by hash and its rows are in the order of another: a global shuffle; with `conf.order` easy_first those of a lower
+    difficulty come first in it. A task streams: it holds a row group.
     Returns shard, format, file, rows, tokens (of the texts), bytes, sha256 of each file, by name (an index has neither shard nor
     rows); a shard without rows has no file. The same rows give the same bytes. A manifest of an earlier export is removed first: a folder without one is an
     export that did not finish. Raises ConfigError for a `conf.end_of_text` that the tokenizer does not have.
@@ -53,7 +55,9 @@ def export(mix: DataFrame, folder: str, conf: Mix, tokenizer_json: str) -> list[
         (tokenizer_json, conf.end_of_text) if "megatron" in conf.formats else ()
     )  # megabytes, sent with every task
     about = Export(absolute, tuple(conf.formats), conf.shards, *with_ids)
-    rows = mix.select(*MIX.schema.names).repartitionById(conf.shards, "shard").sortWithinPartitions("shard", "draft_id")
+    first = [F.coalesce("difficulty", F.lit("~"))] if conf.order == "easy_first" else []
+    rows = mix.select(*MIX.schema.names).repartitionById(conf.shards, "shard")
+    rows = rows.sortWithinPartitions("shard", *first, F.xxhash64("document_id", "pass"), "document_id", "pass")
     made = [f.asDict() for f in rows.mapInArrow(shard_writer(about), RESULT).collect()]
     made.sort(key=lambda f: f["file"])
     if of_mds := [f for f in made if f["format"] == "mds"]:

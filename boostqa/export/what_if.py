@@ -3,16 +3,16 @@
 from collections import Counter
 from typing import Any
 
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from rich.console import Console
 from rich.table import Table as Grid
 
+from boostqa.blend import summary
 from boostqa.calls.models import target_tokenizer
 from boostqa.config import Config
 from boostqa.errors import GateFailed
+from boostqa.export.blended import TABLES, blended, stored
 from boostqa.rounds import exported
-from boostqa.stages import mix, quarantine, withdrawal
 from boostqa.storage.warehouse import Warehouse
 from boostqa.taxonomy import english_names
 
@@ -22,65 +22,57 @@ Row = dict[str, Any]
 
 
 def what_if(warehouse: Warehouse, config: Config) -> Row:
-    """{"tokens": asked for, "rounds", "there": tokens fit for the mix, "taken", "short": what is missing of those asked for,
-    "cells": a dict for each cell with its share of the tokens, what is there, taken and short of the share, "by": taken tokens
-    by round, strategy, format, source and language}.
+    """{"tokens": asked for, "rounds", "there": tokens fit for the mix, each document once, "taken", "short": what is missing of
+    those asked for, "components": {name: boostqa/blend.py's summary}, "cells": a dict for each cell of each component with the
+    tokens asked for, there, taken, and short of those asked for, "by": taken tokens by round, strategy, format, source and
+    language}.
 
     Raises GateFailed where the gates let no round pass.
     """
     rounds = exported((r.asDict() for r in warehouse.rows("verdict").collect()), config)
     if not rounds:
         raise GateFailed("the gates let no round pass, so any mix is empty: boostqa status says which block")
-    clean, budget = (warehouse.rows(name).where(F.col("round").isin(rounds)) for name in ("clean", "budget"))
-    passed, _ = quarantine.split(clean, warehouse.rows("quarantine"))
-    passed = withdrawal.left(passed, warehouse.rows("withdrawal"))
-    rendered = mix.render(passed, target_tokenizer(config)).persist()
-    rows, _ = mix.choose(rendered, budget, config.mix)
-    groups = (*mix.CELL, *BY)
-    taken = [r.asDict() for r in _summed(rows, *groups).collect()]
-    there = {(r["discipline"], r["difficulty"]): r["tokens"] for r in _summed(rendered, *mix.CELL).collect()}
-    shares = {
-        (r["discipline"], r["difficulty"]): r["share"] for r in mix.cell_shares(budget, config.mix.tokens).collect()
-    }
-    rendered.unpersist()
+    frames = {name: warehouse.rows(name) for name in TABLES}
+    frames |= {name: frames[name].where(F.col("round").isin(rounds)) for name in ("clean", "budget")}
+    with stored() as store:
+        rows, _, parts = blended(frames, config.mix, target_tokenizer(config), store)
+        taken = [r.asDict() for r in rows.groupBy(*BY).agg(F.sum("tokens").alias("tokens")).collect()]
     by: dict[str, Counter[str]] = {name: Counter() for name in BY}
-    cells: Counter[tuple[str, str]] = Counter()
     for row in taken:
-        cells[row["discipline"], row["difficulty"]] += row["tokens"]
         for name, counter in by.items():
-            counter[row[name]] += row["tokens"]
-    total = cells.total()
-    listed = [_cell(cell, shares.get(cell) or 0, there.get(cell, 0), cells[cell]) for cell in shares | there]
+            counter[row[name] or "-"] += row["tokens"]
+    total, names = sum(row["tokens"] for row in taken), english_names()
+    cells = [
+        {**p._asdict(), "name": names.get(p.cell.partition("/")[0], ""), "short": max(p.asked - p.taken, 0)}
+        for p in parts
+    ]
     return {
         "tokens": config.mix.tokens,
         "rounds": rounds,
-        "there": sum(there.values()),
+        "there": sum(p.there for p in parts),
         "taken": total,
         "short": config.mix.tokens - total,
-        "cells": sorted(listed, key=lambda c: (-c["share"], -c["taken"], c["discipline"], c["difficulty"])),
+        "components": summary(parts),
+        "cells": sorted(cells, key=lambda c: (-c["asked"], -c["taken"], c["component"], c["cell"])),
         "by": {name: dict(sorted(tokens.items(), key=lambda t: (-t[1], t[0]))) for name, tokens in by.items()},
     }
 
 
-def _summed(rows: DataFrame, *groups: str) -> DataFrame:
-    return rows.groupBy(*groups).agg(F.sum("tokens").alias("tokens"))
-
-
-def _cell(cell: tuple[str, str], share: int, there: int, taken: int) -> Row:
-    discipline, difficulty = cell
-    told = {"discipline": discipline, "difficulty": difficulty, "name": english_names().get(discipline, "")}
-    return {**told, "share": share, "there": there, "taken": taken, "short": max(share - taken, 0)}
-
-
 def show(facts: Row, console: Console) -> None:
-    """Print the cells, then what the tokens come from, and whether they are as many as asked for."""
-    grid = Grid("cell", "discipline", "share", "there", "taken", "short", box=None)
-    cells = [cell for cell in facts["cells"] if cell["share"] or cell["there"]]
+    """Print components and cells, then what the tokens come from, and whether they are as many as asked for."""
+    components = Grid("component", "asked", "there", "taken", "short", "passes", box=None)
+    for name, of in facts["components"].items():
+        figures = [of[key] for key in ("asked", "there", "taken")]
+        short, passes = sum(of["short"].values()), f"{of['taken'] / of['there']:.1f}" if of["there"] else "-"
+        components.add_row(name, *(f"{n:,}" for n in (*figures, short)), passes)
+    grid = Grid("component", "cell", "discipline", "asked", "there", "taken", "short", box=None)
+    cells = [cell for cell in facts["cells"] if cell["asked"] or cell["there"]]
     for cell in cells[:_SHOWN]:
-        figures = (f"{cell[name]:,}" for name in ("share", "there", "taken", "short"))
-        grid.add_row(f"{cell['discipline']}/{cell['difficulty']}", cell["name"], *figures)
-    for column in grid.columns[2:]:
+        figures = [cell[key] for key in ("asked", "there", "taken", "short")]
+        grid.add_row(cell["component"], cell["cell"] or "-", cell["name"], *(f"{n:,}" for n in figures))
+    for column in (*components.columns[1:], *grid.columns[3:]):
         column.justify = "right"
+    console.print(components)
     console.print(grid)
     if len(cells) > _SHOWN:
         console.print(f"the first {_SHOWN} of {len(cells)} cells; --json has all", highlight=False)
@@ -88,9 +80,8 @@ def show(facts: Row, console: Console) -> None:
         console.print(
             f"{name}: " + ", ".join(f"{key} {n:,}" for key, n in tokens.items()), markup=False, highlight=False
         )
-    ends = "the total is met" if facts["there"] > facts["tokens"] else "everything that is there"
     console.print(
-        f"{facts['taken']:,} of {facts['tokens']:,} tokens ({ends}, {facts['short']:,} short), of {facts['there']:,} that are "
-        f"fit for the mix, rounds {', '.join(facts['rounds'])}; nothing is written",
+        f"{facts['taken']:,} of {facts['tokens']:,} tokens ({facts['short']:,} short), of {facts['there']:,} that are fit for the "
+        f"mix, rounds {', '.join(facts['rounds'])}; nothing is written",
         markup=False, highlight=False,
     )  # fmt: skip

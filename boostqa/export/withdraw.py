@@ -48,7 +48,7 @@ def withdraw(
 ) -> Row:
     """Withdraw the seeds (by the first characters of their ids), sources and licences of `chosen`, unless it is a `dry_run`;
     returns what is made from them: {"withdrawn": what is new, "items": the first LISTED of clean, exported ones first,
-    "clean", "exported": numbers of items, "tokens": of the exported ones}.
+    "clean", "exported": numbers of items, "tokens": of the exported ones, "seeds": those that are in the mix themselves}.
 
     Raises ConfigError when nothing is chosen, there is no such thing, or there is no reason.
     """
@@ -58,9 +58,12 @@ def withdraw(
         raise ConfigError("a withdrawal needs a reason: --why TEXT")
     rows = _rows(warehouse, chosen, who, why)
     new = rows.join(warehouse.rows("withdrawal"), ["kind", "value"], "left_anti").select(*rows.columns)
-    mixed = warehouse.rows("mix").select("draft_id", F.col("tokens").alias("exported_tokens"))
+    each = warehouse.rows("mix").select(F.explode("draft_ids").alias("draft_id"), "tokens")
+    mixed = each.groupBy("draft_id").agg(F.sum("tokens").alias("exported_tokens"))
     clean = warehouse.rows("clean")
     made = clean.join(marked(clean, rows).select("seed_id").distinct(), "seed_id", "left_semi")
+    exported_seeds = warehouse.rows("mix").where((F.size("draft_ids") == 0) & (F.col("pass") == 1))
+    gone = exported_seeds.join(marked(exported_seeds, rows).select("seed_id").distinct(), "seed_id", "left_semi")
     items = made.join(mixed, "draft_id", "left").select(
         "draft_id", "round", "seed_id", "source", "licence", "exported_tokens", F.left("question", F.lit(200)).alias("question")
     )  # fmt: skip
@@ -71,6 +74,7 @@ def withdraw(
         "clean": n,
         "exported": exported,
         "tokens": tokens or 0,
+        "seeds": gone.count(),
         "items": [r.asDict() for r in items.orderBy(*order).limit(LISTED).collect()],
     }
     if found["withdrawn"] and not dry_run:
@@ -89,6 +93,7 @@ def show(found: Row, console: Console) -> None:
         console.print(f"{found['clean'] - 20:,} more: --json has {LISTED:,}, the tables have all", highlight=False)
     named = ", ".join(f"{row['kind']} {row['value']}" for row in found["withdrawn"]) or "nothing new"
     console.print(
-        f"{named}: {found['clean']:,} items were made from it, {found['exported']:,} of them exported ({found['tokens']:,} tokens)",
+        f"{named}: {found['clean']:,} items were made from it, {found['exported']:,} of them exported ({found['tokens']:,} tokens)"
+        + (f"; {found['seeds']:,} of the seeds are in the mix themselves" if found["seeds"] else ""),
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from boostqa.errors import ConfigError
 from boostqa.report.budget import why
-from boostqa.report.side_by_side import cost_of, cost_text, items_of, kept, rows_with, story
+from boostqa.report.side_by_side import cost_of, cost_text, in_the_mix, items_of, kept, rows_with, story
 from boostqa.report.visible import cut
 from boostqa.storage.warehouse import Warehouse
 from boostqa.vocabulary import Outcome
@@ -19,22 +19,42 @@ Row = dict[str, Any]
 _SHOWN_CHARACTERS = 400  # of a long text on the screen
 _SHOWN_GATES = 6  # that do not hold
 _OF_DRAFT = {
-    "mix": "draft_id", "clean": "draft_id", "refined": "draft_id", "contamination": "draft_id", "student": "draft_id", "rubric": "draft_id",
+    "clean": "draft_id", "refined": "draft_id", "contamination": "draft_id", "student": "draft_id", "rubric": "draft_id",
     "measured": "draft_id", "quarantine": "draft_id", "annotation": "item_id", "reject": "key",
 }  # fmt: skip
 
 
 def explain(warehouse: Warehouse, item: str) -> dict[str, Any]:
     """Every row that tells of a draft, by table: `completion` has every call made for it, `budget` and `probe` the cell that
-    caused it, `verdict` the gates of its round; `told` is report/side_by_side.py's account of it.
+    caused it, `verdict` the gates of its round; `told` is report/side_by_side.py's account of it. Of a seed, which may be a
+    document of the mix itself: `draft` is null, and its rows of `seed`, `annotation` and `mix`.
 
-    Raises ConfigError when no draft's id, or more than one, starts with `item`.
+    Raises ConfigError when no draft's or seed's id, or more than one, starts with `item`.
     """
-    drafts = warehouse.rows("draft").where(F.col("draft_id").startswith(item)).limit(2).collect()
-    if len(drafts) != 1:
-        raise ConfigError(f"{'no draft' if not drafts else 'more than one draft'} has an id that starts with {item!r}")
-    draft = drafts[0].asDict(recursive=True)
-    found: dict[str, Any] = {"draft": draft}
+    ids = (("draft", "draft_id"), ("seed", "seed_id"))
+    named = [
+        (table, r.asDict(recursive=True))
+        for table, key in ids
+        for r in warehouse.rows(table).where(F.col(key).startswith(item)).limit(2).collect()
+    ]
+    if len(named) != 1:
+        raise ConfigError(
+            f"{'no draft or seed' if not named else 'more than one draft or seed'} has an id that starts with {item!r}"
+        )
+    [(table, row)] = named
+    return _of_draft(warehouse, row) if table == "draft" else _of_seed(warehouse, row)
+
+
+def _of_seed(warehouse: Warehouse, seed: Row) -> Row:
+    found = {
+        name: rows_with(warehouse, name, key, [seed["seed_id"]])
+        for name, key in (("annotation", "item_id"), ("mix", "document_id"))
+    }
+    return {"draft": None, "seed": [seed], **found}
+
+
+def _of_draft(warehouse: Warehouse, draft: Row) -> Row:
+    found: dict[str, Any] = {"draft": draft, "mix": list(in_the_mix(warehouse, [draft["draft_id"]]).values())}
     for table, column in _OF_DRAFT.items():
         found[table] = rows_with(warehouse, table, column, [draft["draft_id"]])
     found["plan"] = rows_with(warehouse, "plan", "plan_id", [draft["plan_id"]])
@@ -105,6 +125,8 @@ def _judged(found: Row) -> str | None:
 
 def show(found: Row, console: Console) -> None:
     """Print the story of an item on one screen: long texts cut, each table in a line or two."""
+    if not found["draft"]:
+        return _show_seed(found, console)
     draft, told = found["draft"], found["told"]
     events = [f"{e['event']} by {e['who']}" + (f": {e['why']}" if e["why"] else "") for e in found["quarantine"]]
     account = story(told) if told else {}
@@ -124,9 +146,32 @@ def show(found: Row, console: Console) -> None:
         "calls": _called(found),
         "cost": cost_text(found["cost"]),
     }  # fmt: skip
-    is_kept = bool(told and kept(told))
-    shard = f", shard {found['mix'][0]['shard']}, {found['mix'][0]['tokens']} tokens" if is_kept else ""
-    console.print(Text(f"{draft['draft_id']}: {'in the mix' + shard if is_kept else 'not in the mix'}", style="bold"))
+    head = f"{draft['draft_id']}: {'in the mix' + _place(found) if told and kept(told) else 'not in the mix'}"
+    _print(head, lines, console)
+
+
+def _show_seed(found: Row, console: Console) -> None:
+    label, mix = next(iter(found["annotation"]), None), found["mix"]
+    lines = {
+        "seed": _from(found),
+        "labels": label and f"{label['discipline']}/{label['difficulty']} by {label['annotator']}",
+        "text": mix[0]["text"] if mix else None,
+    }
+    _print(
+        f"{found['seed'][0]['seed_id']}: a seed, {'in the mix' + _place(found) if mix else 'itself not in the mix'}",
+        lines,
+        console,
+    )
+
+
+def _place(found: Row) -> str:
+    """Where in the mix the item stands, in words behind it."""
+    row = next(iter(found["mix"]), None)
+    return f" as {row['component']}, shard {row['shard']}, {row['tokens']} tokens" if row else ""
+
+
+def _print(head: str, lines: dict[str, str | None], console: Console) -> None:
+    console.print(Text(head, style="bold"))
     grid = Grid.grid(padding=(0, 2))
     for name, text in lines.items():
         if text:

@@ -31,6 +31,18 @@ def rows_with(warehouse: Warehouse, table: str, column: str, values: Iterable[st
     return [r.asDict(recursive=True) for r in rows]
 
 
+def in_the_mix(warehouse: Warehouse, draft_ids: Iterable[str]) -> dict[str, Row]:
+    """draft_id -> the MIX row of the first pass of the document that has the item, of some items (few)."""
+    if not warehouse.exists("mix"):
+        return {}
+    wanted = list(set(draft_ids))
+    rows = warehouse.read("mix").where("pass = 1").withColumn("draft_id", F.explode("draft_ids"))
+    found = rows.join(
+        F.broadcast(warehouse.spark.createDataFrame([(i,) for i in wanted], "draft_id string")), "draft_id", "inner"
+    )
+    return {r["draft_id"]: r.asDict(recursive=True) for r in found.collect()}
+
+
 def items_of(warehouse: Warehouse, asked_for: Iterable[Row]) -> list[Row]:
     """A dict for each of the PLAN rows `asked_for` (few): its columns, `draft_id` (null where no draft was read from a
     reply), `seed` (null where it was withdrawn), `prompt` and `reply` of the last try, `tries` (rule and evidence of each
@@ -44,10 +56,11 @@ def items_of(warehouse: Warehouse, asked_for: Iterable[Row]) -> list[Row]:
     rejects = _rejects(warehouse, plan, drafts)
     seeds = {r["seed_id"]: r for r in rows_with(warehouse, "seed", "seed_id", (p["seed_id"] for p in plan.values()))}
     ids = {*(draft["draft_id"] for draft in drafts.values()), *(r["key"] for r in chain(*rejects.values()))}
-    labels, refined, mixed = (
+    labels, refined = (
         {r[key]: r for r in rows_with(warehouse, table, key, ids | seeds.keys())}
-        for table, key in (("annotation", "item_id"), ("refined", "draft_id"), ("mix", "draft_id"))
+        for table, key in (("annotation", "item_id"), ("refined", "draft_id"))
     )
+    mixed: dict[Any, Row] = in_the_mix(warehouse, ids)
     paid = chain(*rejects.values(), (labels[i] for i in ids & labels.keys()), refined.values())
     requests = {*chain(*(row["request_ids"] or [] for row in paid)), *(d["request_id"] for d in drafts.values())}
     calls = {r["request_id"]: r for r in rows_with(warehouse, "completion", "request_id", requests)}

@@ -51,7 +51,8 @@ def collect(warehouse: Warehouse) -> dict[str, Any]:
     power = []
     if warehouse.exists("power"):
         power = [r.asDict() for r in warehouse.read("power").orderBy("check", "defect").collect()]
-    kept = warehouse.read("mix").agg(F.sum("tokens")).first() if warehouse.exists("mix") else None
+    once = F.when((F.col("pass") == 1) & (F.size("draft_ids") > 0), F.col("tokens"))
+    kept = warehouse.read("mix").agg(F.sum(once)).first() if warehouse.exists("mix") else None
     facts: dict[str, Any] = {"stages": stages, "tables": tables, "gates": gates, "quarantine": held, "power": power}
     facts["kept_tokens"] = int(kept[0] or 0) if kept else 0
     facts["difficulty"] = difficulty.collect(warehouse)

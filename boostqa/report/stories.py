@@ -3,7 +3,7 @@ same ones, and bounded whatever the tables' size."""
 
 from typing import Any
 
-from pyspark.sql import Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from boostqa.report.browse import said
@@ -18,21 +18,20 @@ Row = dict[str, Any]
 def stories(warehouse: Warehouse, count: int) -> list[Row]:
     """At most `count` items (report/side_by_side.py), half of them of the mix as far as it has so many, the others any
     requests; each with `name` of its discipline and `fate`: kept, or the stage and rule that ended it."""
-    first = _few(warehouse, "mix", "draft_id", count // 2)
-    exported = [r["plan_id"] for r in rows_with(warehouse, "draft", "draft_id", first)]
-    others = [p for p in _few(warehouse, "plan", "plan_id", count) if p not in exported]
-    asked = rows_with(warehouse, "plan", "plan_id", [*exported, *others][:count])
+    exported = warehouse.rows("mix").where("pass = 1").select(F.explode("draft_ids").alias("draft_id"))
+    first = _few(exported, "draft_id", count // 2)
+    told = [r["plan_id"] for r in rows_with(warehouse, "draft", "draft_id", first)]
+    others = [p for p in _few(warehouse.rows("plan"), "plan_id", count) if p not in told]
+    asked = rows_with(warehouse, "plan", "plan_id", [*told, *others][:count])
     names = english_names()
     items = items_of(warehouse, asked) if asked else []
     found = [i | {"name": names.get(i["discipline"], ""), "fate": _fate(i)} for i in items]
     return sorted(found, key=lambda i: (i["discipline"], i["grade"], i["plan_id"]))
 
 
-def _few(warehouse: Warehouse, table: str, key: str, count: int) -> list[str]:
-    if not warehouse.exists(table):
-        return []
+def _few(rows: DataFrame, key: str, count: int) -> list[str]:
     order = F.xxhash64(key, F.lit(SALT)), F.col(key)
-    return [r[0] for r in warehouse.read(table).select(key).orderBy(*order).limit(count).collect()]
+    return [r[0] for r in rows.select(key).orderBy(*order).limit(count).collect()]
 
 
 def _fate(item: Row) -> str:

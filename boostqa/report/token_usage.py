@@ -170,7 +170,9 @@ def _fates(frames: dict[str, DataFrame], rejects: DataFrame, blocked: Collection
     Of two rejects of a draft the earlier stage's counts: the later one is from before that stage ran again.
     """
     order = F.array_position(F.array(*map(F.lit, STAGES)), F.col("stage"))
-    kept = frames["mix"].select("draft_id", F.lit(0).cast("long").alias("place"), F.lit(Cause.KEPT).alias("fate"))
+    kept = frames["mix"].select(
+        F.explode("draft_ids").alias("draft_id"), F.lit(0).cast("long").alias("place"), F.lit(Cause.KEPT).alias("fate")
+    )
     lost = rejects.where(F.col("stage").isin("refine", "clean", "mix")).select(
         F.col("key").alias("draft_id"), order.alias("place"), "fate"
     )

@@ -26,7 +26,7 @@ from boostqa.schemas.table import (
     Table,
     column,
 )
-from boostqa.vocabulary import AnswerStatus, Defect, ItemTable, Kind, Rewrite
+from boostqa.vocabulary import STRATEGIES, AnswerStatus, Defect, ItemTable, Kind, Rewrite
 
 SEED = Table(
     "seed",
@@ -239,27 +239,35 @@ STUDENT = Table(
 
 MIX = Table(
     "mix",
-    "one exported item",
-    ("draft_id",),
+    "one exported document, as often as it comes",
+    ("document_id", "pass"),
     (
-        column("draft_id", STRING, "item"),
+        column("document_id", STRING, "draft_id of an item, seed_id of a seed; of several items sha256 over their ids"),
+        column("pass", INT, "how often the document has come, from 1"),
+        column("component", STRING, "part of the mix, of the conf, that the document fills"),
+        column(
+            "draft_ids", STRINGS, "items in it that were made here, in their order; other columns tell of the first"
+        ),
+        column("seed_id", STRING, "seed that it was made from, or is", null=True),
         ROUND,
         column("text", STRING, "plain-text rendering, no chat tokens"),
         column("tokens", INT, "tokens of `text` under the target tokenizer"),
-        column("layout", STRING, "how `text` is laid out, drawn by the hash of draft_id"),
+        column(
+            "layout", STRING, "how `text` is laid out, drawn by the hash of the item's id; of several items joined by +"
+        ),
         column(
             "spans",
             SPANS,
-            "where question (with options), reasoning and answer stand in `text`: code points and tokens, [start, end)",
+            "where question (with options), reasoning and answer of each item stand in `text`: code points and tokens, [start, end)",
         ),
         LANG,
         DISCIPLINE,
         DIFFICULTY,
-        STRATEGY,
+        column("strategy", STRING, " | ".join(STRATEGIES) + "; null of what was not synthesized", null=True),
         FORMAT,
         SOURCE,
         LICENCE,
         ATTRIBUTION,
-        column("shard", INT, "0-based shard the item is exported to"),
+        column("shard", INT, "0-based shard the document is exported to"),
     ),
 )

@@ -1,100 +1,181 @@
-"""clean, budget -> mix, rejects. Grain: one exported item. Key: draft_id.
+"""clean, budget, seeds -> mix, rejects. Grain: one exported document, as often as it comes. Key: document_id, pass.
 
-Items are rendered as plain text, counted under the target tokenizer and selected to a token total in hash order: first
-each cell (discipline x measured difficulty) up to its own share of the total, then what is left over from all the rest.
-What may disappear: items beyond the total (rule `over_budget`); the caller leaves out what is in quarantine or withdrawn (rules
-`quarantined`, `withdrawn`). Not known here: repeats and other corpora.
+Items are given to the components of the conf, rendered as plain text, counted under the target tokenizer, and taken to the
+tokens of their part, a cell (discipline/measured difficulty) of a component (boostqa/blend.py), in the order of a hash; a part
+that has too few takes its documents again. What may disappear: items beyond the total (rule `over_budget`) and those that no
+component takes (`no_component`); the caller leaves out what is in quarantine or withdrawn (rules `quarantined`, `withdrawn`).
 """
 
-from pyspark.sql import DataFrame, Window
+from collections.abc import Iterable, Sequence
+
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from boostqa.config import Mix
+from boostqa.blend import NO_CELL, Part
+from boostqa.config import Component, Mix
 from boostqa.schemas import MIX
+from boostqa.schemas.table import STRINGS
 from boostqa.stages.quarantine import QUARANTINED
 from boostqa.stages.rejects import Rule, breaks_rule, reject_rows
 from boostqa.stages.withdrawal import WITHDRAWN
-from boostqa.stages.wording import rendered
-from boostqa.vocabulary import Cause
+from boostqa.stages.wording import in_one_document, rendered
+from boostqa.vocabulary import NO_ROUND, Cause, Format, ItemTable, Kind
 
 OVER_BUDGET = Rule("over_budget", Cause.OVER_BUDGET)
+NO_COMPONENT = Rule("no_component", Cause.OVER_BUDGET)
 CONTROL_TOKENS = Rule("control_tokens", Cause.RULE)
-RULES = (QUARANTINED, WITHDRAWN, CONTROL_TOKENS, OVER_BUDGET)
-CELL = ("discipline", "difficulty")
+RULES = (QUARANTINED, WITHDRAWN, CONTROL_TOKENS, NO_COMPONENT, OVER_BUDGET)
 SALT = "mix"
-# Hexadecimal digits of the hash that name a bucket: 65,536 buckets, whose sums fit one task at any size of the mix.
-BUCKET_DIGITS = 4
+# Hexadecimal digits of the hash that name a bucket of a part: a sum runs inside a bucket, so in one task, at any size.
+_BUCKET_DIGITS = 3
+_RENDERED = [name for name in MIX.schema.names if name not in ("pass", "shard")]
+_PART = "struct<component:string,cell:string,asked:long,there:long,taken:long,passes:int,rest:long>"
 
 
-def render(clean: DataFrame, tokenizer_json: str) -> DataFrame:
-    """CLEAN rows with their `round` -> MIX columns without `shard`: `text` in plain text in one of several layouts, its `tokens`,
+def of_items(clean: DataFrame, conf: Mix) -> tuple[DataFrame, DataFrame]:
+    """CLEAN rows with their `round` -> (the same with `component`, the first that takes them, and as documents of one item each;
+    rejects `no_component`)."""
+    component = F.coalesce(
+        *(F.when(_takes(c, conf), F.lit(c.name)) for c in conf.components if c.of == "synthesized"), F.lit(None)
+    )
+    rows = clean.withColumns(
+        {"component": component.cast("string"), "document_id": F.col("draft_id"), "draft_ids": F.array("draft_id")}
+    )
+    left_out = rows.where("component is null").withColumn("broken_rule", breaks_rule(NO_COMPONENT, _told()))
+    return rows.where("component is not null"), reject_rows(left_out, "mix", "draft_id")
+
+
+def _told() -> Column:
+    return F.format_string("%s, round %s, solution of %d characters", "strategy", "round", F.length("solution"))
+
+
+def _takes(component: Component, conf: Mix) -> Column:
+    is_long = F.length("solution") >= conf.long_reasoning
+    conditions = [
+        *([F.col("strategy").isin(*component.strategies)] if component.strategies else []),
+        *([F.col("round").isin(*component.rounds)] if component.rounds else []),
+        *([is_long if component.reasoning == "long" else ~is_long] if component.reasoning else []),
+    ]
+    taken = F.lit(True)
+    for condition in conditions:
+        taken &= condition
+    return taken
+
+
+def of_seeds(seeds: DataFrame, annotation: DataFrame, component: str) -> DataFrame:
+    """SEED and ANNOTATION rows -> the questions with answers among the seeds as `of_items` gives items, of no round; with neither
+    solution nor strategy."""
+    labels = annotation.where(F.col("item_table") == ItemTable.SEED).select(
+        F.col("item_id").alias("seed_id"), "discipline", "difficulty"
+    )
+    asked = seeds.where((F.col("kind") == Kind.QA) & F.col("answer").isNotNull())
+    form = F.when(F.col("choices").isNull(), Format.SHORT_ANSWER).otherwise(Format.MULTIPLE_CHOICE)
+    nothing = F.lit(None).cast("string")
+    return asked.join(labels, "seed_id", "inner").withColumns(  # labels: unique by seed_id
+        {
+            "component": F.lit(component), "round": F.lit(NO_ROUND), "draft_id": F.col("seed_id"), "format": form,
+            "document_id": F.col("seed_id"), "draft_ids": F.array().cast(STRINGS), "solution": nothing, "strategy": nothing,
+        }
+    )  # fmt: skip
+
+
+def render(items: DataFrame, tokenizer_json: str) -> DataFrame:
+    """Items of components -> MIX columns without `pass` and `shard`: `text` in plain text in one of several layouts, its `tokens`,
     no special tokens added, and the `spans` of its parts; and `control_tokens`, an array of those that the tokenizer finds in
     the text.
 
     `tokenizer_json` is the content of the target model's tokenizer.json. Labels are Chinese for lang zh, else English.
     """
-    texts = clean.drop("tokens").withColumn("rendered", rendered(tokenizer_json)).select("*", "rendered.*")
-    return texts.select(*(name for name in MIX.schema.names if name != "shard"), "control_tokens")
+    texts = items.drop("text", "tokens").withColumn("rendered", rendered(tokenizer_json)).select("*", "rendered.*")
+    return texts.select(*_RENDERED, "control_tokens")
 
 
-def cell_shares(budget: DataFrame, tokens: int) -> DataFrame:
-    """Grain: a cell. [discipline, difficulty, budget, share]: its part of `tokens` by its part of all budgets."""
-    budget = budget.groupBy(*CELL).agg(F.sum("tokens").alias("tokens"))
-    all_budgets = F.broadcast(budget.agg(F.sum("tokens").alias("all_budgets")))  # one row
-    share = F.floor(F.lit(float(tokens)) * F.try_divide("tokens", "all_budgets"))
-    return budget.crossJoin(all_budgets).select(*CELL, F.col("tokens").alias("budget"), share.alias("share"))
+def by_seed(rendered: DataFrame, tokenizer_json: str) -> DataFrame:
+    """Result of `render` -> the same with the items of a component and round that were made from one seed as one document, in the
+    order of a hash; its other columns are those of the first."""
+    each = F.struct(_rank("document_id").alias("rank"), *rendered.columns)
+    rows = rendered.groupBy("component", "round", "seed_id").agg(F.sort_array(F.collect_list(each)).alias("items"))
+    parts = (F.col(f"items.{name}") for name in ("layout", "text", "spans"))
+    rows = rows.withColumn("joined", in_one_document(tokenizer_json, *parts)).withColumn("first", F.col("items")[0])
+    ids = F.flatten("items.draft_ids")
+    several = F.when(F.size("items") > 1, F.sha2(F.array_join(ids, " "), 256))
+    of_all = {
+        "document_id": F.coalesce(several, F.col("first.document_id")),
+        "draft_ids": ids,
+        **{name: F.col(f"joined.{name}") for name in ("layout", "text", "tokens", "spans", "control_tokens")},
+    }
+    return rows.select(*(of_all.get(name, F.col(f"first.{name}")).alias(name) for name in rendered.columns))
 
 
-def _within_share(rendered: DataFrame, shares: DataFrame) -> DataFrame:
-    """Grain: an item. [draft_id, cell, tokens, rank, budget, in_share]: in hash order, as long as its cell's share
-    lasts."""
-    rank = F.sha2(F.concat(F.lit(SALT), "draft_id"), 256)
-    items = rendered.select("draft_id", *CELL, "tokens", rank.alias("rank"))
-    so_far = F.sum("tokens").over(Window.partitionBy(*CELL).orderBy("rank", "draft_id"))
-    rows = items.join(F.broadcast(shares), on=list(CELL), how="left")  # shares: unique by cell
-    return rows.withColumn("in_share", so_far <= F.coalesce("share", F.lit(0))).drop("share")
+def _rank(key: str) -> Column:
+    return F.sha2(F.concat(F.lit(SALT), key), 256)
 
 
-def _with_filled(rows: DataFrame) -> DataFrame:
-    """Grain: an item. Adds `filled`, the tokens of the rest (not in_share) up to the item in hash order, and
-    `all_taken`, those of all that is in_share.
-
-    A running sum over a whole table would run in one task: this one runs inside hash buckets, on top of the sum of the
-    buckets before.
-    """
-    rows = rows.withColumn("bucket", F.substring("rank", 1, BUCKET_DIGITS))
-    rest = F.sum(F.when(F.col("in_share"), 0).otherwise(F.col("tokens")))
-    taken = F.sum(F.when(F.col("in_share"), F.col("tokens")).otherwise(0))
-    buckets = rows.groupBy("bucket").agg(rest.alias("rest"), taken.alias("taken"))
-    up_to_bucket = F.sum("rest").over(Window.orderBy("bucket"))  # at most 65,536 rows
-    offsets = buckets.select("bucket", (up_to_bucket - F.col("rest")).alias("offset"))  # unique by bucket
-    totals = buckets.agg(F.sum("taken").alias("all_taken"))  # one row
-    in_bucket = Window.partitionBy("bucket").orderBy("rank", "draft_id")
-    placed = rows.join(F.broadcast(offsets), on="bucket", how="inner").crossJoin(F.broadcast(totals))
-    return placed.withColumn("filled", F.col("offset") + rest.over(in_bucket))
+def _cell() -> Column:
+    return F.coalesce(F.concat("discipline", F.lit("/"), "difficulty"), F.lit(NO_CELL)).alias("cell")
 
 
-def choose(rendered: DataFrame, budget: DataFrame, conf: Mix) -> tuple[DataFrame, DataFrame]:
-    """`render`'s rows and BUDGET rows of any number of rounds -> (MIX rows of at most `conf.tokens` tokens, rejects).
+def clear(rendered: DataFrame) -> DataFrame:
+    """The rows of `render` whose text is read as text."""
+    return rendered.where(F.size("control_tokens") == 0)
+
+
+def supply(rendered: DataFrame) -> DataFrame:
+    """[component, cell, tokens]: those of the documents that are there, each once."""
+    return clear(rendered).groupBy("component", _cell()).agg(F.sum("tokens").alias("tokens"))
+
+
+def place(rendered: DataFrame, parts: Sequence[Part]) -> DataFrame:
+    """[document_id, draft_ids, tokens, rank, part, so_far]: each document with its part, and the tokens of the part up to it in the
+    order of its hash."""
+    columns = ("document_id", "draft_ids", "component", _cell(), "tokens", _rank("document_id").alias("rank"))
+    rows = clear(rendered).select(*columns)
+    rows = rows.withColumn("bucket", F.left("rank", F.lit(_BUCKET_DIGITS)))
+    group = ("component", "cell")
+    buckets = rows.groupBy(*group, "bucket").agg(F.sum("tokens").alias("in_bucket"))
+    before = F.sum("in_bucket").over(Window.partitionBy(*group).orderBy("bucket")) - F.col("in_bucket")
+    offsets = buckets.select(*group, "bucket", before.alias("before"))  # unique by part and bucket
+    in_bucket = Window.partitionBy(*group, "bucket").orderBy("rank", "document_id")
+    so_far = F.col("before") + F.sum("tokens").over(in_bucket)
+    told = [(p.component, p.cell, (*p, p.passes, p.rest)) for p in parts]
+    of_parts = rendered.sparkSession.createDataFrame(told, f"component string, cell string, part {_PART}")
+    placed = rows.join(offsets, [*group, "bucket"], "inner").withColumn("so_far", so_far)
+    placed = placed.join(F.broadcast(of_parts), list(group), "inner")  # unique by component and cell
+    return placed.select("document_id", "draft_ids", "tokens", "rank", "part", "so_far")
+
+
+def next_ones(placed: DataFrame, conf: Mix) -> DataFrame:
+    """[rank, document_id, tokens, missing]: the first document of each part that does not fit into it any more, and the tokens that
+    the part is short of without it; none of parts whose documents have come as often as they may."""
+    before = F.col("so_far") - F.col("tokens")
+    first = placed.where((before <= F.col("part.rest")) & (F.col("so_far") > F.col("part.rest")))
+    limits = {c.name: c.passes or conf.passes for c in conf.components}
+    limit = F.coalesce(*(F.when(F.col("part.component") == name, n) for name, n in limits.items()), F.lit(0))
+    missing = (F.col("part.rest") - before).alias("missing")
+    return first.where(F.col("part.passes") < limit).select("rank", "document_id", "tokens", missing)
+
+
+def choose(rendered: DataFrame, placed: DataFrame, one_more: Iterable[str], conf: Mix) -> tuple[DataFrame, DataFrame]:
+    """Results of `render` and `place`, and documents that come once more than their part tells -> (MIX rows, rejects of items).
 
     Rules: `control_tokens` (the text would not be read as text; escaping leaves none, so a row that has one came past
     it), `over_budget`.
-    A cell's share is conf.tokens x its budget / all budgets; a cell without a budget has none. What the cells leave
-    over is filled from all the rest in hash order.
     """
-    clear, control = rendered.where(F.size("control_tokens") == 0), F.array_join("control_tokens", " ")
-    unclear = rendered.select(
-        "draft_id", F.when(control != "", breaks_rule(CONTROL_TOKENS, control)).alias("broken_rule")
-    )
-    rows = _with_filled(_within_share(clear, cell_shares(budget, conf.tokens)))
-    left_over = F.lit(conf.tokens) - F.col("all_taken")
-    kept = F.col("in_share") | (F.col("filled") <= left_over)
+    also = rendered.sparkSession.createDataFrame([(i,) for i in one_more], "document_id string")
+    rows = placed.join(F.broadcast(also.withColumn("also", F.lit(1))), "document_id", "left")  # unique by document_id
+    fits = (F.col("so_far") <= F.col("part.rest")).cast("int")
+    rows = rows.withColumn("times", F.col("part.passes") + F.greatest(fits, F.coalesce("also", F.lit(0))))
     evidence = F.format_string(
-        "cell %s %s budget %d tokens, item %d tokens, total %d tokens",
-        *CELL, F.coalesce("budget", F.lit(0)), "tokens", F.lit(conf.tokens),
+        "%s %s: asked for %d tokens, %d there, %d taken; document %d tokens",
+        *(F.col(f"part.{name}") for name in ("component", "cell", "asked", "there", "taken")), "tokens",
     )  # fmt: skip
-    judged = rows.select("draft_id", F.when(~kept, breaks_rule(OVER_BUDGET, evidence)).alias("broken_rule"))
-    chosen = judged.where("broken_rule is null").select("draft_id")  # unique
-    shard = F.pmod(F.xxhash64("draft_id"), F.lit(conf.shards)).cast("int")
-    mixed = rendered.join(chosen, on="draft_id", how="inner").withColumn("shard", shard)
-    return mixed.select(*MIX.schema.names), reject_rows(judged.unionByName(unclear), "mix", "draft_id")
+    over = rows.where("times = 0").withColumn("broken_rule", breaks_rule(OVER_BUDGET, evidence))
+    control = F.array_join("control_tokens", " ")
+    unclear = rendered.where(control != "").withColumn("broken_rule", breaks_rule(CONTROL_TOKENS, control))
+    dropped = (r.select(F.explode("draft_ids").alias("draft_id"), "broken_rule") for r in (over, unclear))
+    rejects = next(dropped).unionByName(next(dropped))
+    each = F.explode(F.sequence(F.lit(1), "times")).alias("pass")
+    chosen = rows.where("times > 0").select("document_id", each)  # unique by document_id and pass
+    shard = F.pmod(F.xxhash64("document_id", "pass"), F.lit(conf.shards)).cast("int")
+    mixed = rendered.join(chosen, "document_id", "inner").withColumn("shard", shard)
+    return mixed.select(*MIX.schema.names), reject_rows(rejects, "mix", "draft_id")

@@ -6,7 +6,7 @@ from pyspark.sql import functions as F
 
 from boostqa.languages import in_language
 from boostqa.vocabulary import Format
-from udfs.rendering import ITEM, RENDERED, render
+from udfs.rendering import ITEM, RENDERED, render, together
 
 # The letter of an option: "A. ", "(A) ", "A) ", "A、"; inside a question it stands after a space, a line end or a stop.
 _AFTER = r"\s*[.)）\]】、．:：]\s*"
@@ -143,3 +143,13 @@ def rendered(tokenizer_json: str) -> Column:
         return render(items, tokenizer_json)
 
     return one(F.struct(*ITEM))
+
+
+def in_one_document(tokenizer_json: str, layouts: Column, texts: Column, spans: Column) -> Column:
+    """As `rendered`, of several rendered items as one document."""
+
+    @F.pandas_udf(RENDERED)  # type: ignore[call-overload]
+    def one(documents: pd.DataFrame) -> pd.DataFrame:
+        return together(documents, tokenizer_json)
+
+    return one(F.struct(layouts.alias("layouts"), texts.alias("texts"), spans.alias("spans")))

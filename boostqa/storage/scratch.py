@@ -50,7 +50,7 @@ class Scratch(Warehouse):
         rows = self.written[name].where(where or "true").count()
         return Written(name, 0, rows, ""), rows
 
-    def create(self, name: str) -> None:
+    def create(self, name: str, whole: bool = False) -> None:
         """Make the table if it does not exist, one of the ledger's in the warehouse, others here."""
         if name in LEDGER:
             super().create(name)

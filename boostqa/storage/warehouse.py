@@ -30,7 +30,7 @@ from boostqa.vocabulary import ONLY_ROUND
 from udfs.files import file_system
 
 # What an export is made of, and for how long its earlier versions are there to make it again; without, VACUUM takes a week.
-EXPORTED_FROM = ("clean", "budget", "verdict", "quarantine", "withdrawal")
+EXPORTED_FROM = ("seed", "annotation", "clean", "budget", "verdict", "quarantine", "withdrawal")
 KEPT_FOR = {f"delta.{what}RetentionDuration": "interval 365 days" for what in ("log", "deletedFile")}
 UPKEEP = ("OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "ADD COLUMNS", "UPGRADE PROTOCOL", "REORG")
 
@@ -117,7 +117,7 @@ class Warehouse:
         """
         table = TABLES[name]
         check(df, table, "write")
-        self.create(name)
+        self.create(name, whole=where is None)
         commit = uuid.uuid4().hex
         writer = df.select(*table.stored.names).write.format("delta").mode("overwrite")
         writer = writer.option("userMetadata", json.dumps((metadata or {}) | {"commit": commit}))
@@ -141,9 +141,9 @@ class Warehouse:
         writer = df.select(*table.stored.names).write.format("delta").mode("append")
         self._save(writer.option("userMetadata", json.dumps(metadata or {})), table)
 
-    def create(self, name: str) -> None:
-        """Make the table if it does not exist."""
-        until_alone(name, self.location, lambda: self._create(TABLES[name]))
+    def create(self, name: str, whole: bool = False) -> None:
+        """Make the table if it does not exist; anew where an earlier release gave it other columns and it is written `whole`."""
+        until_alone(name, self.location, lambda: self._create(TABLES[name], whole))
 
     def insert(self, name: str, df: DataFrame, metadata: dict | None = None, better: str | None = None) -> None:
         """Add the rows whose key the table does not hold; safe beside other writers that do the same.
@@ -216,13 +216,17 @@ class Warehouse:
         digest = format(int(content_sum or 0) & (2**64 - 1), "016x")
         return Written(name, version, int(rows or 0), digest), int(keys)
 
-    def _create(self, table: Table) -> None:
+    def _create(self, table: Table, whole: bool) -> None:
+        create = "CREATE TABLE IF NOT EXISTS"
         with suppress(Py4JJavaError):  # a first commit without a byte
             if self.exists(table.name):
-                return self._widen(table)
+                self._widen(table)
+                if not (whole and violations(self._delta(table.name).toDF(), table)):
+                    return
+                create = "CREATE OR REPLACE TABLE"  # its versions stay
         self._clear_half_made(table.name)
         place, grain = self.place(table.name), table.grain.replace("'", "\\'")
-        statement = f"CREATE TABLE IF NOT EXISTS {place.sql} ({table.stored.toDDL()}) USING delta COMMENT '{grain}'"
+        statement = f"{create} {place.sql} ({table.stored.toDDL()}) USING delta COMMENT '{grain}'"
         if table.name in EXPORTED_FROM:
             kept = ", ".join(f"'{name}' = '{value}'" for name, value in KEPT_FOR.items())
             statement += f" TBLPROPERTIES ({kept})"

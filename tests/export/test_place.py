@@ -5,7 +5,7 @@ from boostqa.errors import ConfigError
 from boostqa.export import manifest
 from boostqa.export.place import item_at
 from boostqa.export.shards import export
-from tests.export.test_shards import ORIGIN, frame, of
+from tests.export.test_shards import ORIGIN, ROWS, frame, of
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,22 @@ def folder(spark, tmp_path_factory):
 )
 def test_place_in_an_exported_file_is_the_item_that_stands_there(folder, place, item):
     assert item_at(folder, place) == item
+
+
+def test_token_of_a_document_of_several_items_is_of_the_one_that_has_it(spark, tmp_path):
+    words = Tokenizer(models.WordLevel({"[UNK]": 0, "</s>": 1}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    place, rows = str(tmp_path), []
+    for document in ("ab", "cd"):
+        spans = [
+            {"part": part, "start": 0, "end": 0, "token_start": n, "token_end": n + 1}
+            for n, part in ((0, "question"), (1, "answer"), (3, "question"))
+        ]
+        rows.append((document, 1, "c", list(document), "s", "main", "Q: A Q: B", 4, "plain", spans, *ROWS[0][-9:-1], 0))
+    files = export(frame(spark, rows), place, of("parquet", "megatron", end_of_text="</s>"), words.to_str())
+    manifest.write(place, manifest.describe(frame(spark, rows), files, ORIGIN))
+    at = [item_at(place, f"megatron/part-00000-of-00002.bin@{n}") for n in range(10)]
+    assert sorted(["".join(at[:5]), "".join(at[5:])]) == ["aaabb", "cccdd"]  # the end's token is the last one's
 
 
 @pytest.mark.parametrize(

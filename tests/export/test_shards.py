@@ -27,7 +27,7 @@ from udfs.writers.export import Export
 def mixed(draft_id, text, tokens, *rest):
     """A MIX row, its text all one part."""
     span = {"part": "question", "start": 0, "end": len(text), "token_start": 0, "token_end": tokens}
-    return (draft_id, "main", text, tokens, "plain", [span], *rest)
+    return (draft_id, 1, "synthesized", [draft_id], "seed", "main", text, tokens, "plain", [span], *rest)
 
 
 ROWS = [
@@ -67,16 +67,27 @@ def test_export_files_hold_the_rows_sorted_and_readable_in_both_formats(spark, t
     export(frame(spark), str(tmp_path), of("parquet", "jsonl"), word_tokenizer())
     rows = pq.read_table(tmp_path / "parquet" / "part-00001-of-00002.parquet", schema=None).to_pylist()
     lines = pa.CompressedInputStream(str(tmp_path / "jsonl" / "part-00001-of-00002.jsonl.zst"), "zstd").read()
-    assert [r["draft_id"] for r in rows] == ["a", "b"]
-    assert rows[1]["text"] == "问题：二\n\n答案：2"
+    assert {r["document_id"]: r["text"] for r in rows} == {"a": "Question: 1", "b": "问题：二\n\n答案：2"}
     assert "shard" not in rows[0]
     assert [json.loads(line) for line in io.BytesIO(lines)] == rows
 
 
+def test_export_easy_first_has_the_lower_difficulties_first_in_each_shard(spark, tmp_path):
+    levels = {f"{n:02}": f"H{n % 5 + 1}" for n in range(20)}
+    rows = [mixed(i, i, 1, "en", "0541", d, *ROWS[0][-6:-1], 0) for i, d in levels.items()]
+    found = {}
+    for order in ("easy_first", "shuffled"):
+        export(frame(spark, rows), str(tmp_path / order), of("parquet", order=order), word_tokenizer())
+        found[order] = pq.read_table(tmp_path / order / "parquet", schema=None).column("document_id").to_pylist()
+    assert [levels[i] for i in found["easy_first"]] == sorted(levels.values())
+    assert sorted(found["shuffled"]) == sorted(levels) != found["shuffled"]
+    assert [levels[i] for i in found["shuffled"]] != sorted(levels.values())
+
+
 def arrow(rows, size):
-    """MIX rows sorted by shard and draft_id, in batches of `size`, as a task gets them."""
+    """MIX rows sorted by shard and document_id, in batches of `size`, as a task gets them."""
     ordered = sorted(
-        (dict(zip(MIX.schema.names, row, strict=True)) for row in rows), key=lambda r: (r["shard"], r["draft_id"])
+        (dict(zip(MIX.schema.names, row, strict=True)) for row in rows), key=lambda r: (r["shard"], r["document_id"])
     )
     table = pa.Table.from_pylist(ordered)
     kinds = [pa.field(f.name, pa.int32() if f.type == pa.int64() else f.type) for f in table.schema]
@@ -99,7 +110,7 @@ def test_export_streams_row_groups_of_a_fixed_size_however_rows_arrive(tmp_path,
     ]
     file = pq.ParquetFile(tmp_path / "1" / "parquet" / "part-00001-of-00002.parquet")
     assert [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)] == [3, 3, 2]
-    assert file.read().column("draft_id").to_pylist() == [f"{n:03}" for n in range(1, 17, 2)]
+    assert file.read().column("document_id").to_pylist() == [f"{n:03}" for n in range(1, 17, 2)]
 
 
 def test_megatron_files_are_read_token_for_token_by_megatron_core(spark, tmp_path):
@@ -164,7 +175,7 @@ def test_mds_has_a_file_a_row_group_and_its_rows_are_found_by_place(tmp_path, mo
     for f, (number, place) in zip(files, ((0, 2), (1, 1), (2, 2)), strict=True):
         raw = (tmp_path / f["file"]).read_bytes()
         row = mds.row(io.BytesIO(raw), place)
-        assert (row and row["draft_id"]) == (f"{3 * number + place:03}" if number < 2 else None)
+        assert (row and row["document_id"]) == (f"{3 * number + place:03}" if number < 2 else None)
         assert pa.decompress(raw, f["raw_bytes"], "zstd", asbytes=True)[:4] == bytes([f["rows"], 0, 0, 0])
 
 
@@ -192,9 +203,11 @@ def test_croissant_is_read_with_all_rows_by_mlcroissant_without_a_word_of_compla
     read = mlcroissant.Dataset(str(tmp_path / "croissant.json"))
     assert not [r.message for r in caplog.records if "recommended" not in r.message]
     rows = [{k.removeprefix("items/"): v for k, v in row.items()} for row in read.records("items")]
-    table = pq.read_table(tmp_path / "parquet", schema=None).drop_columns(["spans"]).to_pylist()
+    table = pq.read_table(tmp_path / "parquet", schema=None).drop_columns(["spans", "draft_ids"]).to_pylist()
     told = [{k: v.encode() if isinstance(v, str) else v for k, v in row.items()} for row in table]
-    assert sorted(rows, key=lambda r: r["draft_id"]) == sorted(told, key=lambda r: r["draft_id"]) and len(rows) == 3
+    assert (
+        sorted(rows, key=lambda r: r["document_id"]) == sorted(told, key=lambda r: r["document_id"]) and len(rows) == 3
+    )
     assert read.metadata.license == ["CC-BY-4.0", "CC0-1.0"]
 
 

@@ -35,21 +35,23 @@ def tables(spark, tmp_path):
     return found
 
 
-def of(tables, tokens):
-    return config.load(DEMO, [f"mix.tokens={tokens}", f"tokenizer={Path(tables.location) / 'tokenizer.json'}"])
+def of(tables, tokens, *more):
+    return config.load(DEMO, [*more, f"mix.tokens={tokens}", f"tokenizer={Path(tables.location) / 'tokenizer.json'}"])
 
 
 def test_what_if_says_tokens_by_cell_and_where_a_cell_is_short_of_its_share(tables):
     found = what_if(tables, of(tables, 40))
-    assert (found["there"], found["taken"], found["short"]) == (48, 36, 4)  # within one item
-    cells = {c["difficulty"]: (c["share"], c["there"], c["taken"], c["short"]) for c in found["cells"]}
-    assert cells == {"H4": (30, 24, 24, 6), "H1": (10, 24, 12, 0)}
+    assert (found["there"], found["taken"], found["short"]) == (48, 36, 4)  # within one document
+    cells = {c["cell"]: (c["asked"], c["there"], c["taken"], c["short"]) for c in found["cells"]}
+    assert cells == {"0541/H4": (30, 24, 24, 6), "0541/H1": (10, 24, 16, 0)}
+    assert found["components"] == {"synthesized": {"asked": 40, "there": 48, "taken": 40, "short": {"0541/H4": 6}}}
     assert found["by"]["round"] == {"main": 36} and found["rounds"] == ["main"]
-    all_of_it = what_if(tables, of(tables, 1000))
+    all_of_it = what_if(tables, of(tables, 1000, "mix.passes=1"))
+    assert what_if(tables, of(tables, 1000))["taken"] == 4 * 48
     assert (all_of_it["taken"], all_of_it["short"]) == (48, 952)
     console = Console(width=120, record=True)
     show(all_of_it, console)
-    assert "48 of 1,000 tokens (everything that is there, 952 short)" in console.export_text()
+    assert "48 of 1,000 tokens (952 short), of 48 that are fit for the mix" in console.export_text()
     assert json.dumps(found)
 
 

@@ -16,7 +16,7 @@ from boostqa.stages import withdrawal
 from boostqa.storage.scratch import Scratch
 from boostqa.vocabulary import Outcome, Withdrawable
 from tests.processes import DEMO
-from tests.rows import alike, row, stored, word_tokenizer
+from tests.rows import alike, exported, row, stored, word_tokenizer
 
 SEEDS = {"s1": ("book", "CC-BY-4.0"), "s2": ("book", "MIT"), "s3": ("notes", "CC-BY-4.0 AND MIT")}
 
@@ -38,7 +38,7 @@ def tables(spark, tmp_path):
         "budget": [{"discipline": "0541", "difficulty": "H4", "tokens": 300}],
         "verdict": [{"table": "clean", "gate": "min_rows", "outcome": Outcome.HOLDS}],
         "quarantine": [],
-        "mix": [{"draft_id": item["draft_id"], "tokens": 6} for item in items[::2]],
+        "mix": [exported(item["draft_id"], tokens=6) for item in items[::2]],
     }
     found = Scratch(spark, str(tmp_path), None, ())
     found.written = {name: stored(spark, TABLES[name], *some) for name, some in rows.items()}

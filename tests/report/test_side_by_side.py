@@ -8,7 +8,7 @@ from rich.console import Console
 from boostqa.report.side_by_side import items_of, show
 from boostqa.schemas import TABLES
 from boostqa.storage.scratch import Scratch
-from tests.rows import frame, stored
+from tests.rows import exported, frame, stored
 
 
 def call(request_id, sample, template="multi_grade", **changes):
@@ -44,7 +44,7 @@ def test_items_hold_their_tries_what_ended_them_and_what_they_cost(spark, tmp_pa
         ],
         "draft": [{"draft_id": "d", "plan_id": "kept", "request_id": "k1"}],
         "refined": [{"draft_id": "d", "answer": "42", "blind_answers": ["42.0", "43"], "request_ids": ["b0", "b1"]}],
-        "mix": [{"draft_id": "d", "text": "Question: ..."}],
+        "mix": [exported("d", text="Question: ...")],
         "reject": [
             reject(again, "truncated", "k0"),
             reject(draft_id("unread", "u0"), "truncated", "u0"),

@@ -7,7 +7,7 @@ from boostqa.schemas import TABLES
 from boostqa.stages import annotate, clean, deduplicate, mix, probe, refine, seed, synthesize
 from boostqa.stages.rejects import Rule
 from boostqa.vocabulary import STAGES
-from tests.rows import stored
+from tests.rows import exported, stored
 
 RUNS = "run_id string, stage string, retry_tokens long"
 
@@ -82,7 +82,7 @@ def test_token_usage_every_cause_once(spark):
         "clean": [draft("gated")],
         "mix": [draft("kept"), draft("thought")],
     }
-    tables["mix"] = [{"draft_id": row["draft_id"]} for row in tables["mix"]]
+    tables["mix"] = [exported(row["draft_id"]) for row in tables["mix"]]
     runs = spark.createDataFrame([("r1", "refine", 40), ("r1", "probe", 0), ("other", "refine", 50)], RUNS)
     assert used(spark, blocked=["main"], runs=runs, **tables) == {
         **{("synthesize", cause): (1, 10) for _, _, cause in REJECTED},
@@ -106,7 +106,7 @@ def test_token_usage_completion_of_several_rows_counts_once_and_as_kept(spark):
         draft=[draft("a", "shared"), draft("b", "shared")],
         annotation=[{"item_id": i, "item_table": "draft", "request_ids": ["label"]} for i in "ab"],
         reject=[reject("clean", "exact_duplicate", "b"), reject("refine", "disputed", "x", "label")],
-        mix=[{"draft_id": "a"}],
+        mix=[exported("a")],
     )
     assert found == {("synthesize", "kept"): (1, 10), ("annotate", "label"): (1, 3)}
 
@@ -133,7 +133,7 @@ def test_token_usage_prompts_count_once_with_what_was_served_from_the_cache_and_
         "probe": [{"request_ids": ["letter", "cloze"]}],
         "reject": [reject("probe", "not_scored", "i", "refused option")],
         "draft": [draft("d", "thinker")],
-        "mix": [{"draft_id": "d"}],
+        "mix": [exported("d")],
     }
     sums = ("completions", "prompt_tokens", "cached_tokens", "tokens")
     assert used(spark, sums=sums, **tables) == {
@@ -162,7 +162,7 @@ def test_token_usage_whatever_a_control_cost_is_control(spark):
         ],
         refined=[draft("d", request_ids=["shared"])],
         reject=[reject("refine", "disputed", "c", "blind")],
-        mix=[{"draft_id": "d"}],
+        mix=[exported("d")],
     )
     assert found == {("synthesize", "control"): (1, 7), ("refine", "control"): (3, 17)}
 

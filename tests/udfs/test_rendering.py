@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from udfs.rendering import ITEM, LAYOUTS, layout_of, render
+from udfs.rendering import ITEM, LAYOUTS, layout_of, render, together
 
 ITEMS = {
     "worked": ("en", "proof", "Why is $x^2 \\ge 0$?", None, "A square 😀 of a real.", "It is $x \\cdot x$."),
@@ -95,3 +95,22 @@ def test_layouts_are_drawn_evenly_and_always_alike():
     drawn = Counter(layout_of(f"item {n}", "en").name for n in range(5_000))
     assert len(drawn) == 5 and all(900 < n < 1_100 for n in drawn.values())
     assert layout_of("a", "zh") == layout_of("a", "zh")
+
+
+def test_together_parts_of_each_item_stand_where_the_spans_say(tokenizer):
+    one = rendered(tokenizer, {name: ITEMS[name] for name in ("worked", "options", "zh")})
+    documents = pd.DataFrame(
+        {
+            key: [[row[of] for row in one.values()]]
+            for key, of in (("layouts", "layout"), ("texts", "text"), ("spans", "spans"))
+        }
+    )
+    (document,) = together(documents, tokenizer.to_str()).to_dict("records")
+    assert document["text"] == "\n\n".join(row["text"] for row in one.values())
+    assert document["layout"] == "+".join(row["layout"] for row in one.values())
+    assert document["tokens"] == len(tokenizer.encode(document["text"]).ids)
+    wanted = [(s["part"], row["text"][s["start"] : s["end"]]) for row in one.values() for s in row["spans"]]
+    assert [(s["part"], document["text"][s["start"] : s["end"]]) for s in document["spans"]] == wanted
+    ids = tokenizer.encode(document["text"]).ids
+    for span, (_, text) in zip(document["spans"], wanted, strict=True):
+        assert text.strip() in tokenizer.decode(ids[span["token_start"] : span["token_end"]])

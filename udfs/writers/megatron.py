@@ -46,9 +46,10 @@ def writing(create: Create, schema: pa.Schema, export: Export) -> Iterator[Calla
     index.write(np.arange(len(documents) + 1, dtype=np.int64).tobytes())
 
 
-def document_at(index: pa.NativeFile, token: int) -> int | None:
-    """The 0-based document of a .bin that holds the token at a 0-based offset, by its .idx; None past the end."""
+def document_at(index: pa.NativeFile, token: int) -> tuple[int, int] | None:
+    """The 0-based document of a .bin that holds the token at a 0-based offset, and the token's place in it, by its .idx; None past
+    the end."""
     _, _, _, documents, _ = _HEADER.unpack(index.read(_HEADER.size))
     ends = np.cumsum(np.frombuffer(index.read(4 * documents), np.int32), dtype=np.int64)
     found = int(np.searchsorted(ends, token, side="right"))
-    return found if found < documents else None
+    return (found, token - int(ends[found - 1] if found else 0)) if found < documents else None

@@ -19,7 +19,7 @@ def writing(create: Create, schema: pa.Schema, export: Export) -> Iterator[Calla
     dictionary."""
     with pq.ParquetWriter(
         create("parquet").sink, schema, version="2.6", compression="zstd", compression_level=COMPRESSION_LEVEL,
-        store_schema=False, use_dictionary=[name for name in schema.names if name not in ("draft_id", "text")],
+        store_schema=False, use_dictionary=[name for name in schema.names if name not in ("document_id", "draft_ids", "text")],
     ) as file:  # fmt: skip
         yield file.write_table
 

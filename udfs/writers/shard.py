@@ -107,7 +107,7 @@ def _lies(target: fs.FileSystem, path: str) -> tuple[int, str]:
 
 
 def shard_writer(export: Export) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """A function for `mapInArrow`: rows of whole shards, sorted by shard and draft_id -> a RESULT row for each file."""
+    """A function for `mapInArrow`: rows of whole shards, one after the other -> a RESULT row for each file."""
 
     def write(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         names = [column.split()[0] for column in RESULT.split(", ")]

@@ -1,0 +1,62 @@
+"""The mix of the tables as they are, or were: the steps of stages/mix.py with what is counted between them."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from boostqa.blend import Part, blend, one_more
+from boostqa.config import Mix
+from boostqa.stages import mix, quarantine, withdrawal
+
+TABLES = ("clean", "budget", "quarantine", "withdrawal", "seed", "annotation")
+
+
+@contextmanager
+def stored() -> Iterator[Callable[[DataFrame], DataFrame]]:
+    """A `store` for `blended` that caches, until the end of the block."""
+    frames: list[DataFrame] = []
+
+    def store(frame: DataFrame) -> DataFrame:
+        frames.append(frame.persist())
+        return frames[-1]
+
+    try:
+        yield store
+    finally:
+        for frame in frames:
+            frame.unpersist()
+
+
+class Blended(NamedTuple):
+    """MIX rows, rejects of items of `clean`, and what was asked for, there and taken of each part."""
+
+    rows: DataFrame
+    rejects: DataFrame
+    parts: list[Part]
+
+
+def blended(
+    frames: Mapping[str, DataFrame], conf: Mix, tokenizer_json: str, store: Callable[[DataFrame], DataFrame]
+) -> Blended:
+    """Rows of TABLES, `clean` and `budget` of the rounds that are exported -> the mix; every item of `clean` is in it or has a
+    reject. `store` makes a frame that is read several times cheap to read."""
+    passed, held = quarantine.split(frames["clean"], frames["quarantine"])
+    passed, gone = withdrawal.split(passed, frames["withdrawal"])
+    items, left_out = mix.of_items(passed, conf)
+    for component in (c.name for c in conf.components if c.of == "seeds"):
+        seeds = withdrawal.left(frames["seed"], frames["withdrawal"])
+        items = items.unionByName(mix.of_seeds(seeds, frames["annotation"], component), allowMissingColumns=True)
+    rendered = mix.render(items, tokenizer_json)
+    rendered = store(mix.by_seed(rendered, tokenizer_json) if conf.document == "seed" else rendered)
+    there = {(r["component"], r["cell"]): r["tokens"] for r in mix.supply(rendered).collect()}
+    budget = frames["budget"].groupBy("discipline", "difficulty").agg(F.sum("tokens").alias("tokens")).collect()
+    parts = blend(conf, {f"{r['discipline']}/{r['difficulty']}": r["tokens"] for r in budget}, there)
+    placed = store(mix.place(rendered, parts))
+    next_ones = mix.next_ones(placed, conf).collect()  # one of each part at most
+    missing = sum(r["missing"] for r in next_ones)
+    also = one_more(missing, ((r["rank"], r["document_id"], r["tokens"]) for r in next_ones))
+    rows, over = mix.choose(rendered, placed, also, conf)
+    return Blended(rows, held.unionByName(gone).unionByName(left_out).unionByName(over), parts)
