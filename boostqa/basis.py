@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 
 from boostqa import ROOT, distilled
 from boostqa.calls.models import ModelSpec, canonical_json, model_spec, target_tokenizer
-from boostqa.config import Config, Model
+from boostqa.config import Config, Model, Source
 from boostqa.config.location import location
 from boostqa.rounds import Step
 from boostqa.vocabulary import STAGES
@@ -37,7 +37,8 @@ _CONF = {
     "refine": ("refine",),
     "clean": ("clean", "refine.blind", "refine.blind_attempts", "probe.items"),
     "gate": ("seed", "controls", "annotate", "probe", "plan", "synthesize", "refine", "clean", "gate", "mix"),
-    "mix": ("mix", "probe.checkpoints"),  # the manifest names the models
+    # The manifest names the models; what other corpora hold is judged as seeds are.
+    "mix": ("mix", "probe.checkpoints", "seed.licences", "seed.languages", *_HELD_OUT, *_WINDOWS),
 }  # fmt: skip
 _ROLES = {
     "annotate": ("annotator",), "probe": ("annotator",), "synthesize": ("generator", "annotator"), "refine": ("refiner",),
@@ -47,7 +48,7 @@ _OPTIONAL = ("fluency", "rubric_judge", "student")  # roles that nobody plays wh
 _TOKENIZER = ("seed", "synthesize", "refine", "clean", "mix")
 _SOURCES = {
     "seed": ("seed.sources", *_HELD_OUT), "probe": ("probe.items",), "synthesize": ("controls.sources", *_HELD_OUT),
-    "clean": _HELD_OUT,
+    "clean": _HELD_OUT, "mix": ("mix.sources", *_HELD_OUT),
 }  # fmt: skip
 _PACKAGES = Path(__file__).parents[1]
 # Code that decides rows, by folder or file; what calls, stores and reports is left out.
@@ -206,6 +207,20 @@ def _state_of_table(spark: SparkSession, path: str) -> Iterator[list[Any]]:
     except PySparkException:
         with suppress(PySparkException):
             yield [name, *sorted(spark.read.table(name).inputFiles())]
+
+
+_CORPUS_CODE = ("boostqa/stages/corpus.py", "boostqa/stages/decontaminate.py", "boostqa/sources", "udfs/text.py")
+
+
+def corpus_state(about: dict[str, str], source: Source) -> str:
+    """Digest of what decides the rows of another corpus, by the basis of the mix."""
+    own = f"files of mix.sources {source.name}"
+    others = {
+        k: v
+        for k, v in about.items()
+        if k != "code" and not k.startswith(("conf mix.", "files of mix.", "conf probe.c"))
+    }
+    return digest([source.model_dump(mode="json"), about.get(own), others, _files(_CORPUS_CODE, (".py",))])
 
 
 def basis(config: Config, step: Step, files: dict[str, str]) -> dict[str, str]:

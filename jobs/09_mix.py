@@ -5,6 +5,7 @@ import json
 
 from pyspark.sql import functions as F
 
+from boostqa.basis import corpus_state
 from boostqa.blend import Part, summary
 from boostqa.calls.models import target_tokenizer
 from boostqa.console import CONSOLE
@@ -13,14 +14,16 @@ from boostqa.export import card, croissant, manifest, origin, shards
 from boostqa.export.blended import blended
 from boostqa.pipeline import submit
 from boostqa.rounds import exported
+from boostqa.sources import read_held_out, read_records, read_token_ids
+from boostqa.stages import corpus, decontaminate, similarity
 from boostqa.tracking.mlflow_runs import log_texts
 from boostqa.tracking.stage_run import StageRun
 from boostqa.vocabulary import Outcome
 
-READS = ("seed", "quarantine", "withdrawal")
-READS_EARLIER = ("verdict", "clean", "budget", "annotation")  # of all rounds
+READS = ("seed", "annotation", "corpus", "quarantine", "withdrawal", "source files", "benchmarks", "probe items")
+READS_EARLIER = ("verdict", "clean", "budget")  # of all rounds
 _SHOWN = 10  # cells on the screen
-WRITES = ("mix", "reject", "shards", "manifest", "dataset card")
+WRITES = ("corpus", "mix", "reject", "shards", "manifest", "dataset card")
 
 
 def main(stage: StageRun) -> None:
@@ -37,9 +40,12 @@ def main(stage: StageRun) -> None:
         CONSOLE.print(f"  round {name} is left out: {why}", style="yellow", markup=False, highlight=False)
     verdicts = [v for v in verdicts if v["round"] in rounds]
     stage.warehouse.create("withdrawal")  # people write it: from now on a row more makes the mix stale
-    frames = {name: stage.read(name, required=False) for name in READS}  # as they are now: people release and withdraw
+    _read_corpora(stage)
+    present = ("seed", "annotation", "corpus", "quarantine", "withdrawal")
+    frames = {
+        name: stage.read(name, required=False) for name in present
+    }  # as they are now: people release and withdraw
     frames |= {name: stage.read_earlier(name).where(F.col("round").isin(rounds)) for name in ("clean", "budget")}
-    frames["annotation"] = stage.read_earlier("annotation")
     tokenizer, conf, clean = target_tokenizer(stage.config), stage.config.mix, frames["clean"]
     rows, rejects, parts = blended(frames, conf, tokenizer, stage.store)
     stage.write("mix", rows)
@@ -58,6 +64,34 @@ def main(stage: StageRun) -> None:
     said["card"], said["croissant"] = card.write(folder, text), croissant.write(folder, said)
     manifest.write(folder, said)
     log_texts({"mix/README.md": text, "mix/manifest.json": json.dumps(said, indent=2, ensure_ascii=False)})
+
+
+def _read_corpora(stage: StageRun) -> None:
+    """Write the rows of the other corpora that are new or not as they were: read, counted, held against the benchmarks."""
+    conf, tokenizer = stage.config, target_tokenizer(stage.config)
+    earlier = stage.warehouse.rows("corpus").select("source", "state").distinct().collect()
+    known = {r["source"]: r["state"] for r in earlier}
+    states = {source.name: corpus_state(stage.basis, source) for source in conf.mix.sources}
+    new = [source for source in conf.mix.sources if known.get(source.name) != states[source.name]]
+    if not new:
+        return
+    benchmarks = stage.store(read_held_out(stage.spark, conf))
+    index = stage.store(similarity.index(benchmarks))
+    for source in new:
+        where = f"mix.components, source {source.name}"
+        if "token_ids" in source.fields:
+            records = corpus.decoded(read_token_ids(stage.spark, source, where), tokenizer)
+        else:
+            records = read_records(stage.spark, source, where)
+        judged = stage.store(corpus.judged(records, tokenizer, conf.seed))
+        leaks = decontaminate.leaked_seeds(corpus.as_seeds(judged), benchmarks, index, conf.clean)
+        rows = corpus.rows(judged, leaks, states[source.name])
+        stage.write("corpus", rows, f"source = {source.name!r}")  # as SQL quotes it, too
+        left_out = stage.warehouse.read("corpus").where((F.col("source") == source.name) & F.col("rule").isNotNull())
+        rules = ", ".join(
+            f"{r['rule']} {r['count']:,}" for r in left_out.groupBy("rule").count().orderBy("rule").collect()
+        )
+        CONSOLE.print(f"  {source.name}: left out: {rules or 'nothing'}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _say(parts: list[Part]) -> None:

@@ -40,7 +40,8 @@ def settings(folder):
         "clean.student_attempts=2",
         "mix.formats=[parquet, jsonl, megatron]",
         "mix.end_of_text=<|endoftext|>",
-        "mix.components=[{name: made, weight: 3}, {name: questions, of: seeds}]",
+        "mix.components=[{name: made, weight: 3}, {name: questions, of: seeds}, "
+        f"{{name: web, of: corpus, source: {{name: web, path: {folder}/web.jsonl, fields: {{text: text}}, licence: MIT}}}}]",
     ]
 
 
@@ -85,6 +86,7 @@ def write_input(folder):
     if not Path(config.load(DEMO).tokenizer).exists():
         pytest.skip("no tokenizer of the demo's model: make setup")
     (folder / "known.jsonl").write_text("\n".join(map(json.dumps, known_sums(100))))
+    (folder / "web.jsonl").write_text("\n".join(json.dumps({"text": f"Page {n} tells of heat."}) for n in range(9)))
     held_out.write(folder)
 
 

@@ -10,10 +10,12 @@ import unicodedata
 from functools import lru_cache
 from itertools import chain
 
+import numpy as np
 import pandas as pd
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 from tokenizers import Encoding, Tokenizer
 
+from udfs.control_tokens import control_tokens
 from udfs.language_tags import language
 from udfs.splitting import Splitter
 
@@ -111,6 +113,34 @@ def count_tokens(texts: pd.Series, tokenizer_json: str) -> pd.Series:
     present = texts.dropna()
     encoded = _encoded(present, tokenizer_json)
     return pd.Series([len(e) for e in encoded], index=present.index, dtype="Int32").reindex(texts.index)
+
+
+def decode(ids: pd.Series, tokenizer_json: str) -> pd.DataFrame:
+    """[text, other] of token ids: the text without control tokens at its ends, and where it has other tokens under the tokenizer
+    than these, the first of them; both null for null."""
+    tokenizer, control = tokenizer_of(tokenizer_json), control_tokens(tokenizer_json)
+
+    def one(row: np.ndarray | None) -> tuple[str | None, str | None]:
+        if row is None:
+            return None, None
+        given = row.tolist()
+        while given and given[-1] in control:
+            given.pop()
+        while given and given[0] in control:
+            given.pop(0)
+        try:
+            text = tokenizer.decode(given, skip_special_tokens=False)
+        except OverflowError:  # a negative id
+            return None, "a token id below 0"
+        found = tokenizer.encode(text, add_special_tokens=False).ids
+        if found == given:
+            return text, None
+        at = next(
+            (n for n, (a, b) in enumerate(zip(found, given, strict=False)) if a != b), min(len(found), len(given))
+        )
+        return text, f"token {at}: {given[at : at + 3]} given, the text has {found[at : at + 3]}"
+
+    return pd.DataFrame([one(row) for row in ids], columns=["text", "other"], index=ids.index)
 
 
 def split(text: pd.Series, tokenizer_json: str, max_tokens: int) -> pd.Series:

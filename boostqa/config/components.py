@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from boostqa.config.base import Positive, Section
+from boostqa.config.source import Source
 from boostqa.vocabulary import Strategy
 
 Cell = Annotated[str, StringConstraints(pattern=r"^\d{4}/H[1-5]$")]
@@ -20,14 +21,16 @@ class Target(Section):
 
 class Component(Target):
     """A part of the mix: items that were synthesized (of some strategies, rounds or length of reasoning), each in the first
-    component that takes it, or the annotated seeds that are questions with answers.
+    component that takes it, the annotated seeds that are questions with answers, or the documents of another corpus, `source`
+    (kind document; its `fields` map `text`, or `token_ids` of the target tokenizer).
 
     Without weight or tokens its weight is 1. `cells` (as 0533/H4) have tokens of their own, or a weight by which their share
     is multiplied: their part of the budget, of seeds of what there is.
     """
 
     name: str
-    of: Literal["synthesized", "seeds"] = "synthesized"
+    of: Literal["synthesized", "seeds", "corpus"] = "synthesized"
+    source: Source | None = None
     strategies: list[Strategy] = []  # all where none is named
     rounds: list[str] = []
     reasoning: Literal["short", "long"] | None = None

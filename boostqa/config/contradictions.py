@@ -190,8 +190,14 @@ def _components_make_the_mix(mix: Mix, rounds: list[Round]) -> Found:
         key = ("mix", "components", number)
         if part.name in names[:number]:
             yield (*key, "name"), f"each name once, got {part.name} twice"
-        if part.of == "seeds" and (part.strategies or part.rounds or part.reasoning):
-            yield key, "strategies, rounds and reasoning tell synthesized items apart, and these are seeds"
+        if part.of != "synthesized" and (part.strategies or part.rounds or part.reasoning):
+            yield key, f"strategies, rounds and reasoning tell synthesized items apart, and this is {part.of}"
+        if (part.of == "corpus") != (part.source is not None):
+            yield (*key, "source"), "`of: corpus` needs a source, and no other component has one"
+        if part.source and (
+            part.source.kind != Kind.DOCUMENT or part.source.name in [s.name for s in mix.sources[:number]]
+        ):
+            yield (*key, "source"), "a source of documents (kind: document), with a name of its own"
         for at, target in ((key, part), *(((*key, "cells", cell), t) for cell, t in part.cells.items())):
             if target.weight and target.tokens:
                 yield (*at, "weight"), "a weight or tokens, not both"

@@ -42,7 +42,15 @@ from boostqa.vocabulary import ONLY_ROUND
 from udfs.files import file_system
 
 # The keys that list sources.
-SOURCES = ("seed.sources", "controls.sources", "distil.sources", "scorecard.sources", "probe.items", "clean.benchmarks")
+SOURCES = (
+    "seed.sources",
+    "controls.sources",
+    "distil.sources",
+    "scorecard.sources",
+    "probe.items",
+    "clean.benchmarks",
+    "mix.sources",
+)
 
 
 def _nothing_more(sections: Mapping[str, Any]) -> Found:

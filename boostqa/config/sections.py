@@ -266,6 +266,11 @@ class Mix(Section):
     licence: str | None = None  # of the export; with one, a gate holds back what may not go out under it
     output_terms: dict[str, str] = {}  # model -> licence of what it writes, where it has terms for that
 
+    @property
+    def sources(self) -> list[Source]:
+        """The other corpora."""
+        return [c.source for c in self.components if c.source]
+
     @field_validator("licence")
     @classmethod
     def _licence_is_single(cls, name: str | None) -> str | None:

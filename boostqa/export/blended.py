@@ -8,10 +8,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from boostqa.blend import Part, blend, one_more
-from boostqa.config import Mix
-from boostqa.stages import mix, quarantine, withdrawal
+from boostqa.config import Component, Mix
+from boostqa.stages import corpus, mix, quarantine, withdrawal
 
-TABLES = ("clean", "budget", "quarantine", "withdrawal", "seed", "annotation")
+TABLES = ("clean", "budget", "quarantine", "withdrawal", "seed", "annotation", "corpus")
 
 
 @contextmanager
@@ -46,11 +46,15 @@ def blended(
     passed, held = quarantine.split(frames["clean"], frames["quarantine"])
     passed, gone = withdrawal.split(passed, frames["withdrawal"])
     items, left_out = mix.of_items(passed, conf)
-    for component in (c.name for c in conf.components if c.of == "seeds"):
+    for name in (c.name for c in conf.components if c.of == "seeds"):
         seeds = withdrawal.left(frames["seed"], frames["withdrawal"])
-        items = items.unionByName(mix.of_seeds(seeds, frames["annotation"], component), allowMissingColumns=True)
+        items = items.unionByName(
+            mix.of_seeds(seeds, frames["annotation"], name, conf.licence), allowMissingColumns=True
+        )
     rendered = mix.render(items, tokenizer_json)
     rendered = store(mix.by_seed(rendered, tokenizer_json) if conf.document == "seed" else rendered)
+    for component in (c for c in conf.components if c.source):
+        rendered = rendered.unionByName(_of_corpus(frames, component, conf.licence, rendered.columns))
     there = {(r["component"], r["cell"]): r["tokens"] for r in mix.supply(rendered).collect()}
     budget = frames["budget"].groupBy("discipline", "difficulty").agg(F.sum("tokens").alias("tokens")).collect()
     parts = blend(conf, {f"{r['discipline']}/{r['difficulty']}": r["tokens"] for r in budget}, there)
@@ -60,3 +64,15 @@ def blended(
     also = one_more(missing, ((r["rank"], r["document_id"], r["tokens"]) for r in next_ones))
     rows, over = mix.choose(rendered, placed, also, conf)
     return Blended(rows, held.unionByName(gone).unionByName(left_out).unionByName(over), parts)
+
+
+def _of_corpus(
+    frames: Mapping[str, DataFrame], component: Component, licence: str | None, columns: list[str]
+) -> DataFrame:
+    """The documents of another corpus that may go out, as stages/mix.py renders items."""
+    source = component.source.name if component.source else ""
+    rows = frames["corpus"].where(F.col("source") == source).withColumn("seed_id", F.col("document_id"))
+    rows = withdrawal.left(rows, frames["withdrawal"]).drop("seed_id")
+    if licence:
+        rows = rows.where(mix.licence_conflict(F.col("licence"), licence).isNull())
+    return corpus.documents(rows, component.name, columns)

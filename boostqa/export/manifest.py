@@ -41,9 +41,11 @@ def describe(mix: DataFrame, shards: list[dict[str, Any]], origin: dict[str, Any
         name: Counter() for name in ("component", "round", "cell", "licence", "source", "lang")
     }
     for row in counted:
-        values = {**row.asDict(), "cell": f"{row['discipline']} {row['difficulty']}"}
+        cell = f"{row['discipline']} {row['difficulty']}" if row["discipline"] else None
+        values = {**row.asDict(), "cell": cell}
         for name, counter in by.items():
-            counter[values[name]] += row["tokens"]
+            if values[name] is not None:
+                counter[values[name]] += row["tokens"]
     return origin | {
         "rows": sum(r["rows"] for r in counted),
         "documents": sum(r["documents"] for r in counted),  # different ones

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -13,9 +12,9 @@ from boostqa.gates.power_gates import PowerFinding
 from boostqa.gates.verdict import Finding, severity_of
 from boostqa.lookup import literal_map
 from boostqa.stages import quarantine
+from boostqa.stages.mix import licence_conflict
 from boostqa.stages.seed import owes_attribution
 from boostqa.vocabulary import GateName, MatchKind, QuarantineEvent, Severity
-from udfs import licences
 
 EXAMPLES = 20  # rows shown of a gate that fails
 VALUE_CHARACTERS = 200  # shown of a value that breaks an expectation
@@ -54,14 +53,9 @@ def with_matches(clean: DataFrame, contamination: DataFrame) -> DataFrame:
 
 def _incompatible(mix: Mix) -> Column:
     """Why an item may not go out under the export's licence: for its seed's, or for the terms of a model that wrote it."""
-
-    @F.pandas_udf("string")  # type: ignore[call-overload]
-    def why(texts: pd.Series) -> pd.Series:
-        return licences.conflicts(texts, str(mix.licence))
-
     terms = literal_map(mix.output_terms)
     wrote = (F.try_element_at(terms, F.col(role)) for role in ("generator", "refiner"))
-    return why(F.concat_ws(" AND ", "licence", *wrote))
+    return licence_conflict(F.concat_ws(" AND ", "licence", *wrote), str(mix.licence))
 
 
 def row_gates(gate: Gate, seed: Seed, mix: Mix) -> list[RowGate]:

@@ -26,7 +26,7 @@ from boostqa.schemas.table import (
     Table,
     column,
 )
-from boostqa.vocabulary import STRATEGIES, AnswerStatus, Defect, ItemTable, Kind, Rewrite
+from boostqa.vocabulary import FORMATS, STRATEGIES, AnswerStatus, Defect, ItemTable, Kind, Rewrite
 
 SEED = Table(
     "seed",
@@ -237,6 +237,26 @@ STUDENT = Table(
     by_round=True,
 )
 
+CORPUS = Table(
+    "corpus",
+    "one record of another corpus that the mix may hold, or the rule that leaves it out",
+    ("source", "file", "line"),
+    (
+        SOURCE,
+        column("file", STRING, "path of the input file"),
+        column("line", LONG, "1-based line or row in the input file"),
+        column("document_id", STRING, "sha256 over source and text"),
+        column("text", STRING, "the text, control tokens escaped; null where it could not be read", null=True),
+        column("tokens", INT, "tokens of `text` under the target tokenizer", null=True),
+        column("lang", STRING, "language code, declared or identified", null=True),
+        column("licence", STRING, "SPDX licence used, of the conf's list", null=True),
+        ATTRIBUTION,
+        column("rule", STRING, "why it is left out; null where it is not", null=True),
+        column("evidence", STRING, "what the rule saw", null=True),
+        column("state", STRING, "digest of the source's files, its conf, tokenizer, benchmarks and rules"),
+    ),
+)
+
 MIX = Table(
     "mix",
     "one exported document, as often as it comes",
@@ -261,10 +281,10 @@ MIX = Table(
             "where question (with options), reasoning and answer of each item stand in `text`: code points and tokens, [start, end)",
         ),
         LANG,
-        DISCIPLINE,
-        DIFFICULTY,
+        column("discipline", STRING, "ISCED-F 2013 detailed field, four digits; null of another corpus", null=True),
+        column("difficulty", STRING, "measured difficulty H1..H5; null of another corpus", null=True),
         column("strategy", STRING, " | ".join(STRATEGIES) + "; null of what was not synthesized", null=True),
-        FORMAT,
+        column("format", STRING, " | ".join(FORMATS) + "; null of another corpus", null=True),
         SOURCE,
         LICENCE,
         ATTRIBUTION,

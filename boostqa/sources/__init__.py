@@ -2,5 +2,6 @@
 
 from boostqa.sources.read import read_held_out, read_items, read_records
 from boostqa.sources.record import RECORD
+from boostqa.sources.token_ids import read_token_ids
 
-__all__ = ["RECORD", "read_held_out", "read_items", "read_records"]
+__all__ = ["RECORD", "read_held_out", "read_items", "read_records", "read_token_ids"]

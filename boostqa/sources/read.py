@@ -60,15 +60,15 @@ _FILES_SHOWN = 5
 _SHOWN = 300  # characters of a bad line or a foreign error message that are kept
 
 
-def read_records(spark: SparkSession, source: Source) -> DataFrame:
-    """The records of a seed source, with exactly the columns of RECORD.
+def read_records(spark: SparkSession, source: Source, where: str | None = None) -> DataFrame:
+    """The records of a source (`where` in the conf, for messages; default: a seed corpus), with exactly the columns of RECORD.
 
     A column that `source.fields` does not map is null; lang, licence and attribution fall back to the source's own where
     they are missing or blank. What is no UTF-8, or has a list or an object in place of a text, is malformed.
     With `source.limit` the records with the lowest xxhash64 of doc_id (else line) are taken; malformed lines all stay.
     Raises ConfigError when the path cannot be read or is empty, or when no record has a mapped field.
     """
-    where = f"seed.sources[{source.name}]"
+    where = where or f"seed.sources[{source.name}]"
     if source.format == "text":
         rows = _texts(spark, source, where)
     else:
@@ -157,7 +157,7 @@ def _readable(source: Source, where: str) -> Iterator[None]:
         raise ConfigError(f"{where}.path: {source.path} cannot be read as {source.format}: {reason}") from error
 
 
-def _load(spark: SparkSession, source: Source, where: str) -> list[DataFrame]:
+def load_parts(spark: SparkSession, source: Source, where: str) -> list[DataFrame]:
     """The rows of the source as Spark reads them, in parts of one schema each."""
     kind, options = _READERS[source.format]
     with _readable(source, where):
@@ -198,7 +198,7 @@ def _texts(spark: SparkSession, source: Source, where: str) -> DataFrame:
         "title": F.nullif(heading, F.lit("")),
         "text": F.col("value"),
     }
-    [df] = _load(spark, source, where)
+    [df] = load_parts(spark, source, where)
     raw = not_utf8(F.col("value"), _SHOWN)
     return df.select(
         file_name(F.col("_metadata.file_path")).alias("file"),
@@ -213,7 +213,9 @@ def _mapped(spark: SparkSession, source: Source, columns: list[str], required: s
     nothing or the record is malformed."""
     check_mapping(source, columns, required, where)
     with _readable(source, where):
-        rows = (_json_rows if source.format == "jsonl" else _typed_rows)(_load(spark, source, where), source, where)
+        rows = (_json_rows if source.format == "jsonl" else _typed_rows)(
+            load_parts(spark, source, where), source, where
+        )
         if "choices" in source.fields:
             rows = with_options(rows)
             if "answer" in source.fields:

@@ -30,7 +30,7 @@ from boostqa.vocabulary import ONLY_ROUND
 from udfs.files import file_system
 
 # What an export is made of, and for how long its earlier versions are there to make it again; without, VACUUM takes a week.
-EXPORTED_FROM = ("seed", "annotation", "clean", "budget", "verdict", "quarantine", "withdrawal")
+EXPORTED_FROM = ("seed", "annotation", "corpus", "clean", "budget", "verdict", "quarantine", "withdrawal")
 KEPT_FOR = {f"delta.{what}RetentionDuration": "interval 365 days" for what in ("log", "deletedFile")}
 UPKEEP = ("OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "ADD COLUMNS", "UPGRADE PROTOCOL", "REORG")
 

@@ -61,6 +61,20 @@ SERVED = "{id: m, endpoint: {url: 'http://host/v1', key_env: KEY}}"
             "rounds.1.checkpoint: a/b comes before that of the round before",
         ),
         (["mix.formats=[parquet, megatron]"], "mix.end_of_text: required by the format megatron"),
+        (["mix.components=[{name: a}, {name: a}]"], "mix.components.1.name: each name once, got a twice"),
+        (
+            ["mix.components=[{name: a, of: seeds, rounds: [main]}]"],
+            "mix.components.0: strategies, rounds and reasoning",
+        ),
+        (
+            ["mix.components=[{name: a, tokens: 9, weight: 2.0}, {name: b}]"],
+            "mix.components.0.weight: a weight or tokens",
+        ),
+        (["mix.components=[{name: a, rounds: [b]}]"], "mix.components.0.rounds: b is not in rounds, which has main"),
+        (
+            ["mix.tokens=9", "mix.components=[{name: a, tokens: 8}]"],
+            "mix.components: their tokens are 8 together, mix.tokens is 9",
+        ),
         (["gate.min_controls=21"], "gate.min_controls: 21 is above .* 40 x positive_share 0.5"),
     ],
 )

@@ -122,16 +122,17 @@ def test_mix_components_take_items_by_strategy_round_and_reasoning_and_seeds_wit
         {**qa, "seed_id": "s3", "answer": None},
         {**qa, "seed_id": "s4", "kind": "document", "question": None},
         {**qa, "seed_id": "s5"},  # not labelled
+        {**qa, "seed_id": "s6", "licence": "CC-BY-NC-4.0"},
     ]
     labels = [
-        {"item_table": "seed", "item_id": f"s{n}", "discipline": "0541", "difficulty": "H2"} for n in (1, 2, 3, 4)
+        {"item_table": "seed", "item_id": f"s{n}", "discipline": "0541", "difficulty": "H2"} for n in (1, 2, 3, 4, 6)
     ]
     more = {
         "seed": stored(spark, TABLES["seed"], *seeds),
         "annotation": stored(spark, TABLES["annotation"], *labels),
         "withdrawal": stored(spark, TABLES["withdrawal"], {"kind": "source", "value": "gone"}),
     }
-    conf = {"components": components, "long_reasoning": 50, "tokens": 1000, "passes": 1}
+    conf = {"components": components, "long_reasoning": 50, "tokens": 1000, "passes": 1, "licence": "CC-BY-4.0"}
     kept, rejects = chosen(spark, tokenizer_json, items, [cell("0541", "H4", 1)], **more, **conf)
     assert [(r["component"], r["document_id"], r["draft_ids"]) for r in kept] == [
         ("worked", "a", ["a"]),
