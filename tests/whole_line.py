@@ -26,6 +26,7 @@ def settings(folder):
     known = f"[{{name: sums, path: {folder}/known.jsonl, kind: qa, lang: en, fields: {{{fields}}}}}]"
     places = [f"warehouse={folder}/warehouse", f"output={folder}/output"]
     roles = [f"model.{role}={config.load(DEMO).tokenizer}" for role in ("fluency", "rubric_judge", "student")]
+    web = f"{{name: web, path: {folder}/web.jsonl, fields: {{text: text}}, licence: MIT}}"
     # What these few controls and this voter do not show is no matter here: the flow is.
     unproven = ("precision", "negatives_stopped", "each_defect_stopped", "judge_tells_apart")
     warns = [f"gate.severity.{gate}=warn" for gate in unproven]
@@ -40,8 +41,7 @@ def settings(folder):
         "clean.student_attempts=2",
         "mix.formats=[parquet, jsonl, megatron]",
         "mix.end_of_text=<|endoftext|>",
-        "mix.components=[{name: made, weight: 3}, {name: questions, of: seeds}, "
-        f"{{name: web, of: corpus, source: {{name: web, path: {folder}/web.jsonl, fields: {{text: text}}, licence: MIT}}}}]",
+        f"mix.components=[{{name: made, weight: 3}}, {{name: questions, of: seeds}}, {{name: web, of: corpus, source: {web}}}]",
     ]
 
 
