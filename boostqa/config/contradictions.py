@@ -183,7 +183,7 @@ def _token_ids_have_an_end(mix: Mix) -> Found:
         )
 
 
-def _components_make_the_mix(mix: Mix, rounds: list[Round]) -> Found:
+def _components_make_the_mix(mix: Mix, rounds: list[Round], seed: Seed) -> Found:
     parts = mix.components
     names = [part.name for part in parts]
     for number, part in enumerate(parts):
@@ -194,10 +194,9 @@ def _components_make_the_mix(mix: Mix, rounds: list[Round]) -> Found:
             yield key, f"strategies, rounds and reasoning tell synthesized items apart, and this is {part.of}"
         if (part.of == "corpus") != (part.source is not None):
             yield (*key, "source"), "`of: corpus` needs a source, and no other component has one"
-        if part.source and (
-            part.source.kind != Kind.DOCUMENT or part.source.name in [s.name for s in mix.sources[:number]]
-        ):
-            yield (*key, "source"), "a source of documents (kind: document), with a name of its own"
+        known = [source.name for source in (*seed.sources, *(p.source for p in parts[:number] if p.source))]
+        if part.source and (part.source.kind != Kind.DOCUMENT or part.source.name in known):
+            yield (*key, "source"), "a source of documents (kind: document), with a name that no other source has"
         for at, target in ((key, part), *(((*key, "cells", cell), t) for cell, t in part.cells.items())):
             if target.weight and target.tokens:
                 yield (*at, "weight"), "a weight or tokens, not both"

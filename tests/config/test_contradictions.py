@@ -75,6 +75,11 @@ SERVED = "{id: m, endpoint: {url: 'http://host/v1', key_env: KEY}}"
             ["mix.tokens=9", "mix.components=[{name: a, tokens: 8}]"],
             "mix.components: their tokens are 8 together, mix.tokens is 9",
         ),
+        (["mix.components=[{name: a, of: corpus}]"], "mix.components.0.source: `of: corpus` needs a source"),
+        (
+            ["mix.components=[{name: a, of: corpus, source: {name: notes, path: conf/demo.yaml}}]"],
+            "mix.components.0.source: a source of documents .* a name that no other source has",
+        ),
         (["gate.min_controls=21"], "gate.min_controls: 21 is above .* 40 x positive_share 0.5"),
     ],
 )
