@@ -1,67 +1,47 @@
 """Tokens per CPU-second of each format of the export against the bare tokenizer on the same texts, and peak memory by size.
 
-    python bench/export.py TOKENIZER [TOKENS ...]      a tokenizer.json; default 1e6 3e6
+    python bench/export.py TOKENIZER [--datatrove PYTHON] [TOKENS ...]      a tokenizer.json; default 1e6 3e6
 
 One process and one shard, written as a task of Spark's writes it (udfs/writers), from Arrow batches of texts made by hash.
 `raw` is `tokenizers.encode_batch_fast` in batches of 1,024 and nothing else; a ratio of 1 for Megatron would mean that writing is free.
+With a PYTHON that has datatrove its writers follow in the same run (bench/datatrove_writers.py), on the same rows.
 """
 
 import hashlib
 import os
-import random
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
+from texts import TOKENS_A_TEXT, texts
 
 from udfs.text import tokenizer_of
 from udfs.writers.export import Export
 from udfs.writers.shard import WRITERS, shard_writer
 
-TOKENS_A_TEXT = 220
 BATCH_ROWS = 10_000  # of Spark's Arrow batches
-WORDS = [
-    "force",
-    "mass",
-    "energy",
-    "the",
-    "of",
-    "a",
-    "velocity",
-    "9.8",
-    "m/s^2",
-    "derivative",
-    "$x^2$",
-    "heat",
-    "ion",
-    "therefore",
-    "equals",
-    "charge",
-    "质量",
-    "能量",
-    "field",
-]
+DATATROVE = ("parquet", "jsonl", "megatron")
 
 
 def batches(tokens: int) -> Iterator[pa.RecordBatch]:
     """MIX-like rows of one shard that hold about so many tokens."""
-    rows, draw = tokens // TOKENS_A_TEXT, random.Random(1)
-    for first in range(0, rows, BATCH_ROWS):
-        numbers = range(first, min(first + BATCH_ROWS, rows))
-        texts = [" ".join(draw.choices(WORDS, k=TOKENS_A_TEXT // 2)) for _ in numbers]
+    numbered = enumerate(texts(tokens))
+    while batch := list(islice(numbered, BATCH_ROWS)):
+        numbers, made = zip(*batch, strict=True)
         columns = {
             "document_id": [hashlib.sha256(str(n).encode()).hexdigest() for n in numbers],
-            "text": texts,
-            "tokens": pa.array([TOKENS_A_TEXT] * len(texts), pa.int32()),
-            "source": ["book"] * len(texts),
-            "shard": pa.array([0] * len(texts), pa.int32()),
+            "text": made,
+            "tokens": pa.array([TOKENS_A_TEXT] * len(made), pa.int32()),
+            "source": ["book"] * len(made),
+            "shard": pa.array([0] * len(made), pa.int32()),
         }
         yield pa.RecordBatch.from_pydict(columns)
 
@@ -85,28 +65,35 @@ def measure(kind: str, tokenizer_json: str, tokens: int) -> tuple[int, float, in
     return counted, time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def main(tokenizer: str, *sizes: str) -> None:
-    """Print a table: each way in a process of its own, the making of the texts taken off."""
+def main(tokenizer: str, datatrove: str | None, sizes: list[str]) -> None:
+    """Print a table: each way in a process of its own, the making of the rows taken off."""
     table = Table("tokens", "way", "CPU s", "tokens / CPU s", "of raw", "peak MB", box=None)
     for size in [int(float(s)) for s in sizes or ("1e6", "3e6")]:
-        seen: dict[str, tuple[int, float, int]] = {}
+        seen: dict[str, tuple[float, int]] = {}
         for kind in ("none", "raw", *WRITERS):
-            command = [sys.executable, __file__, "--one", kind, tokenizer, str(size)]
-            out = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-            seen[kind] = int(out[0]), float(out[1]), int(out[2])
-        tokens, made = seen["raw"][0], seen["none"][1]
-        for kind in ("raw", *WRITERS):
-            seconds = seen[kind][1] - made
-            ratio = (seen["raw"][1] - made) / seconds
-            table.add_row(
-                f"{tokens:,}",
-                kind,
+            counted, seconds, peak = _run(sys.executable, __file__, "--one", kind, tokenizer, str(size))
+            seen[kind] = seconds, int(peak)
+            tokens = int(counted) if kind == "raw" else size
+        ways = {kind: (seen[kind][0] - seen["none"][0], seen[kind][1]) for kind in ("raw", *WRITERS)}
+        if datatrove:
+            script = str(Path(__file__).with_name("datatrove_writers.py"))
+            taken = {kind: _run(datatrove, script, kind, tokenizer, str(size)) for kind in ("none", *DATATROVE)}
+            none = taken.pop("none")[0]
+            ways |= {f"datatrove {kind}": (s - none, int(kib) * 1024) for kind, (s, kib) in taken.items()}
+        for kind, (seconds, peak) in ways.items():
+            figures = (
                 f"{seconds:.1f}",
                 f"{tokens / seconds:,.0f}",
-                f"{ratio:.2f}",
-                f"{seen[kind][2] / 1e6:,.0f}",
+                f"{ways['raw'][0] / seconds:.2f}",
+                f"{peak / 1e6:,.0f}",
             )
+            table.add_row(f"{tokens:,}", kind, *figures)
     Console().print(table)
+
+
+def _run(*command: str) -> list[float]:
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [float(word) for word in out.splitlines()[-1].split()]
 
 
 if __name__ == "__main__":
@@ -115,4 +102,7 @@ if __name__ == "__main__":
         kind, tokenizer, size = sys.argv[2:]
         print(*measure(kind, Path(tokenizer).read_text(encoding="utf-8"), int(size)))
     else:
-        main(*sys.argv[1:])
+        given = sys.argv[1:]
+        other = given.pop(given.index("--datatrove") + 1) if "--datatrove" in given else None
+        given = [word for word in given if word != "--datatrove"]
+        main(given[0], other, given[1:])

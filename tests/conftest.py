@@ -24,8 +24,12 @@ FAST = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the marks
 def pytest_collection_modifyitems(items):
-    """The longest files first: the processes that share the tests end together."""
+    """What needs the whole line is marked so; the longest files first: the processes that share the tests end together."""
+    for item in items:
+        if "done" in item.fixturenames:
+            item.add_marker(pytest.mark.line)
     first = ("test_pipeline.py", "test_line.py", "test_vllm.py")
     items.sort(key=lambda item: first.index(item.path.name) if item.path.name in first else len(first))
 

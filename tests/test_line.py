@@ -39,7 +39,6 @@ def test_every_constraint_lets_a_model_write_what_stem_text_needs(spark, done, f
         assert all(testing._is_grammar_accept_string(grammar, word) for word in choice)
 
 
-@pytest.mark.line
 def test_second_run_does_nothing_and_a_forced_stage_asks_nothing_and_changes_no_row(
     spark, done, first, adaptive, capsys
 ):
@@ -55,7 +54,6 @@ def test_second_run_does_nothing_and_a_forced_stage_asks_nothing_and_changes_no_
     assert {t for t in after if after[t]["hash"] != first["tables"][t]["hash"]} == set()
 
 
-@pytest.mark.line
 def test_changed_gate_is_judged_again_stops_the_export_and_withdraws_the_old_one(spark, done, first, capsys):
     manifest = done / "output" / "mix" / "manifest.json"
     exported = manifest.read_text()
@@ -73,7 +71,6 @@ def test_changed_gate_is_judged_again_stops_the_export_and_withdraws_the_old_one
     assert json.loads(manifest.read_text())["shards"] == json.loads(exported)["shards"]
 
 
-@pytest.mark.line
 def test_preview_shows_items_from_seed_to_text_and_writes_nothing_but_the_ledger(spark, done, first, monkeypatch):
     tables = Warehouse(spark, f"{done}/warehouse")
     before = {name: tables.version(name) for name in first["tables"] if name != "completion"}
@@ -111,7 +108,6 @@ def _withdrawn_source_is_in_no_mix(conf, tables, done):
     assert (named["value"], named["items"]) == (source, told["clean"])
 
 
-@pytest.mark.line
 def test_a_second_round_buys_what_the_first_has_left_and_costs_the_first_nothing(spark, done, first, capsys, tmp_path):
     before = shutil.copytree(done / "output" / "mix", tmp_path / "before")
     two = config.load(DEMO, [*settings(done), "rounds=[{name: main}, {name: more, tokens: 900}]"])

@@ -77,5 +77,7 @@ def test_a_terminal_has_one_bar_and_a_log_plain_lines(tmp_path, monkeypatch, ter
         (tmp_path / "part-r-0-x-r120-t900-f4.parquet").touch()
         while "120 of 358" not in shown.getvalue() and time.monotonic() < patience:
             time.sleep(0.02)
+        time.sleep(0.3)  # several more looks, at nothing new
     plain = "  refine: 120 of 358 requests, 4 failed\n"
+    assert shown.getvalue().count(plain) <= 1
     assert (plain in shown.getvalue(), "120 of 358" in shown.getvalue(), run.bar) == (not bar, True, None)

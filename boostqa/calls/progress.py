@@ -15,6 +15,7 @@ from udfs.files import file_system
 from udfs.staging import part_counts, part_prefix
 
 SECONDS = 10  # between two lines of a log
+AGAIN_SECONDS = 60  # until a line that says nothing new is printed again
 LIVE_SECONDS = 2  # between two looks for a bar on a terminal
 
 
@@ -43,7 +44,7 @@ def progress_of(folder: str, run_id: str, total: int, stage: str, running: Runni
 def _watch(
     folder: str, run_id: str, earlier: set[str], total: int, stage: str, running: Running, ended: threading.Event
 ) -> None:
-    pace = Pace()
+    pace, said, at = Pace(), "", 0.0
     running.tell(**_counts(total=total))
     while not ended.wait(LIVE_SECONDS if running.bar else SECONDS):
         names = [p.base_name for p in staged_parts(folder, part_prefix(run_id))[1] if p.base_name not in earlier]
@@ -52,8 +53,9 @@ def _watch(
         rate, left = pace.of(time.monotonic(), rows, tokens, total)
         counts = _counts(rows, total, unusable, tokens, rate, left)
         running.tell(**counts)
-        if running.bar is None:
-            CONSOLE.print(f"  {stage}: {about(counts)}", highlight=False, markup=False)
+        if running.bar is None and (about(counts) != said or time.monotonic() - at >= AGAIN_SECONDS):
+            said, at = about(counts), time.monotonic()
+            CONSOLE.print(f"  {stage}: {said}", highlight=False, markup=False)
     running.tell(**_counts())  # what the stage does now is not counted
 
 

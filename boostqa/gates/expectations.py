@@ -10,6 +10,7 @@ queries cost no more than caching a table of long texts, so nothing is persisted
 
 import logging
 import re
+import shutil
 from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass
@@ -195,6 +196,7 @@ class Record:
         self.spark = self.context.data_sources.add_or_update_spark("spark", persist=False)
         for site in list(self.context.get_site_names()):
             self.context.delete_data_docs_site(site)
+        shutil.rmtree(folder / "gx" / "uncommitted" / "data_docs", ignore_errors=True)  # no site, so nothing in it
         self.run_id = RunIdentifier(run_name=" ".join(f"{t}@{version}" for t, version in sorted(versions.items())))
 
     def run(self, name: str, expectations: list[Expectation], frame: DataFrame, examples: int) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def sentences(power: list[dict[str, Any]]) -> list[str]:
     """What voter and judge are worth."""
     told = [
         f"voter {row['model']}: {row['passed']} of {row['items']} known questions right at the first attempt "
-        f"(guessing: {row['chance'] * row['items']:.0f})"
+        f"(guessing: {row['chance'] * row['items']:.1f})"
         for row in power
         if row["check"] == VOTER
     ]

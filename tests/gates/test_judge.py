@@ -132,6 +132,7 @@ def test_judge_broken_tables_fail_by_name_all_else_holds_and_the_page_needs_no_n
     assert {v["gate"] for v in verdicts} <= set(re.findall(r"<tr><td>(\S+)</td>", page))
     gx = tmp_path / "gx"
     assert list(gx.glob("uncommitted/validations/**/clean/**/*.json")) and not list(gx.rglob("*.html"))
+    assert not (gx / "uncommitted" / "data_docs").exists()
 
 
 def test_rows_held_back_stay_out_until_released_and_are_judged_afresh_when_replayed_or_changed(spark):

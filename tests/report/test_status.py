@@ -59,7 +59,7 @@ def test_controls_are_shown_by_defect_with_what_stopped_them_and_what_voter_and_
     lines = [" ".join(line.replace("│", " ").split()) for line in shown.getvalue().splitlines()]
     assert "none (good items) 10 8 50% to 50% 900 disputed 2" in lines
     assert "cut_off 5 1 50% to 50% 0 cut_off 3, disputed 1" in lines
-    assert "voter M: 7 of 10 known questions right at the first attempt (guessing: 2)" in lines
+    assert "voter M: 7 of 10 known questions right at the first attempt (guessing: 2.5)" in lines
     assert "judge J: calls equal 9 of 10 equal and 1 of 10 different pairs" in lines
     controls.show([], Console(file=shown))
 
