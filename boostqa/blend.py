@@ -85,14 +85,14 @@ def _shares(tokens: int, targets: Mapping[str, tuple[int | None, Fraction]]) -> 
     return whole(parts)
 
 
-def one_more(left: int, documents: Iterable[tuple[str, str, int]]) -> list[str]:
-    """Tokens that are still missing, and (rank, document_id, tokens) of documents that did not fit into their part, one of each ->
+def one_more(missing: int, documents: Mapping[str, int]) -> set[str]:
+    """Tokens that are missing, and rank -> tokens of the documents that did not fit into their part, one of each -> the ranks of
     those that fit into the total, in their order: what is missing then is less than any of the others has."""
-    found = []
-    for _, document_id, tokens in sorted(documents):
-        if tokens <= left:
-            found.append(document_id)
-            left -= tokens
+    found = set()
+    for rank, tokens in sorted(documents.items()):
+        if tokens <= missing:
+            found.add(rank)
+            missing -= tokens
     return found
 
 

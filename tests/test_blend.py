@@ -67,6 +67,6 @@ def test_what_is_taken_sums_to_the_total_or_to_all_that_there_may_be(tokens):
 
 
 def test_documents_that_do_not_fit_into_their_parts_fill_the_total_to_within_one():
-    documents = [("b", "second", 7), ("a", "first", 5), ("c", "third", 4)]
-    assert one_more(10, documents) == ["first", "third"]  # 1 is missing
-    assert one_more(0, documents) == one_more(3, documents) == []
+    documents = {"b": 7, "a": 5, "c": 4}
+    assert one_more(10, documents) == {"a", "c"}  # 1 is missing
+    assert one_more(0, documents) == one_more(3, documents) == set()

@@ -58,11 +58,11 @@ def blended(
     there = {(r["component"], r["cell"]): r["tokens"] for r in mix.supply(rendered).collect()}
     budget = frames["budget"].groupBy("discipline", "difficulty").agg(F.sum("tokens").alias("tokens")).collect()
     parts = blend(conf, {f"{r['discipline']}/{r['difficulty']}": r["tokens"] for r in budget}, there)
-    placed = store(mix.place(rendered, parts))
-    next_ones = mix.next_ones(placed, conf).collect()  # one of each part at most
-    missing = sum(r["missing"] for r in next_ones)
-    also = one_more(missing, ((r["rank"], r["document_id"], r["tokens"]) for r in next_ones))
-    rows, over = mix.choose(rendered, placed, also, conf)
+    edges = mix.edges(rendered, parts, conf).collect()  # one of each part at most
+    documents = {r["rank"]: r["tokens"] for r in edges}
+    also = one_more(sum(r["missing"] for r in edges), documents)
+    ends = {(r["component"], r["cell"]): (r["rank"], r["rank"] in also) for r in edges}
+    rows, over = mix.choose(rendered, parts, ends, conf)
     return Blended(rows, held.unionByName(gone).unionByName(left_out).unionByName(over), parts)
 
 

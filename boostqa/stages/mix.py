@@ -6,7 +6,7 @@ that has too few takes its documents again. What may disappear: items beyond the
 component takes (`no_component`); the caller leaves out what is in quarantine or withdrawn (rules `quarantined`, `withdrawn`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from pyspark.sql import Column, DataFrame, Window
@@ -31,7 +31,7 @@ SALT = "mix"
 # Hexadecimal digits of the hash that name a bucket of a part: a sum runs inside a bucket, so in one task, at any size.
 _BUCKET_DIGITS = 3
 _RENDERED = [name for name in MIX.schema.names if name not in ("pass", "shard")]
-_PART = "struct<component:string,cell:string,asked:long,there:long,taken:long,passes:int,rest:long>"
+_PART = "struct<component:string,cell:string,asked:long,there:long,taken:long,passes:int,edge:string,edge_too:boolean>"
 
 
 def of_items(clean: DataFrame, conf: Mix) -> tuple[DataFrame, DataFrame]:
@@ -139,46 +139,45 @@ def supply(rendered: DataFrame) -> DataFrame:
     return clear(rendered).groupBy("component", _cell()).agg(F.sum("tokens").alias("tokens"))
 
 
-def place(rendered: DataFrame, parts: Sequence[Part]) -> DataFrame:
-    """[document_id, draft_ids, tokens, rank, part, so_far]: each document with its part, and the tokens of the part up to it in the
-    order of its hash."""
-    columns = ("document_id", "draft_ids", "component", _cell(), "tokens", _rank("document_id").alias("rank"))
-    rows = clear(rendered).select(*columns)
-    rows = rows.withColumn("bucket", F.left("rank", F.lit(_BUCKET_DIGITS)))
+def edges(rendered: DataFrame, parts: Sequence[Part], conf: Mix) -> DataFrame:
+    """[component, cell, rank, tokens, missing] of the first document of each part, in the order of a hash, that does not fit into
+    its `rest` any more, and the tokens that the part is short of without it; none of parts whose documents have come as often as
+    they may."""
     group = ("component", "cell")
+    rows = clear(rendered).select("component", _cell(), "tokens", _rank("document_id").alias("rank"))
+    rows = rows.withColumn("bucket", F.left("rank", F.lit(_BUCKET_DIGITS)))
     buckets = rows.groupBy(*group, "bucket").agg(F.sum("tokens").alias("in_bucket"))
     before = F.sum("in_bucket").over(Window.partitionBy(*group).orderBy("bucket")) - F.col("in_bucket")
-    offsets = buckets.select(*group, "bucket", before.alias("before"))  # unique by part and bucket
-    in_bucket = Window.partitionBy(*group, "bucket").orderBy("rank", "document_id")
-    so_far = F.col("before") + F.sum("tokens").over(in_bucket)
-    told = [(p.component, p.cell, (*p, p.passes, p.rest)) for p in parts]
-    of_parts = rendered.sparkSession.createDataFrame(told, f"component string, cell string, part {_PART}")
+    offsets = buckets.select(*group, "bucket", before.alias("offset"))  # unique by part and bucket
+    in_bucket = Window.partitionBy(*group, "bucket").orderBy("rank")
+    so_far = F.col("offset") + F.sum("tokens").over(in_bucket)
+    limits = {c.name: c.passes or conf.passes for c in conf.components}
+    told = [(p.component, p.cell, p.rest) for p in parts if p.passes < limits[p.component]]
+    of_parts = rendered.sparkSession.createDataFrame(told, "component string, cell string, rest long")
     placed = rows.join(offsets, [*group, "bucket"], "inner").withColumn("so_far", so_far)
     placed = placed.join(F.broadcast(of_parts), list(group), "inner")  # unique by component and cell
-    return placed.select("document_id", "draft_ids", "tokens", "rank", "part", "so_far")
+    missing = F.col("rest") - (F.col("so_far") - F.col("tokens"))
+    return placed.where((missing >= 0) & (F.col("so_far") > F.col("rest"))).select(
+        *group, "rank", "tokens", missing.alias("missing")
+    )
 
 
-def next_ones(placed: DataFrame, conf: Mix) -> DataFrame:
-    """[rank, document_id, tokens, missing]: the first document of each part that does not fit into it any more, and the tokens that
-    the part is short of without it; none of parts whose documents have come as often as they may."""
-    before = F.col("so_far") - F.col("tokens")
-    first = placed.where((before <= F.col("part.rest")) & (F.col("so_far") > F.col("part.rest")))
-    limits = {c.name: c.passes or conf.passes for c in conf.components}
-    limit = F.coalesce(*(F.when(F.col("part.component") == name, n) for name, n in limits.items()), F.lit(0))
-    missing = (F.col("part.rest") - before).alias("missing")
-    return first.where(F.col("part.passes") < limit).select("rank", "document_id", "tokens", missing)
-
-
-def choose(rendered: DataFrame, placed: DataFrame, one_more: Iterable[str], conf: Mix) -> tuple[DataFrame, DataFrame]:
-    """Results of `render` and `place`, and documents that come once more than their part tells -> (MIX rows, rejects of items).
+def choose(
+    rendered: DataFrame, parts: Sequence[Part], ends: Mapping[tuple[str, str], tuple[str, bool]], conf: Mix
+) -> tuple[DataFrame, DataFrame]:
+    """Result of `render`, the parts, and of those that have one the rank of their edge and whether its document is taken, too, by
+    (component, cell) -> (MIX rows, rejects of items).
 
     Rules: `control_tokens` (the text would not be read as text; escaping leaves none, so a row that has one came past
     it), `over_budget`.
     """
-    also = rendered.sparkSession.createDataFrame([(i,) for i in one_more], "document_id string")
-    rows = placed.join(F.broadcast(also.withColumn("also", F.lit(1))), "document_id", "left")  # unique by document_id
-    fits = (F.col("so_far") <= F.col("part.rest")).cast("int")
-    rows = rows.withColumn("times", F.col("part.passes") + F.greatest(fits, F.coalesce("also", F.lit(0))))
+    told = [(p.component, p.cell, (*p, p.passes, *ends.get(p[:2], (None, False)))) for p in parts]
+    of_parts = rendered.sparkSession.createDataFrame(told, f"component string, cell string, part {_PART}")
+    rows = clear(rendered).withColumns({"cell": _cell(), "rank": _rank("document_id")})
+    rows = rows.join(F.broadcast(of_parts), ["component", "cell"], "inner")  # unique by component and cell
+    edge = F.col("part.edge")
+    once_more = F.coalesce((F.col("rank") < edge) | (F.col("part.edge_too") & (F.col("rank") == edge)), F.lit(False))
+    rows = rows.withColumn("times", F.col("part.passes") + once_more.cast("int"))
     evidence = F.format_string(
         "%s %s: asked for %d tokens, %d there, %d taken; document %d tokens",
         *(F.col(f"part.{name}") for name in ("component", "cell", "asked", "there", "taken")), "tokens",
@@ -186,10 +185,8 @@ def choose(rendered: DataFrame, placed: DataFrame, one_more: Iterable[str], conf
     over = rows.where("times = 0").withColumn("broken_rule", breaks_rule(OVER_BUDGET, evidence))
     control = F.array_join("control_tokens", " ")
     unclear = rendered.where(control != "").withColumn("broken_rule", breaks_rule(CONTROL_TOKENS, control))
-    dropped = (r.select(F.explode("draft_ids").alias("draft_id"), "broken_rule") for r in (over, unclear))
-    rejects = next(dropped).unionByName(next(dropped))
-    each = F.explode(F.sequence(F.lit(1), "times")).alias("pass")
-    chosen = rows.where("times > 0").select("document_id", each)  # unique by document_id and pass
+    dropped = [r.select(F.explode("draft_ids").alias("draft_id"), "broken_rule") for r in (over, unclear)]
+    mixed = rows.where("times > 0").withColumn("pass", F.explode(F.sequence(F.lit(1), "times")))
     shard = F.pmod(F.xxhash64("document_id", "pass"), F.lit(conf.shards)).cast("int")
-    mixed = rendered.join(chosen, "document_id", "inner").withColumn("shard", shard)
-    return mixed.select(*MIX.schema.names), reject_rows(rejects, "mix", "draft_id")
+    rejects = reject_rows(dropped[0].unionByName(dropped[1]), "mix", "draft_id")
+    return mixed.withColumn("shard", shard).select(*MIX.schema.names), rejects

@@ -47,7 +47,7 @@ def test_what_if_says_tokens_by_cell_and_where_a_cell_is_short_of_its_share(tabl
     assert found["components"] == {"synthesized": {"asked": 40, "there": 48, "taken": 40, "short": {"0541/H4": 6}}}
     assert found["by"]["round"] == {"main": 36} and found["rounds"] == ["main"]
     all_of_it = what_if(tables, of(tables, 1000, "mix.passes=1"))
-    assert what_if(tables, of(tables, 1000))["taken"] == 4 * 48
+    assert what_if(tables, of(tables, 1000, "mix.passes=4"))["taken"] == 4 * 48
     assert (all_of_it["taken"], all_of_it["short"]) == (48, 952)
     console = Console(width=120, record=True)
     show(all_of_it, console)
