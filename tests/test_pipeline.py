@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from delta.tables import DeltaTable
 from pyspark.sql import functions as F
 from typer.testing import CliRunner
 
@@ -170,18 +171,23 @@ def test_export_is_made_again_byte_for_byte_and_held_against_its_manifest(done, 
     assert nothing.exit_code == 2 and "this is no finished export" in nothing.stderr
 
 
-def test_export_that_cannot_be_made_again_is_refused_with_the_reason(done, tmp_path):
+def test_export_is_made_again_after_a_vacuum_and_refused_with_the_reason_where_it_cannot_be(spark, done, tmp_path):
     other = tmp_path / "tokenizer.json"
     other.write_text(Path(config.load(DEMO).tokenizer).joinpath("tokenizer.json").read_text() + " ")
     refused = command_with([*settings(done), f"tokenizer={other}"], "reproduce", "--into", str(tmp_path / "x"))
     assert refused.exit_code == 2 and "is not the one of the export" in refused.stderr
     for name in EXPORTED_FROM:
         shutil.copytree(done / "warehouse" / name, tmp_path / "warehouse" / name)
-    for file in (tmp_path / "warehouse" / "clean").glob("**/*.parquet"):
-        if "_delta_log" not in file.parts:
-            file.unlink()  # as VACUUM does with what no version of late has
+    table, of = DeltaTable.forPath(spark, f"{tmp_path}/warehouse/clean"), ("--of", str(done / "output" / "mix"))
+    table.delete()
+    table.vacuum()  # keeps what the table's own retention says
     vacuumed = [*settings(done), f"warehouse={tmp_path}/warehouse"]
-    gone = command_with(vacuumed, "reproduce", "--of", str(done / "output" / "mix"), "--into", str(tmp_path / "y"))
+    made = command_with(vacuumed, "reproduce", *of, "--into", str(tmp_path / "again"))
+    assert made.exit_code == 0 and contents(tmp_path / "again") == contents(done / "output" / "mix")
+    spark.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")
+    table.vacuum(0)
+    spark.conf.unset("spark.databricks.delta.retentionDurationCheck.enabled")
+    gone = command_with(vacuumed, "reproduce", *of, "--into", str(tmp_path / "y"))
     assert gone.exit_code == 2 and "no longer in" in gone.stderr and "VACUUM" in gone.stderr
     assert not (tmp_path / "y" / "manifest.json").exists()
 

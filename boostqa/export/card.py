@@ -18,10 +18,6 @@ CARD = "README.md"
 READABLE = ("parquet", "jsonl")  # formats that a dataset hub loads
 LISTED = 20  # attributions printed per licence; the column `attribution` holds them all
 LEVELS = ("primary", "lower secondary", "upper secondary", "undergraduate", "graduate or competition")
-MADE = (
-    "**Every question, solution and answer is machine-made** from the sources below and was checked by machines, "
-    "not by people: expect errors."
-)
 METHOD = (
     "The order of the steps (seeds from several sources, annotation of discipline and difficulty, probing of the model "
     "in mid-training, STEM-focused multi-grade and high-difficulty synthesis, answer refinement by a second model) "
@@ -48,6 +44,18 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 
 def _conf(manifest: dict[str, Any], key: str, otherwise: Any = None) -> Any:
     return manifest.get("conf", {}).get(f"mix.{key}", otherwise)
+
+
+def machine_made(manifest: dict[str, Any]) -> str:
+    """What of an export is made by machines."""
+    components = _conf(manifest, "components", [])
+    others = [c["name"] for c in components if c["of"] != "synthesized"]
+    own = [c["name"] for c in components if c["of"] == "synthesized"]
+    if others and not own:
+        return "What it holds stands in its sources as it is here."
+    told = "Every question, solution and answer" + (f" of the component {', '.join(own)}" if others else "")
+    told += " is machine-made from the sources below and was checked by machines, not by people: expect errors."
+    return told + (f" What {', '.join(others)} holds stands in its sources as it is here." if others else "")
 
 
 def _licence(manifest: dict[str, Any]) -> str | None:
@@ -172,7 +180,7 @@ def card(mix: DataFrame, clean: DataFrame, manifest: dict[str, Any], verdicts: l
         _front(manifest),
         "# BoostQA export",
         *([] if manifest["rows"] else [f"**Nothing is exported.** {why_nothing(verdicts)}"]),
-        f"{manifest['rows']:,} documents of questions and answers{_repeated(manifest)}, {manifest['tokens']:,} tokens. {MADE}",
+        f"{manifest['rows']:,} documents{_repeated(manifest)}, {manifest['tokens']:,} tokens. **{machine_made(manifest)}**",
         METHOD,
         "## Generators",
         _table(("model", "items"), sorted(generators.items())),

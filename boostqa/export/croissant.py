@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any
 
-from boostqa.export.card import MADE
+from boostqa.export.card import machine_made
 from boostqa.schemas import MIX
 from udfs.files import write_text
 
@@ -35,7 +35,7 @@ def describe(manifest: dict[str, Any]) -> dict[str, Any]:
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": "boostqa-export",
-        "description": f"{manifest['rows']:,} documents of questions and answers, {manifest['tokens']:,} tokens. {MADE.replace('**', '')}",
+        "description": f"{manifest['rows']:,} documents, {manifest['tokens']:,} tokens. {machine_made(manifest)}",
         "license": sorted({name for joined in by["licence"] for name in joined.split(" AND ")}),
         "inLanguage": list(by["lang"]),
         "version": "1.0.0",
