@@ -41,10 +41,8 @@ def main(stage: StageRun) -> None:
     verdicts = [v for v in verdicts if v["round"] in rounds]
     stage.warehouse.create("withdrawal")  # people write it: from now on a row more makes the mix stale
     _read_corpora(stage)
-    present = ("seed", "annotation", "corpus", "quarantine", "withdrawal")
-    frames = {
-        name: stage.read(name, required=False) for name in present
-    }  # as they are now: people release and withdraw
+    as_they_are_now = ("seed", "annotation", "corpus", "quarantine", "withdrawal")  # people release and withdraw
+    frames = {name: stage.read(name, required=False) for name in as_they_are_now}
     frames |= {name: stage.read_earlier(name).where(F.col("round").isin(rounds)) for name in ("clean", "budget")}
     tokenizer, conf, clean = target_tokenizer(stage.config), stage.config.mix, frames["clean"]
     rows, rejects, parts = blended(frames, conf, tokenizer, stage.store)

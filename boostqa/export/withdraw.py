@@ -20,8 +20,9 @@ Row = dict[str, Any]
 
 def _named(warehouse: Warehouse, kind: Withdrawable, value: str) -> str:
     """The value as the tables have it: of a seed the whole id. Raises ConfigError where there is no such seed, source or
-    licence, which is a slip of the pen, or more than one seed."""
-    seeds = warehouse.read("seed")
+    licence, also of another corpus, which is a slip of the pen, or more than one seed."""
+    documents = warehouse.rows("corpus").where("rule is null").select(F.lit(None).alias("seed_id"), "source", "licence")
+    seeds = warehouse.read("seed").select("seed_id", "source", "licence").unionByName(documents)
     if kind == Withdrawable.SEED:
         rows = seeds.where(F.col("seed_id").startswith(value)).select("seed_id").limit(2)
     elif kind == Withdrawable.SOURCE:
@@ -32,7 +33,7 @@ def _named(warehouse: Warehouse, kind: Withdrawable, value: str) -> str:
     found = [row[0] for row in rows.collect()]
     if len(found) != 1:
         raise ConfigError(
-            f"--{kind} {value}: {'more than one seed has' if found else 'no seed of the warehouse has'} it"
+            f"--{kind} {value}: {'more than one seed has' if found else 'no seed or corpus of the warehouse has'} it"
         )
     return str(found[0])
 

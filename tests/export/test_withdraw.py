@@ -76,7 +76,7 @@ def test_withdrawn_licence_counts_where_it_is_one_of_several_and_a_dry_run_chang
     [
         ([], "x", "name what is withdrawn: --seed, --source or --licence"),
         ([(Withdrawable.SOURCE, "book")], " ", "a withdrawal needs a reason: --why TEXT"),
-        ([(Withdrawable.SOURCE, "bok")], "x", "--source bok: no seed of the warehouse has it"),
+        ([(Withdrawable.SOURCE, "bok")], "x", "--source bok: no seed or corpus of the warehouse has it"),
         ([(Withdrawable.SEED, "s")], "x", "--seed s: more than one seed has it"),
     ],
 )
@@ -100,3 +100,11 @@ def test_withdrawn_items_are_rejects_with_the_reason_and_named_in_the_manifest(s
         ("MIT", 2, 12), ("s3", 1, 6), ("gone", 0, 0),
     ]  # fmt: skip
     assert [r["draft_id"] for r in withdrawal.left(clean, rows).collect()] == ["ds1"]
+
+
+def test_withdrawal_may_name_another_corpus(spark, tables):
+    tables.written["corpus"] = stored(spark, TABLES["corpus"], {"source": "web", "licence": "ISC"})
+    told = withdraw(
+        tables, [(Withdrawable.SOURCE, "web"), (Withdrawable.LICENCE, "isc")], "ada", "revoked", dry_run=True
+    )
+    assert [row["value"] for row in told["withdrawn"]] == ["ISC", "web"] and told["clean"] == 0

@@ -161,3 +161,39 @@ def test_mix_items_of_one_seed_in_a_component_and_round_are_one_document(spark, 
     asked = [both["text"][s["start"] : s["end"]] for s in both["spans"] if s["part"] == "question"]
     assert asked == [f"Why {first}?", f"Why {second}?"] and both["layout"].count("+") == 1 and both["seed_id"] == "s1"
     assert both["tokens"] == len(Tokenizer.from_str(tokenizer_json).encode(both["text"]).ids)
+
+
+def test_mix_has_documents_of_another_corpus_as_they_are_unless_left_out_or_withdrawn(spark, tokenizer_json):
+    web = {"source": "web", "text": "Heat flows.", "tokens": 2, "lang": "en", "licence": "MIT"}
+    documents = [
+        {**web, "document_id": "d1", "line": 1},
+        {**web, "document_id": "d2", "line": 2, "text": "Ice is cold.", "tokens": 3, "licence": "CC-BY-NC-4.0"},
+        {**web, "document_id": "d3", "line": 3, "rule": "contaminated"},
+        {**web, "document_id": "d4", "line": 4, "source": "books"},
+    ]
+    source = {"name": "web", "path": "p", "fields": {"text": "text"}}
+    components = [Component(name="made", weight=1.0), Component(name="pages", of="corpus", source=source, passes=1)]
+    conf = {"tokens": 1000, "passes": 2, "components": components}
+    corpus, budgets = stored(spark, TABLES["corpus"], *documents), [cell("0541", "H4", 1)]
+    gone = stored(spark, TABLES["withdrawal"], {"kind": "source", "value": "web"})
+
+    def taken(**more):
+        kept, rejects = chosen(spark, tokenizer_json, [item("a")], budgets, **conf, corpus=corpus, **more)
+        assert rejects == []
+        return sorted((r["component"], r["document_id"], r["pass"]) for r in kept), kept
+
+    made = [("made", "a", 1), ("made", "a", 2)]
+    found, kept = taken()
+    assert found == [*made, ("pages", "d1", 1), ("pages", "d2", 1)]
+    page = next(r for r in kept if r["document_id"] == "d1")
+    assert (page["text"], page["tokens"], page["spans"], page["draft_ids"], page["seed_id"]) == (
+        "Heat flows.",
+        2,
+        [],
+        [],
+        None,
+    )
+    assert (page["discipline"], page["format"], page["source"]) == (None, None, "web")
+    assert taken(licence="CC-BY-4.0")[0] == [*made, ("pages", "d1", 1)]
+    assert taken(withdrawal=gone)[0] == made
+    assert taken(document="seed")[0] == found
