@@ -36,7 +36,8 @@ _CONF = {
                    "probe.items"),
     "refine": ("refine",),
     "clean": ("clean", "refine.blind", "refine.blind_attempts", "probe.items"),
-    "gate": ("seed", "controls", "annotate", "probe", "plan", "synthesize", "refine", "clean", "gate", "mix"),
+    "gate": ("seed", "controls", "annotate", "probe", "plan", "synthesize", "refine", "clean", "gate",
+             "mix.licence", "mix.output_terms"),
     # The manifest names the models; what other corpora hold is judged as seeds are.
     "mix": ("mix", "probe.checkpoints", "seed.licences", "seed.languages", *_HELD_OUT, *_WINDOWS),
 }  # fmt: skip
@@ -55,7 +56,14 @@ _PACKAGES = Path(__file__).parents[1]
 _CODE = (
     *("boostqa/stages", "boostqa/sources", "boostqa/taxonomy", "boostqa/matching_text.py", "boostqa/formulas.py"),
     "boostqa/confusables.tsv",
-    *("boostqa/prose.py", "boostqa/control_tokens.py", "boostqa/languages.py", "boostqa/wilson.py", "udfs/answers"),
+    *(
+        "boostqa/prose.py",
+        "boostqa/control_tokens.py",
+        "boostqa/languages.py",
+        "boostqa/licensing.py",
+        "boostqa/wilson.py",
+        "udfs/answers",
+    ),
     *(
         "boostqa/lookup.py",
         "boostqa/allocation.py",
@@ -209,18 +217,28 @@ def _state_of_table(spark: SparkSession, path: str) -> Iterator[list[Any]]:
             yield [name, *sorted(spark.read.table(name).inputFiles())]
 
 
-_CORPUS_CODE = ("boostqa/stages/corpus.py", "boostqa/stages/decontaminate.py", "boostqa/sources", "udfs/text.py")
+_CORPUS_CODE = (
+    *(f"boostqa/stages/{name}.py" for name in ("corpus", "decontaminate", "similarity", "wording", "rejects")),
+    *(
+        "boostqa/sources",
+        "boostqa/matching_text.py",
+        "boostqa/formulas.py",
+        "boostqa/confusables.tsv",
+        "boostqa/control_tokens.py",
+    ),
+    *("boostqa/languages.py", "boostqa/licensing.py"),
+    *(
+        f"udfs/{name}.py"
+        for name in ("text", "control_tokens", "licences", "language_tags", "json_lines", "formula_spans")
+    ),
+)
+_OF_CORPUS = ("tokenizer", "conf seed.", "conf clean.", "conf probe.items", "files of clean.", "files of probe.")
 
 
 def corpus_state(about: dict[str, str], source: Source) -> str:
     """Digest of what decides the rows of another corpus, by the basis of the mix."""
-    own = f"files of mix.sources {source.name}"
-    others = {
-        k: v
-        for k, v in about.items()
-        if k != "code" and not k.startswith(("conf mix.", "files of mix.", "conf probe.c"))
-    }
-    return digest([source.model_dump(mode="json"), about.get(own), others, _files(_CORPUS_CODE, (".py",))])
+    bears = {k: v for k, v in about.items() if k.startswith((*_OF_CORPUS, f"files of mix.sources {source.name}"))}
+    return digest([source.model_dump(mode="json"), bears, _files(_CORPUS_CODE, (".py", ".tsv"))])
 
 
 def basis(config: Config, step: Step, files: dict[str, str]) -> dict[str, str]:

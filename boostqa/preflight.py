@@ -2,12 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from boostqa import distilled
-from boostqa.config import SOURCES, Config
+from boostqa.config import SOURCES, Config, Source
 from boostqa.config.contradictions import Found
 from boostqa.config.location import location
 from boostqa.config.places import Key
@@ -67,16 +67,22 @@ def _missing_sources(sections: Mapping[str, Any]) -> Found:
     file_system = "spark" in sections and sections["spark"].conf.get("spark.hadoop.fs.defaultFS")
     if file_system or any(name in os.environ for name in ELSEWHERE):
         return
-    for key in SOURCES:
-        section, name = key.split(".")
+    for key, source in _sources(sections):
+        if source.format != "table" and matches(source.path) == []:
+            why = f"{source.path} does not exist or matches nothing: correct it"
+            if os.path.exists(source.path):
+                why = f"{source.path} is read as a pattern: for the file of that name write {pattern_of(source.path)}"
+            yield (*key, "path"), why
+
+
+def _sources(sections: Mapping[str, Any]) -> Iterator[tuple[Key, Source]]:
+    """Every source with its place in the conf."""
+    for section, name in (key.split(".") for key in SOURCES if key != "mix.sources"):
         for number, source in enumerate(getattr(sections[section], name) if section in sections else []):
-            if source.format != "table" and matches(source.path) == []:
-                why = f"{source.path} does not exist or matches nothing: correct it"
-                if os.path.exists(source.path):
-                    why = (
-                        f"{source.path} is read as a pattern: for the file of that name write {pattern_of(source.path)}"
-                    )
-                yield (section, name, number, "path"), why
+            yield (section, name, number), source
+    for number, component in enumerate(sections["mix"].components if "mix" in sections else []):
+        if component.source:
+            yield ("mix", "components", number, "source"), component.source
 
 
 def _unusable_warehouse(sections: Mapping[str, Any]) -> Found:

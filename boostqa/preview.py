@@ -23,7 +23,7 @@ from boostqa.calls.models import target_tokenizer
 from boostqa.config import Config, Controls
 from boostqa.console import CONSOLE
 from boostqa.errors import GateFailed
-from boostqa.export.blended import TABLES, blended, stored
+from boostqa.export.blended import blended, stored, tables_of
 from boostqa.pipeline import job
 from boostqa.preflight import preflight
 from boostqa.report.side_by_side import items_of
@@ -126,11 +126,11 @@ def preview(config: Config, count: int, connect: Connect | None = None) -> dict[
         with suppress(GateFailed):  # its verdicts are shown
             run("gate")
     # Not job 9, which exports: here what the gate holds back is rendered, too, and has a reject that says so.
-    frames = {name: tables.rows(name) for name in TABLES}
+    frames = {name: tables.rows(name) for name in tables_of(trial.mix)}
     held = quarantine.split(frames["clean"], frames["quarantine"])[1]
     everything = frames | {name: frames[name].limit(0) for name in ("quarantine", "withdrawal")}
     with stored() as store:
-        rows, over, _ = blended(everything, trial.mix, target_tokenizer(trial), store)
+        rows, over, *_ = blended(everything, trial.mix, target_tokenizer(trial), store)
         tables.write("mix", rows)
         rejects = held.unionByName(over).withColumns({"run_id": F.lit(run_id), "round": F.lit(NO_ROUND)})
         tables.write("reject", rejects, "stage = 'mix'")

@@ -11,7 +11,8 @@ from boostqa.calls.models import target_tokenizer
 from boostqa.console import CONSOLE
 from boostqa.errors import GateFailed
 from boostqa.export import card, croissant, manifest, origin, shards
-from boostqa.export.blended import blended
+from boostqa.export.blended import blended, tables_of
+from boostqa.export.reproduce import keep
 from boostqa.pipeline import submit
 from boostqa.rounds import exported
 from boostqa.sources import read_held_out, read_records, read_token_ids
@@ -41,16 +42,22 @@ def main(stage: StageRun) -> None:
     verdicts = [v for v in verdicts if v["round"] in rounds]
     stage.warehouse.create("withdrawal")  # people write it: from now on a row more makes the mix stale
     _read_corpora(stage)
-    as_they_are_now = ("seed", "annotation", "corpus", "quarantine", "withdrawal")  # people release and withdraw
-    frames = {name: stage.read(name, required=False) for name in as_they_are_now}
-    frames |= {name: stage.read_earlier(name).where(F.col("round").isin(rounds)) for name in ("clean", "budget")}
-    tokenizer, conf, clean = target_tokenizer(stage.config), stage.config.mix, frames["clean"]
-    rows, rejects, parts = blended(frames, conf, tokenizer, stage.store)
+    tokenizer, conf = target_tokenizer(stage.config), stage.config.mix
+    frames = {name: stage.read_earlier(name).where(F.col("round").isin(rounds)) for name in ("clean", "budget")}
+    # The others as they are now: people release and withdraw.
+    frames |= {name: stage.read(name, required=False) for name in tables_of(conf) if name not in frames}
+    keep(stage.warehouse, tables_of(conf))
+    rows, rejects, parts, unlicensed = blended(frames, conf, tokenizer, stage.store)
+    clean = frames["clean"]
     stage.write("mix", rows)
     rows, folder = stage.read_back("mix"), shards.mix_folder(stage.config.output)
     kept = rows.where("pass = 1").agg(F.coalesce(F.sum(F.size("draft_ids")), F.lit(0))).collect()[0][0]
     stage.check_row_balance(clean.count(), kept, stage.reject(rejects))
     _say(parts)
+    for name, number in unlicensed.items():
+        if number:
+            told = f"  {name}: {number:,} documents may not go out under {conf.licence} and are left out"
+            CONSOLE.print(told, markup=False, highlight=False, soft_wrap=True)
     files = shards.export(rows, folder, conf, tokenizer)
     made_from = origin.of_export(stage, rounds) | origin.of_checks(stage.warehouse, rounds)
     made_from["verdicts"] = origin.verdicts(verdicts)

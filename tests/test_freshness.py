@@ -63,7 +63,7 @@ def fresh(monkeypatch, tmp_path, *settings):
 CHANGES = [
     ("clean.min_question_characters=16", {"clean", "synthesize", "gate"}, "conf clean.min_question_characters"),
     ("gate.max_similar=3", {"gate"}, "conf gate.max_similar"),
-    ("mix.tokens=77", {"gate", "mix"}, "conf mix.tokens"),
+    ("mix.tokens=77", {"mix"}, "conf mix.tokens"),
     ("annotate.max_characters=77", {"annotate", "probe", "synthesize", "gate"}, "conf annotate.max_characters"),
     ("refine.rewrite.temperature=0.5", {"refine", "gate"}, "conf refine.rewrite"),
     ("model.refiner=owner/name", {"refine", "gate"}, "model refiner"),

@@ -99,7 +99,7 @@ def _withdrawn_source_is_in_no_mix(conf, tables, done):
         command(done, "withdraw", "--source", source, "--why", "the licence was revoked", "--json").stdout
     )
     assert told["withdrawn"] == [{"kind": "source", "value": source}] and told["exported"] == len(before)
-    assert told["seeds"] == len(exported) - len(before) and exported
+    assert told["documents"] == len(exported) - len(before) and exported
     assert {i["draft_id"] for i in told["items"] if i["exported_tokens"]} == before
     pipeline.run(conf, STAGES, connect)
     assert {r["source"] for r in tables.read("mix").select("source").distinct().collect()}.isdisjoint({source})

@@ -116,8 +116,8 @@ def count_tokens(texts: pd.Series, tokenizer_json: str) -> pd.Series:
 
 
 def decode(ids: pd.Series, tokenizer_json: str) -> pd.DataFrame:
-    """[text, other] of token ids: the text without control tokens at its ends, and where it has other tokens under the tokenizer
-    than these, the first of them; both null for null."""
+    """[text, other] of token ids: the text without control tokens at its ends, and what is wrong with the ids: it has others
+    under the tokenizer, or a control token stands inside; both null for null."""
     tokenizer, control = tokenizer_of(tokenizer_json), control_tokens(tokenizer_json)
 
     def one(row: np.ndarray | None) -> tuple[str | None, str | None]:
@@ -128,10 +128,12 @@ def decode(ids: pd.Series, tokenizer_json: str) -> pd.DataFrame:
             given.pop()
         while given and given[0] in control:
             given.pop(0)
+        if inside := [(n, control[i]) for n, i in enumerate(given) if i in control]:
+            return None, f"token {inside[0][0]} is {inside[0][1]}: a list of ids is one document"
         try:
             text = tokenizer.decode(given, skip_special_tokens=False)
-        except OverflowError:  # a negative id
-            return None, "a token id below 0"
+        except (OverflowError, TypeError):  # below 0, above 2^32, or none
+            return None, "what is no token id"
         found = tokenizer.encode(text, add_special_tokens=False).ids
         if found == given:
             return text, None

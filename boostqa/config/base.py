@@ -52,9 +52,9 @@ _SECRET = {"secret", "password", "passwd", "token", "credential", "credentials",
 
 
 def is_secret(name: str) -> bool:
-    """Whether a key of a conf names a secret, such as fs.s3a.secret.key or hf_token; key_env names a variable."""
+    """Whether a key of a conf names a secret, such as fs.s3a.secret.key or hf_token; key_env names a variable, token_ids a field."""
     words = set(re.split(r"[._\-]+", name.lower()))
-    return bool(words & _SECRET) and "env" not in words
+    return bool(words & _SECRET) and not words & {"env", "ids"}
 
 
 def redacted(values: Any) -> Any:

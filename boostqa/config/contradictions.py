@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any
 
+from boostqa.config.components import Component
 from boostqa.config.execution import Generation
 from boostqa.config.location import location
 from boostqa.config.models import EngineSettings, Models
@@ -183,6 +184,10 @@ def _token_ids_have_an_end(mix: Mix) -> Found:
         )
 
 
+def _takes_all(part: Component) -> bool:
+    return part.of == "synthesized" and not (part.strategies or part.rounds or part.reasoning)
+
+
 def _components_make_the_mix(mix: Mix, rounds: list[Round], seed: Seed) -> Found:
     parts = mix.components
     names = [part.name for part in parts]
@@ -194,6 +199,14 @@ def _components_make_the_mix(mix: Mix, rounds: list[Round], seed: Seed) -> Found
             yield key, f"strategies, rounds and reasoning tell synthesized items apart, and this is {part.of}"
         if (part.of == "corpus") != (part.source is not None):
             yield (*key, "source"), "`of: corpus` needs a source, and no other component has one"
+        if part.source and part.source.format != "text" and not {"text", "token_ids"} & part.source.fields.keys():
+            yield (*key, "source", "fields"), "map `text`, or `token_ids` of the target tokenizer"
+        if part.of == "seeds" and "seeds" in [p.of for p in parts[:number]]:
+            yield (*key, "of"), "one component of seeds: it has them all"
+        if part.of == "corpus" and part.cells:
+            yield (*key, "cells"), "nobody labels another corpus, so it has no cells"
+        if part.of == "synthesized" and any(_takes_all(p) for p in parts[:number]):
+            yield key, "an earlier component takes all that is synthesized: name it last"
         known = [source.name for source in (*seed.sources, *(p.source for p in parts[:number] if p.source))]
         if part.source and (part.source.kind != Kind.DOCUMENT or part.source.name in known):
             yield (*key, "source"), "a source of documents (kind: document), with a name that no other source has"

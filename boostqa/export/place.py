@@ -45,6 +45,8 @@ def item_at(folder: str, place: str) -> str | None:
         row = _writer(file).row(source, number)
     if row is None:
         raise ConfigError(f"{place}: the file has {rows[file]} rows, 0 to {rows[file] - 1}")
+    if "document_id" not in row:
+        return str(row["draft_id"])  # of an export of an earlier release
     began = sum(s["part"] == "question" and s["token_start"] <= within for s in row["spans"])
     return str(row["draft_ids"][max(began, 1) - 1] if row["draft_ids"] else row["document_id"])
 

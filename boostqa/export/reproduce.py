@@ -1,6 +1,7 @@
 """An export made again from the Delta versions that its manifest names: in another folder, byte for byte."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from py4j.protocol import Py4JJavaError
@@ -12,9 +13,9 @@ from boostqa.calls.models import target_tokenizer
 from boostqa.config import Config, Mix
 from boostqa.errors import ConfigError, ContractError, first_line
 from boostqa.export import card, croissant, manifest, origin, shards
-from boostqa.export.blended import TABLES, blended, stored
-from boostqa.schemas import TABLES as CONTRACTS
-from boostqa.storage.warehouse import EXPORTED_FROM, Warehouse
+from boostqa.export.blended import blended, stored, tables_of
+from boostqa.schemas import TABLES
+from boostqa.storage.warehouse import EXPORTED_FROM, KEPT_FOR, Warehouse
 
 _GONE = re.compile(
     r"FAILED_READ_FILE|FILE_NOT_EXIST|FileNotFound|PATH_NOT_FOUND|DELTA_\w*VERSION|time travel|DELTA_FILE_NOT"
@@ -51,8 +52,15 @@ def reproduce(config: Config, warehouse: Warehouse, said: dict[str, Any], folder
         ) from error
 
 
+def keep(warehouse: Warehouse, names: Iterable[str]) -> None:
+    """Let tables keep the versions that an export is made again from, also those that an earlier release made."""
+    for name in filter(warehouse.exists, names):
+        for key, value in KEPT_FOR.items() - warehouse.properties(name).items():
+            warehouse.set_property(name, key, value)
+
+
 def _write(config: Config, warehouse: Warehouse, said: dict[str, Any], conf: Mix, folder: str) -> None:
-    frames = {name: _at(warehouse, said, name) for name in (*TABLES, "verdict")}
+    frames = {name: _at(warehouse, said, name) for name in (*tables_of(conf), "verdict")}
     of_rounds = ("clean", "budget", "verdict")
     frames |= {name: frames[name].where(F.col("round").isin(said["rounds"])) for name in of_rounds}
     tokenizer, clean = target_tokenizer(config), frames["clean"]
@@ -82,5 +90,5 @@ def _export(
 def _at(warehouse: Warehouse, said: dict[str, Any], name: str) -> DataFrame:
     """A table at the version of the export; no rows of one that was not there then."""
     if name not in said["versions"]:
-        return warehouse.spark.createDataFrame([], CONTRACTS[name].stored)
+        return warehouse.spark.createDataFrame([], TABLES[name].stored)
     return warehouse.read(name, said["versions"][name])

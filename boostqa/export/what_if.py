@@ -11,7 +11,7 @@ from boostqa.blend import summary
 from boostqa.calls.models import target_tokenizer
 from boostqa.config import Config
 from boostqa.errors import GateFailed
-from boostqa.export.blended import TABLES, blended, stored
+from boostqa.export.blended import blended, stored, tables_of
 from boostqa.rounds import exported
 from boostqa.storage.warehouse import Warehouse
 from boostqa.taxonomy import english_names
@@ -23,7 +23,7 @@ Row = dict[str, Any]
 
 def what_if(warehouse: Warehouse, config: Config) -> Row:
     """{"tokens": asked for, "rounds", "there": tokens fit for the mix, each document once, "taken", "short": what is missing of
-    those asked for, "components": {name: boostqa/blend.py's summary}, "cells": a dict for each cell of each component with the
+    those asked for, "components": {name: boostqa/blend.py's summary}, "unread": corpora that job 9 has not read yet, "cells": a dict for each cell of each component with the
     tokens asked for, there, taken, and short of those asked for, "by": taken tokens by round, strategy, format, source and
     language}.
 
@@ -32,10 +32,13 @@ def what_if(warehouse: Warehouse, config: Config) -> Row:
     rounds = exported((r.asDict() for r in warehouse.rows("verdict").collect()), config)
     if not rounds:
         raise GateFailed("the gates let no round pass, so any mix is empty: boostqa status says which block")
-    frames = {name: warehouse.rows(name) for name in TABLES}
+    frames = {name: warehouse.rows(name) for name in tables_of(config.mix)}
     frames |= {name: frames[name].where(F.col("round").isin(rounds)) for name in ("clean", "budget")}
+    known = (
+        {r["source"] for r in frames["corpus"].select("source").distinct().collect()} if "corpus" in frames else set()
+    )
     with stored() as store:
-        rows, _, parts = blended(frames, config.mix, target_tokenizer(config), store)
+        rows, _, parts, _ = blended(frames, config.mix, target_tokenizer(config), store)
         taken = [r.asDict() for r in rows.groupBy(*BY).agg(F.sum("tokens").alias("tokens")).collect()]
     by: dict[str, Counter[str]] = {name: Counter() for name in BY}
     for row in taken:
@@ -53,6 +56,7 @@ def what_if(warehouse: Warehouse, config: Config) -> Row:
         "taken": total,
         "short": config.mix.tokens - total,
         "components": summary(parts),
+        "unread": [source.name for source in config.mix.sources if source.name not in known],
         "cells": sorted(cells, key=lambda c: (-c["asked"], -c["taken"], c["component"], c["cell"])),
         "by": {name: dict(sorted(tokens.items(), key=lambda t: (-t[1], t[0]))) for name, tokens in by.items()},
     }
@@ -79,6 +83,10 @@ def show(facts: Row, console: Console) -> None:
     for name, tokens in facts["by"].items():
         console.print(
             f"{name}: " + ", ".join(f"{key} {n:,}" for key, n in tokens.items()), markup=False, highlight=False
+        )
+    for name in facts["unread"]:
+        console.print(
+            f"{name}: not read yet, so nothing of it is there: the next run of job 9 reads it", highlight=False
         )
     console.print(
         f"{facts['taken']:,} of {facts['tokens']:,} tokens ({facts['short']:,} short), of {facts['there']:,} that are fit for the "

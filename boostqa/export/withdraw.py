@@ -21,7 +21,8 @@ Row = dict[str, Any]
 def _named(warehouse: Warehouse, kind: Withdrawable, value: str) -> str:
     """The value as the tables have it: of a seed the whole id. Raises ConfigError where there is no such seed, source or
     licence, also of another corpus, which is a slip of the pen, or more than one seed."""
-    documents = warehouse.rows("corpus").where("rule is null").select(F.lit(None).alias("seed_id"), "source", "licence")
+    documents = warehouse.rows("corpus").where("rule is null").withColumn("seed_id", F.col("document_id"))
+    documents = documents.select("seed_id", "source", "licence")
     seeds = warehouse.read("seed").select("seed_id", "source", "licence").unionByName(documents)
     if kind == Withdrawable.SEED:
         rows = seeds.where(F.col("seed_id").startswith(value)).select("seed_id").limit(2)
@@ -49,7 +50,7 @@ def withdraw(
 ) -> Row:
     """Withdraw the seeds (by the first characters of their ids), sources and licences of `chosen`, unless it is a `dry_run`;
     returns what is made from them: {"withdrawn": what is new, "items": the first LISTED of clean, exported ones first,
-    "clean", "exported": numbers of items, "tokens": of the exported ones, "seeds": those that are in the mix themselves}.
+    "clean", "exported": numbers of items, "tokens": of the exported ones, "documents": seeds and documents of corpora in the mix}.
 
     Raises ConfigError when nothing is chosen, there is no such thing, or there is no reason.
     """
@@ -63,8 +64,9 @@ def withdraw(
     mixed = each.groupBy("draft_id").agg(F.sum("tokens").alias("exported_tokens"))
     clean = warehouse.rows("clean")
     made = clean.join(marked(clean, rows).select("seed_id").distinct(), "seed_id", "left_semi")
-    exported_seeds = warehouse.rows("mix").where((F.size("draft_ids") == 0) & (F.col("pass") == 1))
-    gone = exported_seeds.join(marked(exported_seeds, rows).select("seed_id").distinct(), "seed_id", "left_semi")
+    others = warehouse.rows("mix").where((F.size("draft_ids") == 0) & (F.col("pass") == 1))
+    others = others.withColumn("seed_id", F.col("document_id"))  # seeds and documents of corpora
+    gone = others.join(marked(others, rows).select("seed_id").distinct(), "seed_id", "left_semi")
     items = made.join(mixed, "draft_id", "left").select(
         "draft_id", "round", "seed_id", "source", "licence", "exported_tokens", F.left("question", F.lit(200)).alias("question")
     )  # fmt: skip
@@ -75,7 +77,7 @@ def withdraw(
         "clean": n,
         "exported": exported,
         "tokens": tokens or 0,
-        "seeds": gone.count(),
+        "documents": gone.count(),
         "items": [r.asDict() for r in items.orderBy(*order).limit(LISTED).collect()],
     }
     if found["withdrawn"] and not dry_run:
@@ -95,6 +97,6 @@ def show(found: Row, console: Console) -> None:
     named = ", ".join(f"{row['kind']} {row['value']}" for row in found["withdrawn"]) or "nothing new"
     console.print(
         f"{named}: {found['clean']:,} items were made from it, {found['exported']:,} of them exported ({found['tokens']:,} tokens)"
-        + (f"; {found['seeds']:,} of the seeds are in the mix themselves" if found["seeds"] else ""),
+        + (f"; {found['documents']:,} seeds or documents of corpora are in the mix themselves" if found["documents"] else ""),
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip

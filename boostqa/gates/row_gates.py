@@ -10,10 +10,9 @@ from boostqa.config import Config, Gate, Mix, Seed
 from boostqa.gates.expectations import Validated, unexpected
 from boostqa.gates.power_gates import PowerFinding
 from boostqa.gates.verdict import Finding, severity_of
+from boostqa.licensing import licence_conflict, owes_attribution
 from boostqa.lookup import literal_map
 from boostqa.stages import quarantine
-from boostqa.stages.mix import licence_conflict
-from boostqa.stages.seed import owes_attribution
 from boostqa.vocabulary import GateName, MatchKind, QuarantineEvent, Severity
 
 EXAMPLES = 20  # rows shown of a gate that fails

@@ -26,31 +26,31 @@ _OF_DRAFT = {
 
 def explain(warehouse: Warehouse, item: str) -> dict[str, Any]:
     """Every row that tells of a draft, by table: `completion` has every call made for it, `budget` and `probe` the cell that
-    caused it, `verdict` the gates of its round; `told` is report/side_by_side.py's account of it. Of a seed, which may be a
-    document of the mix itself: `draft` is null, and its rows of `seed`, `annotation` and `mix`.
+    caused it, `verdict` the gates of its round; `told` is report/side_by_side.py's account of it. Of a seed or a record
+    of another corpus, which may be documents of the mix themselves: `draft` is null, and their rows of `seed`, `corpus`, `annotation`
+    and `mix`.
 
-    Raises ConfigError when no draft's or seed's id, or more than one, starts with `item`.
+    Raises ConfigError when no id of one of these, or more than one, starts with `item`.
     """
-    ids = (("draft", "draft_id"), ("seed", "seed_id"))
+    ids = (("draft", "draft_id"), ("seed", "seed_id"), ("corpus", "document_id"))
     named = [
         (table, r.asDict(recursive=True))
         for table, key in ids
         for r in warehouse.rows(table).where(F.col(key).startswith(item)).limit(2).collect()
     ]
     if len(named) != 1:
-        raise ConfigError(
-            f"{'no draft or seed' if not named else 'more than one draft or seed'} has an id that starts with {item!r}"
-        )
+        raise ConfigError(f"{'more than one item' if named else 'no item'} has an id that starts with {item!r}")
     [(table, row)] = named
-    return _of_draft(warehouse, row) if table == "draft" else _of_seed(warehouse, row)
+    return _of_draft(warehouse, row) if table == "draft" else _of_document(warehouse, table, row)
 
 
-def _of_seed(warehouse: Warehouse, seed: Row) -> Row:
+def _of_document(warehouse: Warehouse, table: str, row: Row) -> Row:
+    document_id = row["seed_id" if table == "seed" else "document_id"]
     found = {
-        name: rows_with(warehouse, name, key, [seed["seed_id"]])
+        name: rows_with(warehouse, name, key, [document_id])
         for name, key in (("annotation", "item_id"), ("mix", "document_id"))
     }
-    return {"draft": None, "seed": [seed], **found}
+    return {"draft": None, "seed": [], "corpus": [], table: [row], **found}
 
 
 def _of_draft(warehouse: Warehouse, draft: Row) -> Row:
@@ -126,7 +126,7 @@ def _judged(found: Row) -> str | None:
 def show(found: Row, console: Console) -> None:
     """Print the story of an item on one screen: long texts cut, each table in a line or two."""
     if not found["draft"]:
-        return _show_seed(found, console)
+        return _show_document(found, console)
     draft, told = found["draft"], found["told"]
     events = [f"{e['event']} by {e['who']}" + (f": {e['why']}" if e["why"] else "") for e in found["quarantine"]]
     account = story(told) if told else {}
@@ -150,18 +150,20 @@ def show(found: Row, console: Console) -> None:
     _print(head, lines, console)
 
 
-def _show_seed(found: Row, console: Console) -> None:
+def _show_document(found: Row, console: Console) -> None:
     label, mix = next(iter(found["annotation"]), None), found["mix"]
-    lines = {
-        "seed": _from(found),
+    row = (found["seed"] or found["corpus"])[0]
+    what, key = ("a seed", "seed_id") if found["seed"] else ("of a corpus", "document_id")
+    lines: dict[str, str | None] = {
+        "seed": _from(found) if found["seed"] else None,
+        "corpus": None
+        if found["seed"]
+        else f"{row['source']}: {row['file']}:{row['line']}, {row['licence']}\n{row['text']}",
+        "left out": row.get("rule") and f"{row['rule']} {row['evidence'] or ''}",
         "labels": label and f"{label['discipline']}/{label['difficulty']} by {label['annotator']}",
         "text": mix[0]["text"] if mix else None,
     }
-    _print(
-        f"{found['seed'][0]['seed_id']}: a seed, {'in the mix' + _place(found) if mix else 'itself not in the mix'}",
-        lines,
-        console,
-    )
+    _print(f"{row[key]}: {what}, {'in the mix' + _place(found) if mix else 'itself not in the mix'}", lines, console)
 
 
 def _place(found: Row) -> str:

@@ -290,4 +290,5 @@ MIX = Table(
         ATTRIBUTION,
         column("shard", INT, "0-based shard the document is exported to"),
     ),
+    made_anew=True,
 )

@@ -42,6 +42,7 @@ class Table:
     key: tuple[str, ...]
     columns: tuple[T.StructField, ...] = field(repr=False)
     by_round: bool = False
+    made_anew: bool = False  # by its stage, whole: of an earlier release with other columns no row counts
 
     @property
     def schema(self) -> T.StructType:

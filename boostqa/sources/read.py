@@ -78,7 +78,7 @@ def read_records(spark: SparkSession, source: Source, where: str | None = None) 
         own = F.when(F.col(column).rlike(r"\S"), F.col(column))
         return F.when(F.col("raw").isNull(), F.coalesce(own, F.lit(value))).alias(column)
 
-    return _limited(rows, "doc_id", source.limit).select(
+    return limited(rows, "doc_id", source.limit).select(
         F.lit(source.name).alias("source"),
         *("file", "line", "raw"),
         F.lit(source.kind).alias("kind"),
@@ -110,7 +110,7 @@ def read_items(spark: SparkSession, source: Source) -> DataFrame:
         raise ConfigError(f"{where}: {hole.file}:{hole.line}: {got}\n  fix: correct or remove the line")
     normalise = F.pandas_udf(text_udfs.normalise, "string")  # type: ignore[call-overload]
     normalise_each = F.pandas_udf(text_udfs.normalise, STRINGS)  # type: ignore[call-overload]
-    return _limited(rows, "id", source.limit).select(
+    return limited(rows, "id", source.limit).select(
         F.lit(source.name).alias("benchmark"),
         F.coalesce("id", F.concat_ws(":", "file", "line")).alias("item_id"),
         "subject",
@@ -134,7 +134,8 @@ def _nothing(column: str) -> Column:
     return F.lit(None).cast(STRINGS if column == "choices" else "string")
 
 
-def _limited(rows: DataFrame, key: str, limit: int | None) -> DataFrame:
+def limited(rows: DataFrame, key: str, limit: int | None) -> DataFrame:
+    """The rows with the lowest hashes of `key`, else of their line, at most `limit`; malformed ones all stay."""
     if limit is None:
         return rows
     order = (F.xxhash64(F.coalesce(key, F.col("line").cast("string"))), "line", "file")

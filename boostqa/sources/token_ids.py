@@ -8,9 +8,9 @@ from pyspark.sql import types as T
 
 from boostqa.config import Source
 from boostqa.errors import ConfigError
-from boostqa.sources.fields import field_type, field_value
+from boostqa.sources.fields import check_json_fields, field_type, field_value, readable_line
 from boostqa.sources.line_numbers import numbered
-from boostqa.sources.read import load_parts
+from boostqa.sources.read import limited, load_parts
 
 _IDS = "array<bigint>"
 _SHOWN = 300
@@ -27,9 +27,13 @@ def read_token_ids(spark: SparkSession, source: Source, where: str) -> DataFrame
     if source.format == "text":
         raise ConfigError(f"{where}.format: a text file has no token ids: use jsonl, parquet, delta or table")
     field = source.fields["token_ids"]
-    parts = [numbered(df, _ids(df, field, source, where)) for df in load_parts(spark, source, where)]
+    scans = load_parts(spark, source, where)
+    if source.format == "jsonl":
+        check_json_fields(scans[0].select(readable_line(F.col("value")).alias("value")), source, where)
+    parts = [numbered(df, _ids(df, field, source, where)) for df in scans]
     own = {name: F.lit(getattr(source, name)).cast("string").alias(name) for name in ("lang", "licence", "attribution")}
     rows = reduce(DataFrame.unionByName, parts).where("raw is not null or token_ids is not null")  # and no blank line
+    rows = limited(rows.withColumn("doc_id", F.col("line").cast("string")), "doc_id", source.limit)
     return rows.select(F.lit(source.name).alias("source"), "file", "line", "raw", "token_ids", *own.values())
 
 

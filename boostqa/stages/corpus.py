@@ -1,32 +1,37 @@
 """Records of another corpus, benchmarks -> corpus. Grain: one record, kept or left out with its rule. Key: source, file, line.
 
 Documents that stand beside what is made here in a mix. They are taken as they are, but for control tokens, which are escaped
-(boostqa/control_tokens.py). Left out are records without a text or an allowed licence, repeats of a text, token ids that are not
-those of the target tokenizer, and what holds a benchmark's item word for word. Not known here: near duplicates.
+(boostqa/control_tokens.py). Left out are records without a text, an allowed licence or a name that it asks for, repeats of a text, token ids
+that the text has not under the target tokenizer, and what holds a benchmark's item word for word. Not known here: near duplicates.
 """
 
+from collections.abc import Iterable
+
 import pandas as pd
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from boostqa.config import Seed
 from boostqa.control_tokens import control_tokens, escaped
 from boostqa.languages import language_of
+from boostqa.licensing import owes_attribution
 from boostqa.schemas import CORPUS
+from boostqa.schemas.table import STRINGS
 from boostqa.stages.rejects import Check, Rule, first_broken
-from boostqa.vocabulary import NO_ROUND
+from boostqa.vocabulary import NO_ROUND, Withdrawable
 from udfs import licences
 from udfs import text as text_udfs
 from udfs.rendering import SPAN
 
 MALFORMED, NO_TEXT, CONTAMINATED = (Rule(name, None) for name in ("malformed", "missing_field", "contaminated"))
 LICENCE_MISSING, LICENCE_NOT_ALLOWED = Rule("licence_missing", None), Rule("licence_not_allowed", None)
-OTHER_TOKENIZER, DUPLICATE = Rule("other_tokenizer", None), Rule("exact_duplicate", None)
+ATTRIBUTION_MISSING, DUPLICATE = Rule("attribution_missing", None), Rule("exact_duplicate", None)
+UNUSABLE_TOKEN_IDS = Rule("unusable_token_ids", None)
 
 
 def decoded(records: DataFrame, tokenizer_json: str) -> DataFrame:
     """RECORD rows with `token_ids` -> the same with their `text` under the tokenizer, control tokens at its ends left out; `other`
-    says where the text has other tokens."""
+    says what is wrong with the ids: the text has others, or there is a control token inside, as where documents are packed."""
 
     @F.pandas_udf("text string, other string")  # type: ignore[call-overload]
     def decode(ids: pd.Series) -> pd.DataFrame:
@@ -53,18 +58,22 @@ def judged(records: DataFrame, tokenizer_json: str, conf: Seed) -> DataFrame:
     document_id = F.sha2(F.concat_ws("\x1f", "source", "text"), 256)
     lang = language_of(F.col("lang"), F.col("text"), tuple(conf.languages))
     rows = rows.withColumns({"document_id": document_id, "tokens": count("text"), "lang": lang})
-    place = F.row_number().over(Window.partitionBy("document_id").orderBy("file", "line"))
-    rows = rows.withColumn("place", place)
-    broken = first_broken(
-        (
-            Check(MALFORMED, F.col("raw").isNotNull(), F.col("raw")),
-            Check(OTHER_TOKENIZER, F.col("other").isNotNull(), F.col("other")),
-            Check(NO_TEXT, F.col("text").isNull(), F.lit("text")),
-            Check(LICENCE_MISSING, F.col("licence").isNull(), F.lit(None)),
-            Check(LICENCE_NOT_ALLOWED, F.col("used").isNull(), F.col("licence")),
-            Check(DUPLICATE, F.col("place") > 1, F.col("document_id")),
-        )
+    checks = (
+        Check(MALFORMED, F.col("raw").isNotNull(), F.col("raw")),
+        Check(UNUSABLE_TOKEN_IDS, F.col("other").isNotNull(), F.col("other")),
+        Check(NO_TEXT, F.col("text").isNull(), F.lit("text")),
+        Check(LICENCE_MISSING, F.col("licence").isNull(), F.lit(None)),
+        Check(LICENCE_NOT_ALLOWED, F.col("used").isNull(), F.col("licence")),
+        Check(ATTRIBUTION_MISSING, owes_attribution(F.col("used"), F.col("attribution")), F.col("used")),
     )
+    rows = rows.withColumn("broken_rule", first_broken(checks))
+    # Of equal texts the first one that may be used; the others are parted, so that they come into no single task.
+    alone = F.concat_ws(":", "file", "line")
+    of = F.when(F.col("broken_rule").isNull(), F.col("document_id")).otherwise(alone)
+    place = F.row_number().over(Window.partitionBy("of").orderBy("file", "line"))
+    rows = rows.withColumn("of", of).withColumn("place", place)
+    again = first_broken([Check(DUPLICATE, F.col("place") > 1, F.col("document_id"))])
+    broken = F.coalesce("broken_rule", again)
     return rows.withColumns({"licence": F.col("used"), "broken_rule": broken}).select(
         *(name for name in CORPUS.schema.names if name not in ("rule", "evidence", "state")), "broken_rule"
     )
@@ -87,6 +96,22 @@ def rows(judged: DataFrame, leaks: DataFrame, state: str) -> DataFrame:
     broken = F.coalesce("broken_rule", leak)
     each = each.withColumns({"rule": broken["rule"], "evidence": broken["evidence"], "state": F.lit(state)})
     return each.select(*CORPUS.schema.names)
+
+
+def left(corpus: DataFrame, withdrawn: Iterable[Row]) -> DataFrame:
+    """CORPUS rows that fall under none of the WITHDRAWAL rows: of their document (as seed), source or licence."""
+    named: dict[str, list[str]] = {kind: [] for kind in Withdrawable}
+    for row in withdrawn:
+        named[row["kind"]].append(row["value"])
+    licences = F.array(*map(F.lit, named[Withdrawable.LICENCE])).cast(STRINGS)
+    gone = {
+        Withdrawable.SEED: F.col("document_id").isin(named[Withdrawable.SEED]),
+        Withdrawable.SOURCE: F.col("source").isin(named[Withdrawable.SOURCE]),
+        Withdrawable.LICENCE: F.arrays_overlap(F.split("licence", " AND "), licences),
+    }
+    for kind, values in named.items():
+        corpus = corpus.where(~F.coalesce(gone[Withdrawable(kind)], F.lit(False))) if values else corpus
+    return corpus
 
 
 def documents(corpus: DataFrame, component: str, columns: list[str]) -> DataFrame:

@@ -8,7 +8,6 @@ component takes (`no_component`); the caller leaves out what is in quarantine or
 
 from collections.abc import Mapping, Sequence
 
-import pandas as pd
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
@@ -21,7 +20,6 @@ from boostqa.stages.rejects import Rule, breaks_rule, reject_rows
 from boostqa.stages.withdrawal import WITHDRAWN
 from boostqa.stages.wording import in_one_document, rendered
 from boostqa.vocabulary import NO_ROUND, Cause, Format, ItemTable, Kind
-from udfs import licences
 
 OVER_BUDGET = Rule("over_budget", Cause.OVER_BUDGET)
 NO_COMPONENT = Rule("no_component", Cause.OVER_BUDGET)
@@ -64,21 +62,9 @@ def _takes(component: Component, conf: Mix) -> Column:
     return taken
 
 
-def licence_conflict(names: Column, into: str) -> Column:
-    """Why what is under these licences may not go out under another (udfs/licences.py); null where it may."""
-
-    @F.pandas_udf("string")  # type: ignore[call-overload]
-    def why(texts: pd.Series) -> pd.Series:
-        return licences.conflicts(texts, into)
-
-    return why(names)
-
-
-def of_seeds(seeds: DataFrame, annotation: DataFrame, component: str, licence: str | None) -> DataFrame:
-    """SEED and ANNOTATION rows -> the questions with answers among the seeds, that may go out under a licence, as `of_items` gives
-    items, of no round; with neither solution nor strategy."""
-    if licence:
-        seeds = seeds.where(licence_conflict(F.col("licence"), licence).isNull())
+def of_seeds(seeds: DataFrame, annotation: DataFrame, component: str) -> DataFrame:
+    """SEED and ANNOTATION rows -> the questions with answers among the seeds as `of_items` gives items, of no round; with neither
+    solution nor strategy."""
     labels = annotation.where(F.col("item_table") == ItemTable.SEED).select(
         F.col("item_id").alias("seed_id"), "discipline", "difficulty"
     )

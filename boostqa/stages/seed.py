@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from boostqa.config import Seed
 from boostqa.control_tokens import escaped, escaped_each
 from boostqa.languages import language_of
+from boostqa.licensing import owes_attribution
 from boostqa.matching_text import folded
 from boostqa.prose import words_for_passages
 from boostqa.schemas import SEED
@@ -102,11 +103,6 @@ def judged(records: DataFrame, held_out: DataFrame, conf: Seed, tokenizer_json: 
     """
     ruled = _with_record_verdict(_normalised(records, conf), held_out, conf)
     return _with_chunk_verdict(_chunks(ruled, conf.max_tokens, tokenizer_json), conf.min_characters)
-
-
-def owes_attribution(licence: Column, attribution: Column) -> Column:
-    """Whether licences (joined by " AND ") ask for the name of an author, and there is none."""
-    return licence.rlike("(^| AND )CC-BY") & ~F.coalesce(attribution.rlike(r"\S"), F.lit(False))
 
 
 def _is(kind: Kind) -> Column:

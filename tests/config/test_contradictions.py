@@ -61,7 +61,10 @@ SERVED = "{id: m, endpoint: {url: 'http://host/v1', key_env: KEY}}"
             "rounds.1.checkpoint: a/b comes before that of the round before",
         ),
         (["mix.formats=[parquet, megatron]"], "mix.end_of_text: required by the format megatron"),
-        (["mix.components=[{name: a}, {name: a}]"], "mix.components.1.name: each name once, got a twice"),
+        (
+            ["mix.components=[{name: a, reasoning: long}, {name: a}]"],
+            "mix.components.1.name: each name once, got a twice",
+        ),
         (
             ["mix.components=[{name: a, of: seeds, rounds: [main]}]"],
             "mix.components.0: strategies, rounds and reasoning",
@@ -77,8 +80,20 @@ SERVED = "{id: m, endpoint: {url: 'http://host/v1', key_env: KEY}}"
         ),
         (["mix.components=[{name: a, of: corpus}]"], "mix.components.0.source: `of: corpus` needs a source"),
         (
-            ["mix.components=[{name: a, of: corpus, source: {name: notes, path: conf/demo.yaml}}]"],
+            ["mix.components=[{name: a, of: corpus, source: {name: notes, path: conf/demo.yaml, fields: {text: t}}}]"],
             "mix.components.0.source: a source of documents .* a name that no other source has",
+        ),
+        (
+            ["mix.components=[{name: a, of: seeds}, {name: b, of: seeds}]"],
+            "mix.components.1.of: one component of seeds",
+        ),
+        (
+            ["mix.components=[{name: a}, {name: b, reasoning: long}]"],
+            "mix.components.1: an earlier component takes all",
+        ),
+        (
+            ["mix.components=[{name: a, of: corpus, source: {name: w, path: conf/demo.yaml, fields: {lang: l}}}]"],
+            "mix.components.0.source.fields: map `text`, or `token_ids`",
         ),
         (["gate.min_controls=21"], "gate.min_controls: 21 is above .* 40 x positive_share 0.5"),
     ],

@@ -107,4 +107,7 @@ def test_withdrawal_may_name_another_corpus(spark, tables):
     told = withdraw(
         tables, [(Withdrawable.SOURCE, "web"), (Withdrawable.LICENCE, "isc")], "ada", "revoked", dry_run=True
     )
-    assert [row["value"] for row in told["withdrawn"]] == ["ISC", "web"] and told["clean"] == 0
+    assert [row["value"] for row in told["withdrawn"]] == ["ISC", "web"] and (told["clean"], told["documents"]) == (
+        0,
+        0,
+    )

@@ -10,13 +10,14 @@ from pyspark.errors import SparkRuntimeException
 from pyspark.sql import functions as F
 
 from boostqa.errors import ConfigError, ContractError
-from boostqa.schemas import REJECT, RUN
+from boostqa.export.reproduce import keep
+from boostqa.schemas import REJECT, RUN, TABLES
 from boostqa.storage import commits
 from boostqa.storage.catalog import check_lasting
 from boostqa.storage.commits import until_alone
 from boostqa.storage.scratch import Scratch
-from boostqa.storage.warehouse import Warehouse
-from tests.rows import frame, stored
+from boostqa.storage.warehouse import KEPT_FOR, Warehouse
+from tests.rows import exported, frame, stored
 
 
 @pytest.fixture
@@ -281,3 +282,19 @@ def test_table_of_a_release_without_a_column_is_read_and_gets_it_when_it_is_writ
     lost.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(warehouse.path("run"))
     with pytest.raises(ContractError, match="missing column stage"):
         warehouse.read("run")
+
+
+def test_mix_of_an_earlier_release_counts_as_none_and_is_made_anew(spark, warehouse):
+    place = f"{warehouse.location}/mix"
+    spark.sql(f"CREATE TABLE delta.`{place}` (draft_id STRING NOT NULL, text STRING) USING delta")
+    spark.sql(f"INSERT INTO delta.`{place}` VALUES ('d', 'old')")
+    assert warehouse.read("mix").count() == 0
+    warehouse.write("mix", stored(spark, TABLES["mix"], exported("d", text="new")))
+    assert [r["text"] for r in warehouse.read("mix").collect()] == ["new"]
+
+
+def test_tables_that_an_export_is_made_of_keep_their_versions_also_those_of_an_earlier_release(spark, warehouse):
+    warehouse.write("seed", stored(spark, TABLES["seed"], {}))
+    spark.sql(f"ALTER TABLE delta.`{warehouse.location}/seed` UNSET TBLPROPERTIES ('delta.logRetentionDuration')")
+    keep(warehouse, ["seed", "clean"])  # the other is not there
+    assert warehouse.properties("seed").items() >= KEPT_FOR.items()
