@@ -24,8 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from boostqa.config import Mix
-from boostqa.export.blended import TABLES as READ
-from boostqa.export.blended import blended
+from boostqa.export.blended import blended, tables_of
 from boostqa.export.shards import export
 from boostqa.schemas import CLEAN, TABLES
 from boostqa.session import spark_session
@@ -121,7 +120,9 @@ def measure(tokenizer_json: str, folder: Path, tokens: int) -> dict[str, float]:
     spark = spark_session("bench mix", "local[*]", conf)
     items(spark, 2 * tokens).write.format("delta").mode("overwrite").save(f"{folder}/clean")
     clean = spark.read.format("delta").load(f"{folder}/clean")
-    frames = {name: spark.createDataFrame([], TABLES[name].stored) for name in READ} | {"clean": clean}
+    frames = {name: spark.createDataFrame([], TABLES[name].stored) for name in tables_of(Mix(tokens=1))} | {
+        "clean": clean
+    }
     cells = clean.groupBy("discipline", "difficulty").count()
     frames["budget"] = cells.select("discipline", "difficulty", F.xxhash64("discipline", "difficulty").alias("h"))
     frames["budget"] = frames["budget"].select("discipline", "difficulty", (F.pmod("h", F.lit(9)) + 1).alias("tokens"))

@@ -5,6 +5,7 @@ from pyspark.sql import SparkSession
 
 from boostqa.config.location import Location, location
 from boostqa.errors import ConfigError, told
+from udfs.files import file_system
 
 _DELTA = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
 _NO_CATALOG = ("CATALOG_NOT_FOUND", "REQUIRES_SINGLE_PART_NAMESPACE")  # Spark takes an unknown first name for a schema
@@ -66,3 +67,14 @@ def check_lasting(spark: SparkSession, *texts: str | None) -> None:
 def _in_memory(spark: SparkSession) -> bool:
     own = spark.conf.get("spark.sql.catalog.spark_catalog", _DELTA) == _DELTA  # another one keeps its tables itself
     return own and spark.conf.get("spark.sql.catalogImplementation") == "in-memory"
+
+
+def drop(spark: SparkSession, place: Location) -> None:
+    """Remove a table with its versions."""
+    if place.names:
+        spark.sql(f"DROP TABLE {place.sql}")
+        return
+    files, folder = file_system(place.path)
+    files.delete_dir(folder)
+    assert spark._jvm is not None
+    spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()  # it would take the old log for the new one

@@ -23,7 +23,7 @@ from boostqa.config.location import Location
 from boostqa.errors import ConfigError, ContractError, first_line, told
 from boostqa.schemas import ROUND, TABLES, Table
 from boostqa.storage import delta_log
-from boostqa.storage.catalog import make_schema, place_of, table_exists
+from boostqa.storage.catalog import drop, make_schema, place_of, table_exists
 from boostqa.storage.commits import CONCURRENT, BeingMade, until_alone
 from boostqa.storage.contract import check, lacking, violations
 from boostqa.vocabulary import ONLY_ROUND
@@ -145,7 +145,7 @@ class Warehouse:
         self._save(writer.option("userMetadata", json.dumps(metadata or {})), table)
 
     def create(self, name: str, whole: bool = False) -> None:
-        """Make the table if it does not exist; anew where an earlier release gave it other columns and it is written `whole`."""
+        """Make the table if it does not exist; anew where its stage writes it `whole` and an earlier release gave it other columns."""
         until_alone(name, self.location, lambda: self._create(TABLES[name], whole))
 
     def insert(self, name: str, df: DataFrame, metadata: dict | None = None, better: str | None = None) -> None:
@@ -220,16 +220,14 @@ class Warehouse:
         return Written(name, version, int(rows or 0), digest), int(keys)
 
     def _create(self, table: Table, whole: bool) -> None:
-        create = "CREATE TABLE IF NOT EXISTS"
         with suppress(Py4JJavaError):  # a first commit without a byte
             if self.exists(table.name):
-                self._widen(table)
-                if not (whole and violations(self._delta(table.name).toDF(), table)):
-                    return
-                create = "CREATE OR REPLACE TABLE"  # its versions stay
+                if not (whole and table.made_anew and violations(self._delta(table.name).toDF(), table)):
+                    return self._widen(table)
+                drop(self.spark, self.place(table.name))
         self._clear_half_made(table.name)
         place, grain = self.place(table.name), table.grain.replace("'", "\\'")
-        statement = f"{create} {place.sql} ({table.stored.toDDL()}) USING delta COMMENT '{grain}'"
+        statement = f"CREATE TABLE IF NOT EXISTS {place.sql} ({table.stored.toDDL()}) USING delta COMMENT '{grain}'"
         if table.name in EXPORTED_FROM:
             kept = ", ".join(f"'{name}' = '{value}'" for name, value in KEPT_FOR.items())
             statement += f" TBLPROPERTIES ({kept})"

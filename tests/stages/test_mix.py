@@ -5,8 +5,7 @@ from pyspark.sql import functions as F
 from tokenizers import Tokenizer
 
 from boostqa.config import Component, Mix
-from boostqa.export.blended import TABLES as TABLES_READ
-from boostqa.export.blended import blended
+from boostqa.export.blended import blended, tables_of
 from boostqa.schemas import BUDGET, CLEAN, TABLES
 from boostqa.stages.mix import of_items, render
 from tests.rows import alike, row, stored, word_tokenizer
@@ -45,9 +44,9 @@ def test_render_has_a_layout_spans_and_tokens_of_its_text(spark, tokenizer_json)
 
 
 def chosen(spark, tokenizer_json, items, budgets, **more) -> tuple[list, list]:
-    frames = {name: stored(spark, TABLES[name]) for name in TABLES_READ if name not in more}
+    given = {name: more.pop(name) for name in TABLES if name in more}
+    frames = {name: stored(spark, TABLES[name]) for name in tables_of(Mix(**more))} | given
     frames |= {"clean": cleaned(spark, items), "budget": spark.createDataFrame(budgets, BUDGET.schema)}
-    frames |= {name: more.pop(name) for name in TABLES_READ if name in more}
     found = blended(frames, Mix(**more), tokenizer_json, lambda frame: frame)
     return sorted(found.rows.collect()), sorted(found.rejects.collect())
 
