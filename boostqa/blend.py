@@ -57,7 +57,8 @@ def blend(conf: Mix, budget: Mapping[str, int], there: Mapping[tuple[str, str], 
 def _cells(
     component: Component, asked: int, taken: int, budget: Mapping[str, int], supply: dict[str, int], passes: int
 ) -> list[Part]:
-    natural = budget if component.of == "synthesized" and any(budget.values()) else supply
+    natural: Mapping[str, int] = budget if component.of == "synthesized" and any(budget.values()) else supply
+    natural = natural or {NO_CELL: 1}  # so that what is short is told
     cells = sorted({*natural, *supply, *component.cells})
     targets = {cell: component.cells.get(cell) for cell in cells}
     shares = _shares(

@@ -59,6 +59,12 @@ def test_cells_of_a_component_have_tokens_of_their_own_or_a_weight_on_their_part
     assert [p.taken for p in found.values()] == [50, 200, 200]
 
 
+def test_component_of_which_nothing_is_there_is_told_as_short_and_others_take_its_part():
+    components = [Component(name="made"), Component(name="web", of="corpus", source={"name": "w", "path": "p"})]
+    found = parts({("made", "0541/H4"): 100}, {"0541/H4": 1}, tokens=80, components=components)
+    assert found["web", ""] == of("web", "", 40, 0, 0) and found["made", "0541/H4"].taken == 80
+
+
 @pytest.mark.parametrize("tokens", [1, 99, 1234, 10**11])
 def test_what_is_taken_sums_to_the_total_or_to_all_that_there_may_be(tokens):
     there = {("synthesized", f"054{i}/H{n}"): 10 ** (i + n) + n for i in range(3) for n in (1, 2, 3, 4, 5)}

@@ -52,10 +52,10 @@ def machine_made(manifest: dict[str, Any]) -> str:
     others = [c["name"] for c in components if c["of"] != "synthesized"]
     own = [c["name"] for c in components if c["of"] == "synthesized"]
     if others and not own:
-        return "What it holds stands in its sources as it is here."
+        return "All of it stands in its sources as it is here."
     told = "Every question, solution and answer" + (f" of the component {', '.join(own)}" if others else "")
     told += " is machine-made from the sources below and was checked by machines, not by people: expect errors."
-    return told + (f" What {', '.join(others)} holds stands in its sources as it is here." if others else "")
+    return told + (f" Not made, but as the sources have it: {', '.join(others)}." if others else "")
 
 
 def _licence(manifest: dict[str, Any]) -> str | None:

@@ -115,13 +115,12 @@ def left(corpus: DataFrame, withdrawn: Iterable[Row]) -> DataFrame:
 
 
 def documents(corpus: DataFrame, component: str, columns: list[str]) -> DataFrame:
-    """What is kept of CORPUS rows, as stages/mix.py renders items: of no round, seed, cell, strategy, format or layout."""
+    """CORPUS rows without a rule, as stages/mix.py renders items: of no round, seed, cell, strategy, format or layout."""
     told: dict[str, Column] = {
         "component": F.lit(component), "round": F.lit(NO_ROUND), "layout": F.lit("as it is"),
         "draft_ids": F.array().cast("array<string>"), "spans": F.array().cast(f"array<{SPAN}>"),
         "control_tokens": F.array().cast("array<string>"),
     }  # fmt: skip
-    kept = corpus.where("rule is null")
     nothing = F.lit(None).cast("string")
-    own = {name: F.col(name) for name in kept.columns}
-    return kept.select(*((told | own).get(name, nothing).alias(name) for name in columns))
+    own = {name: F.col(name) for name in corpus.columns}
+    return corpus.select(*((told | own).get(name, nothing).alias(name) for name in columns))

@@ -70,7 +70,7 @@ SERVED = "{id: m, endpoint: {url: 'http://host/v1', key_env: KEY}}"
             "mix.components.0: strategies, rounds and reasoning",
         ),
         (
-            ["mix.components=[{name: a, tokens: 9, weight: 2.0}, {name: b}]"],
+            ["mix.components=[{name: a, tokens: 9, weight: 2.0, reasoning: long}, {name: b}]"],
             "mix.components.0.weight: a weight or tokens",
         ),
         (["mix.components=[{name: a, rounds: [b]}]"], "mix.components.0.rounds: b is not in rounds, which has main"),
