@@ -237,7 +237,8 @@ _OF_CORPUS = ("tokenizer", "conf seed.", "conf clean.", "conf probe.items", "fil
 
 def corpus_state(about: dict[str, str], source: Source) -> str:
     """Digest of what decides the rows of another corpus, by the basis of the mix."""
-    bears = {k: v for k, v in about.items() if k.startswith((*_OF_CORPUS, f"files of mix.sources {source.name}"))}
+    own = f"files of mix.sources {source.name}"
+    bears = {k: v for k, v in about.items() if k == own or k.startswith(_OF_CORPUS)}
     return digest([source.model_dump(mode="json"), bears, _files(_CORPUS_CODE, (".py", ".tsv"))])
 
 

@@ -1,6 +1,5 @@
 """What licences ask for, of columns (udfs/licences.py knows them)."""
 
-import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -10,16 +9,6 @@ from udfs import licences
 def owes_attribution(licence: Column, attribution: Column) -> Column:
     """Whether licences (joined by " AND ") ask for the name of an author, and there is none."""
     return licence.rlike("(^| AND )CC-BY") & ~F.coalesce(attribution.rlike(r"\S"), F.lit(False))
-
-
-def licence_conflict(names: Column, into: str) -> Column:
-    """Why what is under these licences may not go out under another; null where it may."""
-
-    @F.pandas_udf("string")  # type: ignore[call-overload]
-    def why(texts: pd.Series) -> pd.Series:
-        return licences.conflicts(texts, into)
-
-    return why(names)
 
 
 def permitted(rows: DataFrame, into: str | None) -> tuple[DataFrame, int]:

@@ -179,3 +179,12 @@ def test_mix_alone_is_stale_once_something_was_withdrawn(monkeypatch, tmp_path):
     one = fresh(monkeypatch, tmp_path)
     one.tables.withdrawn = 1
     assert one.stale() == {"mix": "changed: table withdrawal"}
+
+
+def test_another_corpus_is_read_again_for_its_own_files_the_benchmarks_and_the_tokenizer_alone():
+    web = config.Source(name="web", path="p", fields={"text": "text"})
+    about = {"files of mix.sources web": "a", "files of clean.benchmarks b": "b", "tokenizer": "c"}
+    state = basis.corpus_state(about, web)
+    for other in ("files of mix.sources web2", "conf mix.tokens", "table clean", "code", "conf probe.checkpoints"):
+        assert basis.corpus_state(about | {other: "x"}, web) == state, other
+    assert all(basis.corpus_state(about | {key: "x"}, web) != state for key in about)

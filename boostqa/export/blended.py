@@ -63,9 +63,9 @@ def blended(
     rendered = mix.render(items, tokenizer_json)
     rendered = store(mix.by_seed(rendered, tokenizer_json) if conf.document == "seed" else rendered)
     for name, source in ((c.name, c.source.name) for c in conf.components if c.source):
-        documents = corpus.left(
-            frames["corpus"].where((F.col("source") == source) & F.col("rule").isNull()), frames["withdrawal"].collect()
-        )
+        documents = frames["corpus"].where((F.col("source") == source) & F.col("rule").isNull())
+        documents = documents.withColumn("seed_id", F.col("document_id"))
+        documents = withdrawal.left(documents, frames["withdrawal"]).drop("seed_id")
         documents, unlicensed[name] = permitted(documents, conf.licence)
         rendered = rendered.unionByName(corpus.documents(documents, name, rendered.columns))
     there = {(r["component"], r["cell"]): r["tokens"] for r in mix.supply(rendered).collect()}

@@ -23,9 +23,9 @@ Row = dict[str, Any]
 
 def what_if(warehouse: Warehouse, config: Config) -> Row:
     """{"tokens": asked for, "rounds", "there": tokens fit for the mix, each document once, "taken", "short": what is missing of
-    those asked for, "components": {name: boostqa/blend.py's summary}, "unread": corpora that job 9 has not read yet, "cells": a dict for each cell of each component with the
-    tokens asked for, there, taken, and short of those asked for, "by": taken tokens by round, strategy, format, source and
-    language}.
+    those asked for, "components": {name: boostqa/blend.py's summary}, "unread": corpora that job 9 has not read yet, "cells": a
+    dict for each cell of each component with the tokens asked for, there, taken, and short of those asked for, "by": taken
+    tokens by round, strategy, format, source and language}.
 
     Raises GateFailed where the gates let no round pass.
     """

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -10,10 +11,11 @@ from boostqa.config import Config, Gate, Mix, Seed
 from boostqa.gates.expectations import Validated, unexpected
 from boostqa.gates.power_gates import PowerFinding
 from boostqa.gates.verdict import Finding, severity_of
-from boostqa.licensing import licence_conflict, owes_attribution
+from boostqa.licensing import owes_attribution
 from boostqa.lookup import literal_map
 from boostqa.stages import quarantine
 from boostqa.vocabulary import GateName, MatchKind, QuarantineEvent, Severity
+from udfs import licences
 
 EXAMPLES = 20  # rows shown of a gate that fails
 VALUE_CHARACTERS = 200  # shown of a value that breaks an expectation
@@ -52,9 +54,14 @@ def with_matches(clean: DataFrame, contamination: DataFrame) -> DataFrame:
 
 def _incompatible(mix: Mix) -> Column:
     """Why an item may not go out under the export's licence: for its seed's, or for the terms of a model that wrote it."""
+
+    @F.pandas_udf("string")  # type: ignore[call-overload]
+    def why(texts: pd.Series) -> pd.Series:
+        return licences.conflicts(texts, str(mix.licence))
+
     terms = literal_map(mix.output_terms)
     wrote = (F.try_element_at(terms, F.col(role)) for role in ("generator", "refiner"))
-    return licence_conflict(F.concat_ws(" AND ", "licence", *wrote), str(mix.licence))
+    return why(F.concat_ws(" AND ", "licence", *wrote))
 
 
 def row_gates(gate: Gate, seed: Seed, mix: Mix) -> list[RowGate]:

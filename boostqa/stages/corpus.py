@@ -5,10 +5,8 @@ Documents that stand beside what is made here in a mix. They are taken as they a
 that the text has not under the target tokenizer, and what holds a benchmark's item word for word. Not known here: near duplicates.
 """
 
-from collections.abc import Iterable
-
 import pandas as pd
-from pyspark.sql import Column, DataFrame, Row, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from boostqa.config import Seed
@@ -16,9 +14,8 @@ from boostqa.control_tokens import control_tokens, escaped
 from boostqa.languages import language_of
 from boostqa.licensing import owes_attribution
 from boostqa.schemas import CORPUS
-from boostqa.schemas.table import STRINGS
 from boostqa.stages.rejects import Check, Rule, first_broken
-from boostqa.vocabulary import NO_ROUND, Withdrawable
+from boostqa.vocabulary import NO_ROUND
 from udfs import licences
 from udfs import text as text_udfs
 from udfs.rendering import SPAN
@@ -96,22 +93,6 @@ def rows(judged: DataFrame, leaks: DataFrame, state: str) -> DataFrame:
     broken = F.coalesce("broken_rule", leak)
     each = each.withColumns({"rule": broken["rule"], "evidence": broken["evidence"], "state": F.lit(state)})
     return each.select(*CORPUS.schema.names)
-
-
-def left(corpus: DataFrame, withdrawn: Iterable[Row]) -> DataFrame:
-    """CORPUS rows that fall under none of the WITHDRAWAL rows: of their document (as seed), source or licence."""
-    named: dict[str, list[str]] = {kind: [] for kind in Withdrawable}
-    for row in withdrawn:
-        named[row["kind"]].append(row["value"])
-    licences = F.array(*map(F.lit, named[Withdrawable.LICENCE])).cast(STRINGS)
-    gone = {
-        Withdrawable.SEED: F.col("document_id").isin(named[Withdrawable.SEED]),
-        Withdrawable.SOURCE: F.col("source").isin(named[Withdrawable.SOURCE]),
-        Withdrawable.LICENCE: F.arrays_overlap(F.split("licence", " AND "), licences),
-    }
-    for kind, values in named.items():
-        corpus = corpus.where(~F.coalesce(gone[Withdrawable(kind)], F.lit(False))) if values else corpus
-    return corpus
 
 
 def documents(corpus: DataFrame, component: str, columns: list[str]) -> DataFrame:

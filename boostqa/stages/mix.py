@@ -35,11 +35,10 @@ _PART = "struct<component:string,cell:string,asked:long,there:long,taken:long,pa
 def of_items(clean: DataFrame, conf: Mix) -> tuple[DataFrame, DataFrame]:
     """CLEAN rows with their `round` -> (the same with `component`, the first that takes them, and as documents of one item each;
     rejects `no_component`)."""
-    component = F.coalesce(
-        *(F.when(_takes(c, conf), F.lit(c.name)) for c in conf.components if c.of == "synthesized"), F.lit(None)
-    )
+    takers = (F.when(_takes(c, conf), F.lit(c.name)) for c in conf.components if c.of == "synthesized")
+    component = F.coalesce(*takers, F.lit(None).cast("string"))
     rows = clean.withColumns(
-        {"component": component.cast("string"), "document_id": F.col("draft_id"), "draft_ids": F.array("draft_id")}
+        {"component": component, "document_id": F.col("draft_id"), "draft_ids": F.array("draft_id")}
     )
     left_out = rows.where("component is null").withColumn("broken_rule", breaks_rule(NO_COMPONENT, _told()))
     return rows.where("component is not null"), reject_rows(left_out, "mix", "draft_id")

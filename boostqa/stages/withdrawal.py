@@ -31,8 +31,14 @@ def marked(rows: DataFrame, withdrawal: DataFrame) -> DataFrame:
 
 
 def left(rows: DataFrame, withdrawal: DataFrame) -> DataFrame:
-    """The rows whose seed was not withdrawn."""
-    return rows.join(marked(rows, withdrawal), "seed_id", "left_anti")
+    """The rows with seed_id, source and licence that fall under no withdrawal. Withdrawals are few: each row is held against
+    them where it lies."""
+    of = {kind: F.broadcast(withdrawal.where(F.col("kind") == kind).select("value")) for kind in Withdrawable}
+    licences = F.split(rows["licence"], " AND ")
+    rows = rows.join(of[Withdrawable.LICENCE], F.array_contains(licences, F.col("value")), "left_anti")
+    for kind, column in ((Withdrawable.SEED, "seed_id"), (Withdrawable.SOURCE, "source")):
+        rows = rows.join(of[kind].withColumnRenamed("value", column), column, "left_anti")
+    return rows
 
 
 def split(clean: DataFrame, withdrawal: DataFrame) -> tuple[DataFrame, DataFrame]:
