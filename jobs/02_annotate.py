@@ -39,7 +39,8 @@ def main(stage: StageRun) -> None:
         known = stage.store(known.unionByName(sure.join(known, "item_id", "left_anti")))
     requests = annotate.requests(items, stage.name, annotator, stage.config.annotate, known)
     completions = complete(stage, requests, annotator)
-    labels, rejects = annotate.parse(requests, completions, ItemTable.SEED, stage.name, stage.config.annotate, known)
+    parsed = stage.store(annotate.parse(requests, completions, stage.config.annotate, known))
+    labels, rejects = annotate.labels_and_rejects(parsed, ItemTable.SEED, stage.name)
     kept = stage.write("annotation", labels, f"item_table = '{ItemTable.SEED}'")
     stage.check_row_balance(seeds.count(), kept, stage.reject(rejects))
 

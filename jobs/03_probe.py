@@ -48,7 +48,7 @@ def labelled(stage: StageRun, items: DataFrame) -> tuple[DataFrame, DataFrame]:
     questions = annotate.items_of(unlabelled.withColumn("text", F.col("question")), "item_id")
     requests = annotate.requests(questions, stage.name, annotator, stage.config.annotate)
     requests = probe_labels.lacking(requests, unlabelled)
-    said = annotate.by_item(requests, complete(stage, requests, annotator), stage.config.annotate)
+    said = stage.store(annotate.by_item(requests, complete(stage, requests, annotator), stage.config.annotate))
     return probe_labels.labelled(items, said)
 
 

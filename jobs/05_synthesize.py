@@ -83,8 +83,8 @@ def measured(stage: StageRun, tries: DataFrame, before: list[Wave], known: Known
     planned = annotate.known(items, "plan")
     asked = annotate.requests(annotate.items_of(items, "item_id"), stage.name, annotator, conf.annotate, planned)
     answers = complete(stage, asked, annotator)
-    labels, unlabelled = annotate.parse(asked, answers, ItemTable.DRAFT, stage.name, conf.annotate, planned)
-    labels = stage.store(labels)
+    said = stage.store(annotate.parse(asked, answers, conf.annotate, planned))
+    labels, unlabelled = annotate.labels_and_rejects(said, ItemTable.DRAFT, stage.name)
     rejects = unusable.unionByName(copies).unionByName(aim.unlabelled(parsed, unlabelled))
     return Wave(parsed, stage.store(aim.measured(parsed, labels, answers)), labels, stage.store(rejects))
 

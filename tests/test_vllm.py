@@ -108,7 +108,8 @@ def test_labels_likelihoods_and_drafts_come_from_the_same_engine(spark, new_stag
     completions = complete(stage, reduce(DataFrame.unionByName, requests), spec).cache()
     assert stage.usage.counts["engine_starts"] == 0  # found by its socket
     assert (stage.usage.counts["requests"], stage.usage.counts["failed"]) == (2 + 3 + 1 + 4 + 2, 0)
-    kept, rejects = annotate.parse(labels, completions, ItemTable.SEED, "annotate", conf.annotate)
+    parsed = annotate.parse(labels, completions, conf.annotate)
+    kept, rejects = annotate.labels_and_rejects(parsed, ItemTable.SEED, "annotate")
     assert kept.count() + rejects.count() == 1  # a label out of the constraint, or "cannot tell"
     for picks in (probe.letter_picks(letters, completions), probe.cloze_picks(cloze, completions)):
         assert picks.first()["pick"] in ("A", "B", "C", "D")

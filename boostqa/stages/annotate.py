@@ -238,16 +238,10 @@ def _with_known(judged: DataFrame, known: DataFrame) -> DataFrame:
     )
 
 
-def parse(
-    requests: DataFrame,
-    completions: DataFrame,
-    item_table: ItemTable,
-    stage: str,
-    conf: Annotate,
-    known: DataFrame | None = None,
-) -> tuple[DataFrame, DataFrame]:
-    """Requests (of `requests`) and the ledger (unique by request_id) -> (ANNOTATION rows, rejects
-    with key item_id). `known` [item_id, discipline, discipline_probability, annotator] is unique by item_id.
+def parse(requests: DataFrame, completions: DataFrame, conf: Annotate, known: DataFrame | None = None) -> DataFrame:
+    """Requests (of `requests`) and the ledger (unique by request_id) -> one row an item: `by_item` with `broken_rule`, null
+    where it is labelled; `labels_and_rejects` parts the rows, which the caller stores. `known` [item_id, discipline,
+    discipline_probability, annotator] is unique by item_id.
 
     Rules: `annotation_failed` (a request was refused or failed), `discipline_cannot_tell` (also: not sure enough),
     `difficulty_cannot_tell`.
@@ -265,12 +259,11 @@ def parse(
     )
     judged = by_item(requests, completions, conf)
     judged = judged if known is None else _with_known(judged, known)
-    judged = judged.withColumn("broken_rule", first_broken(checks))
-    kept = judged.where("broken_rule is null").withColumns(
-        {
-            "item_table": F.lit(item_table),
-            "discipline": F.col("discipline_code"),
-            "difficulty": F.col("difficulty_code"),
-        }
-    )
-    return kept.select(*ANNOTATION.schema.names), reject_rows(judged, stage, "item_id", F.col("request_ids"))
+    return judged.withColumn("broken_rule", first_broken(checks))
+
+
+def labels_and_rejects(parsed: DataFrame, item_table: ItemTable, stage: str) -> tuple[DataFrame, DataFrame]:
+    """(ANNOTATION rows, rejects with key item_id) of `parse`d rows."""
+    codes = {"discipline": F.col("discipline_code"), "difficulty": F.col("difficulty_code")}
+    kept = parsed.where("broken_rule is null").withColumns({"item_table": F.lit(item_table)} | codes)
+    return kept.select(*ANNOTATION.schema.names), reject_rows(parsed, stage, "item_id", F.col("request_ids"))

@@ -32,7 +32,7 @@ def asked(rows, known=None):
 def parsed(requests, scores="null", blank="null", **answers):
     """What becomes of the answers; `scores` of items, `blank` of texts that say nothing, are SQL expressions."""
     ledger = completions(requests, choice_logprobs=f"if(item_id is null, {blank}, {scores})", **answers)
-    return annotate.parse(requests, ledger, ItemTable.SEED, "annotate", Annotate())
+    return annotate.labels_and_rejects(annotate.parse(requests, ledger, Annotate()), ItemTable.SEED, "annotate")
 
 
 def test_annotate_asks_twice_per_item_in_its_language_with_the_title_first(spark):

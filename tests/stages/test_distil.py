@@ -83,7 +83,9 @@ def test_annotate_asks_items_of_known_discipline_for_their_difficulty_alone(spar
     asked = sorted((r["item_id"], r["label"]) for r in requests.where("item_id is not null").collect())
     assert asked == [("sure", "difficulty"), ("unsure", "difficulty"), ("unsure", "discipline")]
     answers = completions(requests, text="if(label = 'discipline', ' mathematics', ' high school')", logprob="-0.5D")
-    kept, rejects = annotate.parse(requests, answers, ItemTable.SEED, "annotate", Annotate(), known)
+    kept, rejects = annotate.labels_and_rejects(
+        annotate.parse(requests, answers, Annotate(), known), ItemTable.SEED, "annotate"
+    )
     rows = {r["item_id"]: r for r in kept.collect()}
     assert {key: (r["discipline"], r["annotator"], len(r["request_ids"])) for key, r in rows.items()} == {
         "sure": ("0533", "distilled + m", 1), "unsure": ("0541", "m", 2)
