@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "done" in item.fixturenames:
             item.add_marker(pytest.mark.line)
-    first = ("test_pipeline.py", "test_line.py", "test_vllm.py")
+    first = ("test_line.py", "test_catalog.py", "test_vllm.py")
     items.sort(key=lambda item: first.index(item.path.name) if item.path.name in first else len(first))
 
 
@@ -44,6 +44,7 @@ def worker_folder(tmp_path_factory):
 def spark(tmp_path_factory, worker_folder):
     from boostqa.session import spark_session
 
+    metastore = tmp_path_factory.mktemp("metastore")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(worker_folder))  # workers inherit it from the JVM
         session = spark_session(
@@ -55,9 +56,11 @@ def spark(tmp_path_factory, worker_folder):
                 "spark.sql.shuffle.partitions": "2",
                 "spark.databricks.delta.snapshotPartitions": "1",
                 "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
+                "spark.sql.catalogImplementation": "hive",  # a metastore, started by who first uses a catalog
+                "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={metastore}/derby;create=true",
                 "spark.driver.memory": "2g",
                 "spark.buffer.pageSize": "1m",  # by default each broadcast of a few rows takes 16 MB of the heap
-                "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",
+                "spark.driver.extraJavaOptions": f"-XX:+UseSerialGC -Dderby.stream.error.file={metastore}/derby.log",
             },
         )
         for name, value in FAST.items():
@@ -116,9 +119,10 @@ def done(spark, tmp_path_factory, conf_reads):
 @pytest.fixture(scope="module")
 def first(spark, done):
     """What the tables say after the first run."""
-    from tests import whole_line
+    from boostqa.report.status import collect
+    from boostqa.storage.warehouse import Warehouse
 
-    return whole_line.facts(spark, done)
+    return collect(Warehouse(spark, f"{done}/warehouse"))
 
 
 @pytest.fixture(scope="session")

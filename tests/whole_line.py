@@ -9,8 +9,6 @@ from typer.testing import CliRunner
 
 from boostqa import basis, cli, config, pipeline
 from boostqa.config.base import Section
-from boostqa.report.status import collect
-from boostqa.storage.warehouse import Warehouse
 from boostqa.vocabulary import STAGES
 from tests import held_out
 from tests.fakes import EchoEngine, known_sums, scholar
@@ -21,10 +19,10 @@ def connect(settings):
     return EchoEngine(scholar)
 
 
-def settings(folder):
+def settings(folder, warehouse=None):
     fields = ", ".join(f"{name}: {name}" for name in ("id", "question", "choices", "answer", "solution"))
     known = f"[{{name: sums, path: {folder}/known.jsonl, kind: qa, lang: en, fields: {{{fields}}}}}]"
-    places = [f"warehouse={folder}/warehouse", f"output={folder}/output"]
+    places = [f"warehouse={warehouse or f'{folder}/warehouse'}", f"output={folder}/output"]
     roles = [f"model.{role}={config.load(DEMO).tokenizer}" for role in ("fluency", "rubric_judge", "student")]
     web = f"{{name: web, path: {folder}/web.jsonl, fields: {{text: text}}, licence: MIT}}"
     # What these few controls and this voter do not show is no matter here: the flow is.
@@ -43,10 +41,6 @@ def settings(folder):
         "mix.end_of_text=<|endoftext|>",
         f"mix.components=[{{name: made, weight: 3}}, {{name: questions, of: seeds}}, {{name: web, of: corpus, source: {web}}}]",
     ]
-
-
-def facts(spark, folder):
-    return collect(Warehouse(spark, f"{folder}/warehouse"))
 
 
 def watch_conf(patch, seen):
@@ -90,12 +84,12 @@ def write_input(folder):
     held_out.write(folder)
 
 
-def run_once(folder, conf_reads):
-    """Run the line into `folder`; what the stages read of the conf is added to `conf_reads`."""
+def run_once(folder, conf_reads, *more):
+    """Run the line into `folder` with `more` settings; what the stages read of the conf is added to `conf_reads`."""
     write_input(folder)
     with pytest.MonkeyPatch.context() as patch:
         watch_conf(patch, conf_reads)
-        pipeline.run(config.load(DEMO, settings(folder)), STAGES, connect)
+        pipeline.run(config.load(DEMO, [*settings(folder), *more]), STAGES, connect)
 
 
 def command(done, *words):
@@ -105,10 +99,10 @@ def command(done, *words):
 
 def command_with(chosen, *words):
     options = [x for setting in chosen for x in ("--set", setting)]
-    return CliRunner().invoke(cli.app, [words[0], "--config", DEMO, *options, *words[1:]])
+    return CliRunner().invoke(cli.app, [*words, "--config", DEMO, *options])
 
 
-def executions(spark, done, run_id):
+def executions(tables, run_id):
     """Stage -> row of table `run`, of one run."""
-    rows = Warehouse(spark, f"{done}/warehouse").read("run").where(F.col("run_id") == run_id).collect()
+    rows = tables.read("run").where(F.col("run_id") == run_id).collect()
     return {row["stage"]: row for row in rows}

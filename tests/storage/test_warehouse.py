@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import delta
@@ -227,8 +228,9 @@ def test_catalog_that_the_session_does_not_know_or_would_forget_is_refused(spark
             change(Warehouse(spark, "main.boost"))
     with pytest.raises(ConfigError, match=r"spark_catalog\.`a-b`: cannot make the schema"):
         Warehouse(spark, "spark_catalog.`a-b`").create("run")
+    forgetful = {"spark.sql.catalogImplementation": "in-memory"}
     with pytest.raises(ConfigError, match=r"spark_catalog\.x\.completion: the catalog .* forgets .* metastore"):
-        check_lasting(spark, "/a/folder", "spark_catalog.x.completion")
+        check_lasting(SimpleNamespace(conf=forgetful), "/a/folder", "spark_catalog.x.completion")
     check_lasting(spark, "main.boost", None)
 
 
