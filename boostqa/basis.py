@@ -32,10 +32,9 @@ _CONF = {
     "annotate": ("annotate",),
     "probe": ("probe", *_LABELLING),
     "plan": ("plan", "probe.checkpoints"),
-    "synthesize": ("synthesize", "controls", *_LABELLING, "refine.blind", "refine.blind_attempts", "clean",
-                   "probe.items"),
+    "synthesize": ("synthesize", "controls", *_LABELLING, "refine.blind", "refine.blind_attempts", "clean"),
     "refine": ("refine",),
-    "clean": ("clean", "refine.blind", "refine.blind_attempts", "probe.items"),
+    "clean": ("clean", "refine.blind", "refine.blind_attempts"),
     "gate": ("seed", "controls", "annotate", "probe", "plan", "synthesize", "refine", "clean", "gate",
              "mix.licence", "mix.output_terms"),
     # The manifest names the models; what other corpora hold is judged as seeds are.
@@ -48,8 +47,8 @@ _ROLES = {
 _OPTIONAL = ("fluency", "rubric_judge", "student")  # roles that nobody plays where the conf names none
 _TOKENIZER = ("seed", "synthesize", "refine", "clean", "mix")
 _SOURCES = {
-    "seed": ("seed.sources", *_HELD_OUT), "probe": ("probe.items",), "synthesize": ("controls.sources", *_HELD_OUT),
-    "clean": _HELD_OUT, "mix": ("mix.sources", *_HELD_OUT),
+    "seed": ("seed.sources", *_HELD_OUT), "probe": ("probe.items",), "synthesize": ("controls.sources",),
+    "mix": ("mix.sources", *_HELD_OUT),
 }  # fmt: skip
 _PACKAGES = Path(__file__).parents[1]
 # Code that decides rows, by folder or file; what calls, stores and reports is left out.

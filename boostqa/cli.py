@@ -21,7 +21,7 @@ from boostqa.forecast import together
 from boostqa.preflight import missing
 from boostqa.report import forecast as forecast_report
 from boostqa.report import scorecard as scorecard_report
-from boostqa.report import side_by_side
+from boostqa.report import side_by_side, upkeep
 from boostqa.vocabulary import STAGES
 
 app = typer.Typer(
@@ -179,6 +179,16 @@ def forecast(
             measured = together(list(rounds.values()))
             facts, show = forecast_report.predict(measured, tokens or loaded.plan.tokens, rates), forecast_report.show
         answer(facts, as_json, show)
+
+    sys.exit(pipeline.report_errors(action))
+
+
+@app.command()
+def maintain(config: ConfigOption, as_json: JsonOption = False, settings: SetOption = []) -> None:  # noqa: B006
+    """Join the small files of the tables (OPTIMIZE), remove those that no version within its retention needs (VACUUM)."""
+
+    def action() -> None:
+        answer(pipeline.maintain(conf.load(config, settings)), as_json, upkeep.show)
 
     sys.exit(pipeline.report_errors(action))
 

@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Collection, Sequence
 from itertools import takewhile
+from typing import Any
 
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
@@ -21,6 +22,7 @@ from boostqa.report.token_usage import write_token_usage
 from boostqa.rounds import Step, steps
 from boostqa.running import Running
 from boostqa.session import spark_session
+from boostqa.storage import upkeep
 from boostqa.storage.catalog import check_lasting, place_of
 from boostqa.storage.lease import lease
 from boostqa.storage.warehouse import Warehouse
@@ -225,6 +227,16 @@ def submit(stage: str) -> None:
         run(config, [stage], force=[stage] if args.force else [], in_round=name)
 
     end(report_errors(action))
+
+
+def maintain(config: conf.Config) -> list[dict[str, Any]]:
+    """storage.upkeep of a warehouse, which no run writes meanwhile. Raises ConfigError where one does."""
+
+    def session() -> SparkSession:
+        return spark_session("boostqa maintain", config.spark.master, config.spark.conf)
+
+    with lease(config.warehouse, new_run_id(), session):
+        return upkeep.maintain(warehouse(config))
 
 
 def warehouse(config: conf.Config) -> Warehouse:

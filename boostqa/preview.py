@@ -37,7 +37,7 @@ from boostqa.tracking.stage_run import StageRun, new_run_id
 from boostqa.vocabulary import NO_ROUND, ItemTable
 from udfs.generate import Connect
 
-SHOWN = ("seed", "annotation", "probe", "power")  # tables of the warehouse that a preview reads
+SHOWN = ("held_out", "seed", "annotation", "probe", "power")  # tables of the warehouse that a preview reads
 SALT = "preview"
 
 
@@ -72,7 +72,7 @@ def drawn(plan: DataFrame, count: int) -> DataFrame:
 
 def _make_plan(run: Any, tables: Scratch, count: int) -> None:
     """Leave `count` rows in the table `plan`; `run` runs a stage by name."""
-    if not tables.exists("seed"):
+    if not (tables.exists("seed") and tables.exists("held_out")):
         run("seed")
     seeds = tables.read("seed")
     labelled = tables.exists("annotation") and not (

@@ -1,6 +1,7 @@
 """Job 1, seed: reads, normalises, splits and filters the corpora.
 
 No probe item may become a seed, and a seed that shares text with a benchmark would only make items that clean rejects.
+What later stages compare with benchmarks and probe items, too, is made here once (table held_out).
 """
 
 from functools import reduce
@@ -9,24 +10,37 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from boostqa.calls.models import target_tokenizer
+from boostqa.errors import ConfigError
 from boostqa.pipeline import submit
 from boostqa.sources import read_held_out, read_records
-from boostqa.stages import decontaminate, seed, similarity
+from boostqa.stages import decontaminate, seed
 from boostqa.tracking.stage_run import StageRun
 
 READS = ("source files", "probe items", "benchmarks")
-WRITES = ("seed", "reject")
+WRITES = ("held_out", "seed", "reject")
+
+
+def held_out(stage: StageRun) -> DataFrame:
+    """Write and read back the items of benchmarks and probe. Raises ConfigError for an id that comes twice."""
+    items = stage.store(read_held_out(stage.spark, stage.config))
+    twice = items.groupBy("benchmark", "item_id").count().where("count > 1").orderBy("benchmark", "item_id").first()
+    if twice:
+        raise ConfigError(
+            f"clean.benchmarks or probe.items[{twice['benchmark']}]: {twice['count']} items have the id {twice['item_id']}; "
+            "ids are unique in a source"
+        )
+    stage.write("held_out", decontaminate.held_out(items, stage.config.clean))
+    return stage.read_back("held_out")
 
 
 def main(stage: StageRun) -> None:
     """Read, call the stage, write, check the row balance."""
     conf = stage.config
     records = stage.store(reduce(DataFrame.unionByName, (read_records(stage.spark, s) for s in conf.seed.sources)))
-    benchmarks = stage.store(read_held_out(stage.spark, conf))
-    probe_items = benchmarks.where(F.col("benchmark").isin(*(s.name for s in conf.probe.items)))  # names are unique
-    index = stage.store(similarity.index(benchmarks))
+    held = held_out(stage)
+    probe_items = held.where(F.col("benchmark").isin(*(s.name for s in conf.probe.items)))  # names are unique
     judged = stage.store(seed.judged(records, probe_items.select("question"), conf.seed, target_tokenizer(conf)))
-    leaks = stage.store(decontaminate.leaked_seeds(judged.where("broken_rule is null"), benchmarks, index, conf.clean))
+    leaks = stage.store(decontaminate.leaked_seeds(judged.where("broken_rule is null"), held, conf.clean))
     seeds, rejects = seed.split_kept_and_rejected(seed.without_leaks(judged, leaks))
     kept = stage.write("seed", seeds)
     rejected = stage.reject(rejects)

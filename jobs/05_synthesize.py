@@ -13,13 +13,13 @@ from boostqa.control_tokens import control_tokens
 from boostqa.pipeline import submit
 from boostqa.report import difficulty
 from boostqa.schemas import CONTROL
-from boostqa.sources import read_held_out, read_items
+from boostqa.sources import read_items
 from boostqa.stages import aim, annotate, controls, deduplicate, fitness, refine, synthesize
 from boostqa.tracking.mlflow_runs import log_texts
 from boostqa.tracking.stage_run import StageRun
 from boostqa.vocabulary import ItemTable
 
-READS = ("plan", "seed", "annotation", "controls", "benchmarks")
+READS = ("plan", "seed", "annotation", "held_out", "controls")
 READS_EARLIER = ("draft",)
 WRITES = ("measured", "draft", "control", "annotation", "reject")
 
@@ -133,8 +133,7 @@ def _controls(stage: StageRun, plan: DataFrame, seeds: DataFrame, generator: Mod
     asked = refine.blind_requests(drawn, generator, conf.refine, one_more)
     tokens = control_tokens(target_tokenizer(conf)).values()
     answered = stage.store(refine.votes(drawn, asked, complete(stage, asked, generator), tokens))
-    leaks = stage.store(read_held_out(stage.spark, conf))
-    made = stage.store(controls.make(answered, seeds, leaks, conf.controls))
+    made = stage.store(controls.make(answered, seeds, stage.read("held_out"), conf.controls))
     return controls.after(made, stage.name, fitness.rejects(made, seeds, conf.clean, stage.name))
 
 

@@ -11,11 +11,10 @@ from boostqa.console import CONSOLE
 from boostqa.control_tokens import control_tokens
 from boostqa.pipeline import submit
 from boostqa.schemas import DRAFT, RUBRIC, STUDENT
-from boostqa.sources import read_held_out
-from boostqa.stages import clean, controls, fluency, novelty, power, refine, rubric, similarity, student
+from boostqa.stages import clean, controls, fluency, novelty, power, refine, rubric, student
 from boostqa.tracking.stage_run import StageRun
 
-READS = ("draft", "refined", "control", "seed", "completion", "benchmarks", "probe items")
+READS = ("draft", "refined", "control", "seed", "completion", "held_out")
 READS_EARLIER = ("clean",)
 WRITES = ("clean", "contamination", "novelty", "rubric", "student", "control", "power", "reject")
 
@@ -61,13 +60,11 @@ def main(stage: StageRun) -> None:
     refined, seeds, conf = stage.read("refined", required=False), stage.read("seed"), stage.config.clean
     known = stage.store(controls.travelling(stage.read("control", required=False), "refine"))
     items = refined.unionByName(known.select(*DRAFT.schema.names), allowMissingColumns=True)
-    benchmarks = stage.store(read_held_out(stage.spark, stage.config))
-    index = stage.store(similarity.index(benchmarks))
     unfit = unfit_items(stage, items, seeds)
     earlier = stage.read_earlier("clean")
     duplicates = clean.rejects_with_duplicates(items, unfit, seeds, earlier, conf)
     rejected = stage.store(controls.without_lookalikes(duplicates, known))
-    matches = stage.store(clean.contaminate(items, rejected, seeds, benchmarks, index, conf))
+    matches = stage.store(clean.contaminate(items, rejected, seeds, stage.read("held_out"), conf))
     stage.write("contamination", controls.without(matches, known))
     rows, rest = clean.clean(items, rejected, matches, seeds, target_tokenizer(stage.config))
     rejects = stage.store(rejected.unionByName(rest))

@@ -15,13 +15,13 @@ from boostqa.export.blended import blended, tables_of
 from boostqa.export.reproduce import keep
 from boostqa.pipeline import submit
 from boostqa.rounds import exported
-from boostqa.sources import read_held_out, read_records, read_token_ids
-from boostqa.stages import corpus, decontaminate, similarity
+from boostqa.sources import read_records, read_token_ids
+from boostqa.stages import corpus, decontaminate
 from boostqa.tracking.mlflow_runs import log_texts
 from boostqa.tracking.stage_run import StageRun
 from boostqa.vocabulary import Outcome
 
-READS = ("seed", "annotation", "corpus", "quarantine", "withdrawal", "source files", "benchmarks", "probe items")
+READS = ("held_out", "seed", "annotation", "corpus", "quarantine", "withdrawal", "source files")
 READS_EARLIER = ("verdict", "clean", "budget")  # of all rounds
 _SHOWN = 10  # cells on the screen
 WRITES = ("corpus", "mix", "reject", "shards", "manifest", "dataset card")
@@ -80,8 +80,7 @@ def _read_corpora(stage: StageRun) -> None:
     new = [source for source in conf.mix.sources if known.get(source.name) != states[source.name]]
     if not new:
         return
-    benchmarks = stage.store(read_held_out(stage.spark, conf))
-    index = stage.store(similarity.index(benchmarks))
+    held_out = stage.read("held_out")
     for source in new:
         where = f"mix.components, source {source.name}"
         if "token_ids" in source.fields:
@@ -89,7 +88,7 @@ def _read_corpora(stage: StageRun) -> None:
         else:
             records = read_records(stage.spark, source, where)
         judged = stage.store(corpus.judged(records, tokenizer, conf.seed))
-        leaks = decontaminate.leaked_seeds(corpus.as_seeds(judged), benchmarks, index, conf.clean)
+        leaks = decontaminate.leaked_seeds(corpus.as_seeds(judged), held_out, conf.clean)
         rows = corpus.rows(judged, leaks, states[source.name])
         stage.write("corpus", rows, f"source = {source.name!r}")  # as SQL quotes it, too
         left_out = stage.warehouse.read("corpus").where((F.col("source") == source.name) & F.col("rule").isNotNull())

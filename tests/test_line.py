@@ -71,7 +71,7 @@ def test_probe_items_open_ones_too_are_scored_are_no_seeds_and_join_decontaminat
     rejects = {r["rule"]: r["evidence"] for r in tables.read("reject").where("key like 'copies:%'").collect()}
     assert set(rejects) == {"probe_item", "contaminated"} and "open" in rejects["contaminated"]
     assert [r["question"][:10] for r in tables.read("seed").where("source = 'copies'").collect()] == ["Why does a"]
-    assert {(stage, "probe", "items") for stage in ("seed", "synthesize", "clean")} <= conf_reads
+    assert ("seed", "probe", "items") in conf_reads
 
 
 def test_jobs_say_what_they_read_and_write(first):

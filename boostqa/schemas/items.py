@@ -14,6 +14,7 @@ from boostqa.schemas.table import (
     LANG,
     LICENCE,
     LONG,
+    LONGS,
     MEASURES,
     QUESTION,
     ROUND,
@@ -27,6 +28,28 @@ from boostqa.schemas.table import (
     column,
 )
 from boostqa.vocabulary import FORMATS, STRATEGIES, AnswerStatus, Defect, ItemTable, Kind, Rewrite
+
+HELD_OUT = Table(
+    "held_out",
+    "one item of a benchmark or of the probe, which no seed and no item may hold, and the keys by which it is found",
+    ("benchmark", "item_id"),
+    (
+        column("benchmark", STRING, "name of the source, of clean.benchmarks or probe.items"),
+        column("item_id", STRING, "id of the item inside the source"),
+        LANG,
+        QUESTION,
+        CHOICES,
+        column("answer", STRING, "reference answer or option letter; null when unknown", null=True),
+        column("keys", STRINGS, "folded windows, wholes and sets of options that tell a verbatim copy", null=True),
+        column(
+            "units",
+            STRINGS,
+            "units of the question that tell what is asked; null where another item stands for it",
+            null=True,
+        ),
+        column("unit_keys", LONGS, "hashes of runs of units, by which close questions are met", null=True),
+    ),
+)
 
 SEED = Table(
     "seed",

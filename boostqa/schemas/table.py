@@ -16,6 +16,7 @@ from boostqa.vocabulary import FORMATS, STRATEGIES
 
 STRING, INT, LONG, DOUBLE, BOOLEAN = T.StringType(), T.IntegerType(), T.LongType(), T.DoubleType(), T.BooleanType()
 STRINGS = T.ArrayType(STRING, containsNull=False)
+LONGS = T.ArrayType(LONG, containsNull=False)
 SPANS = T.ArrayType(
     T.StructType(
         [T.StructField("part", STRING), *(T.StructField(n, INT) for n in ("start", "end", "token_start", "token_end"))]

@@ -1,9 +1,9 @@
-"""refined, seed, benchmarks -> clean, contamination, rejects. Grain: one item. Key: draft_id.
+"""refined, seed, held_out -> clean, contamination, rejects. Grain: one item. Key: draft_id.
 
 Four steps, because the result of each is read more than once by the next; the caller stores it in between:
     unfit = rejects_of_unfit(refined, seeds, conf)                                 # persist
     rejected = rejects_with_duplicates(refined, unfit, seeds, earlier, conf)          # persist: MinHash
-    contamination = contaminate(refined, rejected, seeds, benchmarks, index, conf)   # write and read back: n-grams
+    contamination = contaminate(refined, rejected, seeds, held_out, conf)   # write and read back: n-grams
     rows, rest = clean(refined, rejected, contamination, seeds, tokenizer)    # all rejects: rejected and rest
 
 What may disappear: items that a named rule finds unfit, duplicates among drafts, of seeds and of items of earlier
@@ -88,17 +88,14 @@ def _without(refined: DataFrame, rejected: DataFrame) -> DataFrame:
 
 
 def contaminate(
-    refined: DataFrame, rejected: DataFrame, seeds: DataFrame, benchmarks: DataFrame, index: DataFrame, conf: Clean
+    refined: DataFrame, rejected: DataFrame, seeds: DataFrame, held_out: DataFrame, conf: Clean
 ) -> DataFrame:
     """REFINED rows that are not `rejected` yet (result of `rejects_with_duplicates`) -> CONTAMINATION rows against
-    [benchmark, item_id, question, choices, answer] and similarity.index of these; the passage of an item is its seed's
-    text.
-
-    The caller persists `benchmarks` and `index` before, which are read twice here, and writes the result before `clean`.
+    HELD_OUT rows; the passage of an item is its seed's text. The caller writes the result before `clean`.
     """
     passages = seeds.select("seed_id", "source", F.col("text").alias("passage"))
     items = _without(refined, rejected).join(passages, on="seed_id", how="left")  # seeds: unique by seed_id
-    return decontaminate.matches(items, benchmarks, index, conf)
+    return decontaminate.matches(items, held_out, conf)
 
 
 def clean(

@@ -77,12 +77,12 @@ def draw(items: DataFrame, plan: DataFrame, conf: Controls) -> DataFrame:
     return rows.select(*DRAFT.schema.names, "origin")
 
 
-def _with_donors(rows: DataFrame, seeds: DataFrame, benchmarks: DataFrame) -> DataFrame:
+def _with_donors(rows: DataFrame, seeds: DataFrame, held_out: DataFrame) -> DataFrame:
     """Adds what a defect may need of others: other_answer, prompt_sentence, seed, benchmark (structs or null)."""
     item = ("question", "choices", "answer")
     asked = seeds.where(F.col("question").isNotNull() & F.col("answer").isNotNull())
     asked = _some_by_lang(asked.withColumn("order", F.xxhash64("seed_id")), "seeds", "seed_id", *item)
-    leaks = benchmarks.where(F.col("answer").isNotNull()).withColumn("order", F.xxhash64("benchmark", "item_id"))
+    leaks = held_out.where(F.col("answer").isNotNull()).withColumn("order", F.xxhash64("benchmark", "item_id"))
     leaks = _some_by_lang(leaks, "leaks", *item)
     answers = rows.where(F.col("choices").isNull()).withColumn("order", _hash("answer"))
     answers = _some_by_lang(answers, "answers", "answer")
@@ -109,9 +109,9 @@ def _sentences(lang: str) -> list[Column]:
     return [F.lit(s) for s in sorted(parts) if "{{" not in s and len(s) >= _ECHOED[lang]]
 
 
-def make(answered: DataFrame, seeds: DataFrame, benchmarks: DataFrame, conf: Controls) -> DataFrame:
-    """What the generator answered to the drawn items (refine.votes of one attempt, with `origin`), SEED rows and
-    benchmark items (read_items) -> CONTROL rows as they are before any check, stage synthesize.
+def make(answered: DataFrame, seeds: DataFrame, held_out: DataFrame, conf: Controls) -> DataFrame:
+    """What the generator answered to the drawn items (refine.votes of one attempt, with `origin`), SEED and
+    HELD_OUT rows -> CONTROL rows as they are before any check, stage synthesize.
 
     Half of what the generator answered wrongly becomes `writer_error`, with its answer and solution; of the rest
     `conf.positive_share` stay as they are, the others get one defect each. Where the source gives no solution, the
@@ -132,9 +132,7 @@ def make(answered: DataFrame, seeds: DataFrame, benchmarks: DataFrame, conf: Con
     errors = rows.where(F.col("defect") == Defect.WRITER_ERROR)
     errors = errors.withColumns({name: F.coalesce(attempt[name], F.lit("")) for name in ("answer", "solution")})
     whole = errors.unionByName(rows.where(F.col("defect") == Defect.NONE))
-    donors = _with_donors(rows.where(F.col("defect").isNull()), seeds, benchmarks).withColumn(
-        "item_id", F.col("origin")
-    )
+    donors = _with_donors(rows.where(F.col("defect").isNull()), seeds, held_out).withColumn("item_id", F.col("origin"))
     lent = ("other_answer", "prompt_sentence", "seed", "benchmark")
     spoilt = donors.select("item_id", *_SPOILT, *lent).mapInPandas(spoiling.spoil_all, spoiling.SCHEMA)
     kept = donors.drop(*_SPOILT, "defect")

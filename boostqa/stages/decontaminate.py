@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 
 from boostqa.config import Clean
 from boostqa.matching_text import cjk_characters, folded, grams, is_cjk
-from boostqa.schemas import CONTAMINATION
+from boostqa.schemas import CONTAMINATION, HELD_OUT
 from boostqa.stages import similarity
 from boostqa.stages.wording import items_inside, question_with_options, separated, without_letters
 from boostqa.vocabulary import MatchedField, MatchKind
@@ -170,15 +170,33 @@ def evidence(contamination: DataFrame) -> DataFrame:
     return contamination.groupBy("draft_id").agg(best.alias("best")).select("draft_id", "best.kind", "best.evidence")
 
 
-def verbatim(items: DataFrame, benchmarks: DataFrame, conf: Clean) -> DataFrame:
-    """Items and benchmarks of `matches` -> [draft_id, field, benchmark, benchmark_item, match, place].
+def held_out(items: DataFrame, conf: Clean) -> DataFrame:
+    """Items of benchmarks and of the probe (sources.read_items; item_id is unique inside a benchmark; read three times: the
+    caller stores them) -> HELD_OUT rows: made once, for all that is compared with them."""
+    ids = ["benchmark", "item_id"]
+    of_item = F.col("benchmark_item").alias("item_id")
+    keys = (
+        _benchmark_keys(items, conf).groupBy("benchmark", of_item).agg(F.sort_array(F.collect_set("key")).alias("keys"))
+    )
+    shapes = similarity.index(items).select("benchmark", of_item, "units", F.col("keys").alias("unit_keys"))
+    return items.join(keys, ids, "left").join(shapes, ids, "left").select(*HELD_OUT.schema.names)  # unique by ids
+
+
+def _shapes(held: DataFrame) -> DataFrame:
+    """HELD_OUT rows -> similarity.index of them."""
+    columns = ("benchmark", F.col("item_id").alias("benchmark_item"), "units", F.col("unit_keys").alias("keys"))
+    return held.where("units is not null").select(*columns)
+
+
+def verbatim(items: DataFrame, held: DataFrame, conf: Clean) -> DataFrame:
+    """Items and HELD_OUT rows of `matches` -> [draft_id, field, benchmark, benchmark_item, match, place].
 
     Each field of an item is compared with the question, the joined options and the answer of each benchmark item; an
     answer there counts only from one full window on. `match` is the first matching key by position, up to 200
     characters, `place` where in the field it stands, 0..1.
     """
     ours = _keys(items, conf, ["draft_id"], list(MatchedField))
-    theirs = _benchmark_keys(benchmarks, conf)
+    theirs = held.select("benchmark", F.col("item_id").alias("benchmark_item"), F.explode("keys").alias("key"))
     # The items are what scales: only hashes of the benchmarks, the smaller side, travel to them (8 bytes per window, no
     # shuffle of items). The few windows that remain then meet the benchmarks' text, which also settles equal hashes.
     hashes = theirs.select(F.xxhash64("key").alias("hash"))
@@ -203,20 +221,19 @@ def _item_text() -> Column:
     return F.substring(text, F.greatest(begin, F.lit(0)) + 1, F.lit(_TEXT_CHARACTERS))
 
 
-def matches(items: DataFrame, benchmarks: DataFrame, index: DataFrame, conf: Clean) -> DataFrame:
-    """[draft_id, source, generator, question, choices, answer, passage], [benchmark, item_id, question, choices, answer]
-    (item_id is unique inside a benchmark) and similarity.index of these -> CONTAMINATION rows."""
+def matches(items: DataFrame, held: DataFrame, conf: Clean) -> DataFrame:
+    """[draft_id, source, generator, question, choices, answer, passage] and HELD_OUT rows -> CONTAMINATION rows."""
     ids = ("draft_id", "benchmark", "benchmark_item")
-    exact = verbatim(items, benchmarks, conf).select(
+    exact = verbatim(items, held, conf).select(
         *ids, "field", F.lit(MatchKind.VERBATIM).alias("kind"), F.lit(1.0).alias("score"), "match", "place"
     )
-    close = similarity.similar(items, index, conf.min_similarity).select(
+    close = similarity.similar(items, _shapes(held), conf.min_similarity).select(
         *ids, F.lit(MatchedField.QUESTION).alias("field"), F.lit(MatchKind.SIMILAR).alias("kind"), "score",
         F.left("match", F.lit(_MATCH_CHARACTERS)).alias("match"), F.lit(0.0).alias("place"),
     )  # fmt: skip
     first_kind = F.max("kind").over(Window.partitionBy(*ids))  # verbatim > similar
     found = exact.unionByName(close).withColumn("first_kind", first_kind).where("kind = first_kind")
-    theirs = benchmarks.select(
+    theirs = held.select(
         "benchmark", F.col("item_id").alias("benchmark_item"),
         F.left(question_with_options(F.col("question"), F.col("choices")), F.lit(_TEXT_CHARACTERS)).alias("benchmark_text"),
     )  # fmt: skip
@@ -226,9 +243,9 @@ def matches(items: DataFrame, benchmarks: DataFrame, index: DataFrame, conf: Cle
     return texts.select(*CONTAMINATION.schema.names)
 
 
-def leaked_seeds(seeds: DataFrame, benchmarks: DataFrame, index: DataFrame, conf: Clean) -> DataFrame:
-    """SEED rows that share text with a benchmark, or a question like one of its -> [seed_id, kind, evidence], unique by
-    seed_id.
+def leaked_seeds(seeds: DataFrame, held: DataFrame, conf: Clean) -> DataFrame:
+    """SEED rows that share text with one of the HELD_OUT rows, or have a question like its -> [seed_id, kind, evidence],
+    unique by seed_id.
 
     Generating from such a seed would be paid for and then thrown away by `clean`: what is made from the copy of a
     benchmark item with other numbers is close to that item, too. Documents are compared verbatim only.
@@ -238,4 +255,4 @@ def leaked_seeds(seeds: DataFrame, benchmarks: DataFrame, index: DataFrame, conf
         F.col("seed_id").alias("draft_id"), "source", F.lit("").alias("generator"),
         "question", "choices", no.alias("answer"), F.col("text").alias("passage"),
     )  # fmt: skip
-    return evidence(matches(items, benchmarks, index, conf)).withColumnRenamed("draft_id", "seed_id")
+    return evidence(matches(items, held, conf)).withColumnRenamed("draft_id", "seed_id")

@@ -89,15 +89,14 @@ def _shapes(rows: DataFrame, ids: list[str]) -> DataFrame:
 
 
 def index(benchmarks: DataFrame) -> DataFrame:
-    """[benchmark, item_id, question, choices, ...] -> [benchmark, benchmark_item, units, keys, node], unique by node.
+    """[benchmark, item_id, question, choices, ...] -> [benchmark, benchmark_item, units, keys], unique by the first two.
 
     Of items of a benchmark that differ in numbers and names only, the one with the smallest id stands for all.
     """
     shapes = _shapes(benchmarks, ["benchmark", "item_id"])
-    one = shapes.groupBy("benchmark", "units").agg(
+    return shapes.groupBy("benchmark", "units").agg(
         F.min("item_id").alias("benchmark_item"), F.min("keys").alias("keys")
     )
-    return one.withColumn("node", F.xxhash64("benchmark", "benchmark_item"))
 
 
 def similar(items: DataFrame, index: DataFrame, least: float) -> DataFrame:
@@ -106,6 +105,7 @@ def similar(items: DataFrame, index: DataFrame, least: float) -> DataFrame:
 
     `match` is the units that both have, in the order of the item.
     """
+    index = index.withColumn("node", F.xxhash64("benchmark", "benchmark_item"))
     each = index.select("benchmark", "node", F.explode("keys").alias("key"))
     sharing = F.count("*").over(Window.partitionBy("benchmark", "key"))
     telling = each.withColumn("sharing", sharing).where(F.col("sharing") <= _MANY_SHAPES).select("key", "node")

@@ -1,13 +1,13 @@
 from boostqa.config import Clean
 from boostqa.schemas import CLEAN, CONTAMINATION, REFINED, SEED
 from boostqa.stages.clean import clean, contaminate, rejects_of_unfit, rejects_with_duplicates
-from boostqa.stages.similarity import index
+from boostqa.stages.decontaminate import held_out
 from tests.rows import frame, row, word_tokenizer
 
 CONF = Clean(benchmarks=[])
 REJECTS = "stage string, key string, rule string, evidence string, request_ids array<string>"
 OPTIONS = ["red", "blue", "green", "grey"]
-BENCHMARK = "benchmark string, item_id string, question string, choices array<string>, answer string"
+BENCHMARK = "benchmark string, item_id string, lang string, question string, choices array<string>, answer string"
 SENTENCE = (
     "A block of mass two kilograms slides down a rough plane inclined at thirty degrees; find its acceleration when "
     "the coefficient of kinetic friction between block and plane equals one tenth and air resistance is neglected."
@@ -73,8 +73,8 @@ def test_contaminate_finds_leaks_in_item_and_passage_of_what_was_not_rejected(sp
     items = [item("q", question=leak), item("p", seed_id="s2"), item("gone", question=leak), item("fine")]
     seeds = spark.createDataFrame([seed("s1"), seed("s2", text=leak)], SEED.schema)
     rejected = spark.createDataFrame([("gone",)], "key string")
-    benchmark = spark.createDataFrame([("b", "i", leak, None, None)], BENCHMARK)
-    rows = contaminate(refined(spark, *items), rejected, seeds, benchmark, index(benchmark), CONF)
+    benchmark = spark.createDataFrame([("b", "i", "en", leak, None, None)], BENCHMARK)
+    rows = contaminate(refined(spark, *items), rejected, seeds, held_out(benchmark, CONF), CONF)
     assert rows.columns == CONTAMINATION.schema.names
     assert {(r["draft_id"], r["field"], r["source"]) for r in rows.collect()} == {
         ("q", "question", "book"),

@@ -1,12 +1,11 @@
 from boostqa.config import Clean
-from boostqa.stages.decontaminate import matches, verbatim
-from boostqa.stages.similarity import index
+from boostqa.stages.decontaminate import held_out, matches, verbatim
 
 ITEM = (
     "draft_id string, source string, generator string, question string, choices array<string>, answer string, "
     "passage string"
 )
-BENCHMARK = "benchmark string, item_id string, question string, choices array<string>, answer string"
+BENCHMARK = "benchmark string, item_id string, lang string, question string, choices array<string>, answer string"
 CONF = Clean(benchmarks=[])
 LONG = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
 NUMBERS = LONG.split()
@@ -17,7 +16,8 @@ CHINESE = "下列关于光合作用的叙述中错误的一项是哪个"
 def frames(spark, items: list[dict], benchmark: list[tuple]) -> tuple:
     empty = {"source": "s", "generator": "g", "question": None, "choices": None, "answer": None, "passage": None}
     rows = spark.createDataFrame([empty | i for i in items], ITEM)
-    return rows, spark.createDataFrame([("b", *b) for b in benchmark], BENCHMARK)
+    items = spark.createDataFrame([("b", item_id, "en", *b) for item_id, *b in benchmark], BENCHMARK)
+    return rows, held_out(items, CONF)
 
 
 def found(spark, items: list[dict], benchmark: list[tuple]) -> set[tuple]:
@@ -209,7 +209,7 @@ def test_matches_similar_questions_apart_from_verbatim_ones(spark):
     # Of a copy's fields the passage comes last.
     rows = {
         (r["draft_id"], r["benchmark_item"]): r
-        for r in matches(rows, benchmarks, index(benchmarks), CONF).orderBy("field", ascending=False).collect()
+        for r in matches(rows, benchmarks, CONF).orderBy("field", ascending=False).collect()
     }
     kinds = {key: r["kind"] for key, r in rows.items()}
     expected = {

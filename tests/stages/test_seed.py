@@ -4,7 +4,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from boostqa.config import Clean, Seed, Source
 from boostqa.schemas import SEED
 from boostqa.sources import RECORD
-from boostqa.stages import decontaminate, seed, similarity
+from boostqa.stages import decontaminate, seed
 from boostqa.storage.contract import violations
 
 CONF = Seed(
@@ -204,14 +204,13 @@ def test_seed_that_shares_text_with_a_benchmark_or_resembles_it_is_rejected_with
         ],
         columns,
     )
-    item = ("b", "7", question, None, "360 km")
+    item = ("b", "7", "en", question, None, "360 km")
     benchmarks = spark.createDataFrame(
-        [item], "benchmark string, item_id string, question string, choices array<string>, answer string"
+        [item], "benchmark string, item_id string, lang string, question string, choices array<string>, answer string"
     )
     conf = Clean(benchmarks=[])
-    leaks = decontaminate.leaked_seeds(
-        rows.where("broken_rule is null"), benchmarks, similarity.index(benchmarks), conf
-    )
+    held = decontaminate.held_out(benchmarks, conf)
+    leaks = decontaminate.leaked_seeds(rows.where("broken_rule is null"), held, conf)
     got = {r["seed_id"]: r["broken_rule"] for r in seed.without_leaks(rows, leaks).collect()}
     assert got["fine"] is None and tuple(got["gone"]) == ("licence_missing", "no licence")
     assert got["leak"][0] == "contaminated" and got["leak"][1].startswith("b/7 passage: a train leaves the station")
