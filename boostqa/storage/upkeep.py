@@ -13,6 +13,9 @@ from boostqa.storage.warehouse import Warehouse
 
 Row = dict[str, Any]
 _LOGGED = "spark.databricks.delta.vacuum.logging.enabled"  # off by default on object stores: the count would be missing
+_LISTING = (
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism"  # tasks that list a table's folder; Spark's: 10,000
+)
 
 
 def maintain(tables: Warehouse) -> list[Row]:
@@ -20,20 +23,20 @@ def maintain(tables: Warehouse) -> list[Row]:
 
     The caller holds the lease of the warehouse; writers of a shared ledger that meet its OPTIMIZE try again.
     """
-    done: list[Row] = []
     spark = tables.spark
-    before = spark.conf.get(_LOGGED, None)
-    spark.conf.set(_LOGGED, "true")
+    chosen = {_LOGGED: "true", _LISTING: str(4 * spark.sparkContext.defaultParallelism)}
+    before = {key: spark.conf.get(key, None) for key in chosen}
     try:
-        for name in filter(tables.exists, TABLES):
-            CONSOLE.print(f"  {name}", markup=False, highlight=False)
-            done.append(_maintained(tables, name))
+        for key, value in chosen.items():
+            spark.conf.set(key, value)
+        return [_maintained(tables, name) for name in filter(tables.exists, TABLES)]
     finally:
-        spark.conf.unset(_LOGGED) if before is None else spark.conf.set(_LOGGED, before)
-    return done
+        for key, was in before.items():
+            spark.conf.unset(key) if was is None else spark.conf.set(key, was)
 
 
 def _maintained(tables: Warehouse, name: str) -> Row:
+    CONSOLE.print(f"  {name}", markup=False, highlight=False)
     place = tables.place(name)
     table = DeltaTable.forName(tables.spark, place.sql) if place.names else DeltaTable.forPath(tables.spark, place.path)
     files_before = _detail(table)["numFiles"]
