@@ -24,6 +24,14 @@ METHOD = (
     'follows Zhang et al., "Large-Scale Diverse Synthesis for Mid-Training" (Findings of ACL 2026, arXiv 2508.01326); '
     "prompts, taxonomy, budgets, cleaning, decontamination and gates are this project's own design."
 )
+LIMITS = (
+    "- What several models believe together and wrongly is in it: answers were compared by rule and by models.",
+    "- Levels of difficulty are one model's measure; those that were asked for and those that were measured differ.",
+    "- Only benchmarks that the conf names were looked for: verbatim, and with other numbers, names or single words.",
+    "- Free paraphrases and translations of benchmark items are not found.",
+    "- Licences are those that the sources name; this is no legal advice.",
+)
+SHADES, BAR = "░▒▓█", 20  # of a cell by its quarter of the fullest one; characters of the longest bar
 AGAIN = (
     "`manifest.json` names the Delta versions, the code revision, conf, models, tokenizer and the sha256 of each file. "
     "`boostqa verify FOLDER` holds the files against it; `boostqa reproduce` makes the same bytes again from those versions."
@@ -100,8 +108,27 @@ def _size(rows: int) -> str:
 
 
 def _share(tokens: Counter[str], names: dict[str, str]) -> list[tuple[object, ...]]:
-    total = tokens.total()
-    return [(code, names.get(code, ""), n, f"{n / total:.1%}") for code, n in sorted(tokens.items())]
+    """Rows with the share as a number and as a bar."""
+    total, most = tokens.total(), max(tokens.values(), default=0)
+    return [
+        (code, names.get(code, ""), n, f"{n / total:.1%}", "█" * -(-BAR * n // most))
+        for code, n in sorted(tokens.items())
+    ]
+
+
+def _heat_map(cells: dict[str, int]) -> str:
+    """Tokens by discipline (rows) and difficulty, each cell shaded by its share of the fullest one."""
+    most = max(cells.values(), default=0)
+
+    def shaded(code: str, grade: str) -> str:
+        n = cells.get(f"{code} {grade}", 0)
+        return f"{SHADES[-(-len(SHADES) * n // most) - 1]} {n:,}" if n else ""
+
+    codes = sorted({cell.split()[0] for cell in cells})
+    names = english_names()
+    return _table(
+        ("discipline", *GRADES), ((f"{c} {names.get(c, '')}", *(shaded(c, g) for g in GRADES)) for c in codes)
+    )
 
 
 def _outcome(word: str) -> str:
@@ -175,7 +202,7 @@ def card(mix: DataFrame, clean: DataFrame, manifest: dict[str, Any], verdicts: l
     failed = sum(not v["success"] for v in verdicts)
     gates = by_weight([v for v in verdicts if not v["success"] or not v["gate"].startswith("expect_")])
     files = ("file", "rows", "tokens", "bytes")
-    head = ("code", "name", "tokens", "share")
+    head = ("code", "name", "tokens", "share", "")
     parts = [
         _front(manifest),
         "# BoostQA export",
@@ -188,6 +215,8 @@ def card(mix: DataFrame, clean: DataFrame, manifest: dict[str, Any], verdicts: l
         _table(head, _share(by_discipline, english_names())),
         "## Difficulty, as measured by the annotator",
         _table(head, _share(by_difficulty, dict(zip(GRADES, LEVELS, strict=True)))),
+        "Tokens by discipline and difficulty:",
+        _heat_map(manifest["tokens_by"]["cell"]),
         "Items by the level that was asked for and the one that was measured:",
         _table(("asked for", *GRADES), ((grade, *(aims[grade, level] for level in GRADES)) for grade in GRADES)),
         *_components(manifest),
@@ -206,6 +235,8 @@ def card(mix: DataFrame, clean: DataFrame, manifest: dict[str, Any], verdicts: l
             ("round", "table", "gate", "outcome", "observed", "expected"),
             ((v["round"], v["table"], v["gate"], _outcome(v["outcome"]), v["observed"], v["expected"]) for v in gates),
         ),
+        "## Limits",
+        "\n".join(LIMITS),
         "## Files",
         _table(files, ([shard[column] for column in files] for shard in manifest["shards"])),
         AGAIN,

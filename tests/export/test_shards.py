@@ -270,8 +270,9 @@ def test_card_names_counts_licences_generators_and_failed_gates(spark, tmp_path)
     assert about["license"] == ["cc-by-4.0", "cc0-1.0"] and about["language"] == ["en", "zh"]
     assert about["size_categories"] == ["n<1K"] and [card._size(n) for n in (1000, 2 * 10**9)] == ["1K<n<10K", "n>1B"]
     assert about["configs"] == [{"config_name": "default", "data_files": "parquet/*"}]
-    assert "| 0541 | Mathematics | 8 | 80.0% |" in text
-    assert "| H5 | graduate or competition | 3 | 30.0% |" in text
+    assert f"| 0541 | Mathematics | 8 | 80.0% | {'█' * 20} |" in text
+    assert f"| H5 | graduate or competition | 3 | 30.0% | {'█' * 12} |" in text
+    assert "| 0541 Mathematics |  |  |  | █ 5 | ▓ 3 |" in text and "## Limits" in text
     assert "| CC-BY-4.0 | 8 | A \\| B |" in text
     assert "| m | 2 |\n| n | 1 |" in text
     assert "| o |" not in text
