@@ -231,11 +231,7 @@ def submit(stage: str) -> None:
 
 def maintain(config: conf.Config) -> list[dict[str, Any]]:
     """storage.upkeep of a warehouse, which no run writes meanwhile. Raises ConfigError where one does."""
-
-    def session() -> SparkSession:
-        return spark_session("boostqa maintain", config.spark.master, config.spark.conf)
-
-    with lease(config.warehouse, new_run_id(), session):
+    with lease(config.warehouse, new_run_id(), lambda: warehouse(config).spark):
         return upkeep.maintain(warehouse(config))
 
 

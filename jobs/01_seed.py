@@ -10,9 +10,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from boostqa.calls.models import target_tokenizer
-from boostqa.errors import ConfigError
 from boostqa.pipeline import submit
-from boostqa.sources import read_held_out, read_records
+from boostqa.sources import check_ids, read_held_out, read_records
 from boostqa.stages import decontaminate, seed
 from boostqa.tracking.stage_run import StageRun
 
@@ -23,12 +22,7 @@ WRITES = ("held_out", "seed", "reject")
 def held_out(stage: StageRun) -> DataFrame:
     """Write and read back the items of benchmarks and probe. Raises ConfigError for an id that comes twice."""
     items = stage.store(read_held_out(stage.spark, stage.config))
-    twice = items.groupBy("benchmark", "item_id").count().where("count > 1").orderBy("benchmark", "item_id").first()
-    if twice:
-        raise ConfigError(
-            f"clean.benchmarks or probe.items[{twice['benchmark']}]: {twice['count']} items have the id {twice['item_id']}; "
-            "ids are unique in a source"
-        )
+    check_ids(items, "clean.benchmarks or probe.items")
     stage.write("held_out", decontaminate.held_out(items, stage.config.clean))
     return stage.read_back("held_out")
 

@@ -7,12 +7,11 @@ from pyspark.sql import functions as F
 
 from boostqa.calls.generation import complete
 from boostqa.calls.models import ModelSpec, model_of_role, model_spec
-from boostqa.errors import ConfigError
 from boostqa.pipeline import submit
 from boostqa.report import probe_plots
 from boostqa.schemas import ANNOTATION
 from boostqa.shrinkage import estimates
-from boostqa.sources import read_items
+from boostqa.sources import check_ids, read_items
 from boostqa.stages import annotate, probe, probe_labels
 from boostqa.tracking.mlflow_runs import log_texts
 from boostqa.tracking.stage_run import StageRun
@@ -33,10 +32,7 @@ def probe_items(stage: StageRun) -> DataFrame:
     sources = [read_items(stage.spark, s) for s in stage.config.probe.items]
     items = reduce(DataFrame.unionByName, sources).withColumn("item_id", F.concat_ws("/", "benchmark", "item_id"))
     items = stage.store(probe_labels.label_by_subject(items))
-    if twice := items.groupBy("item_id").count().where("count > 1").first():
-        raise ConfigError(
-            f"probe.items: {twice['count']} items have the id {twice['item_id']}; ids are unique in a source"
-        )
+    check_ids(items, "probe.items")
     return items
 
 

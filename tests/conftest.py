@@ -55,6 +55,7 @@ def spark(tmp_path_factory, worker_folder):
                 "spark.ui.showConsoleProgress": "false",
                 "spark.sql.shuffle.partitions": "2",
                 "spark.databricks.delta.snapshotPartitions": "1",
+                "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",  # of VACUUM
                 "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
                 "spark.sql.catalogImplementation": "hive",  # a metastore, started by who first uses a catalog
                 "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={metastore}/derby;create=true",

@@ -26,9 +26,9 @@ def tables(spark):
 def line(spark, tmp_path_factory):
     """The folder of the output of a line that ran one round, and its settings."""
     folder = tmp_path_factory.mktemp("rounds")
-    in_catalog = [*settings(folder), f"warehouse={CATALOG}", f"generation.staging={folder}/staging"]
+    in_catalog = (f"warehouse={CATALOG}", f"generation.staging={folder}/staging")
     run_once(folder, set(), *in_catalog)
-    return folder, in_catalog
+    return folder, [*settings(folder), *in_catalog]
 
 
 @pytest.mark.line

@@ -19,10 +19,10 @@ def connect(settings):
     return EchoEngine(scholar)
 
 
-def settings(folder, warehouse=None):
+def settings(folder):
     fields = ", ".join(f"{name}: {name}" for name in ("id", "question", "choices", "answer", "solution"))
     known = f"[{{name: sums, path: {folder}/known.jsonl, kind: qa, lang: en, fields: {{{fields}}}}}]"
-    places = [f"warehouse={warehouse or f'{folder}/warehouse'}", f"output={folder}/output"]
+    places = [f"warehouse={folder}/warehouse", f"output={folder}/output"]
     roles = [f"model.{role}={config.load(DEMO).tokenizer}" for role in ("fluency", "rubric_judge", "student")]
     web = f"{{name: web, path: {folder}/web.jsonl, fields: {{text: text}}, licence: MIT}}"
     # What these few controls and this voter do not show is no matter here: the flow is.

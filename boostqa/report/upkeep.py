@@ -12,10 +12,6 @@ def show(rows: list[dict[str, Any]], console: Console) -> None:
     for column in grid.columns[1:]:
         column.justify = "right"
     for row in rows:
-        grid.add_row(
-            row["table"],
-            *(f"{n:,}" for n in (row["files_before"], row["files"])),
-            f"{row['bytes'] / 1e6:,.1f}",
-            f"{row['removed']:,}",
-        )
+        files = f"{row['files_before']:,}", f"{row['files']:,}"
+        grid.add_row(row["table"], *files, f"{row['bytes'] / 1e6:,.1f}", f"{row['removed']:,}")
     console.print(grid)

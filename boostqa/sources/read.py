@@ -123,6 +123,16 @@ def read_items(spark: SparkSession, source: Source) -> DataFrame:
     )
 
 
+def check_ids(items: DataFrame, where: str) -> None:
+    """Raise ConfigError that names the first of the ids which come twice in a source; `items` as read_items gives them, of
+    sources that stand at `where` in the conf, stored by the caller."""
+    ids = ("benchmark", "item_id")
+    if twice := items.groupBy(*ids).count().where("count > 1").orderBy(*ids).first():
+        raise ConfigError(
+            f"{where}[{twice['benchmark']}]: {twice['count']} items have the id {twice['item_id']}; ids are unique in a source"
+        )
+
+
 def read_held_out(spark: SparkSession, config: Config) -> DataFrame:
     """What must be in no seed and no item: the items of all benchmarks and of the probe, as read_items gives them."""
     sources = [*config.clean.benchmarks, *config.probe.items]

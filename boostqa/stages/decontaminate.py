@@ -137,16 +137,15 @@ def _keys(rows: DataFrame, conf: Clean, ids: list[str], fields: list[str]) -> Da
 
 
 def _benchmark_keys(benchmarks: DataFrame, conf: Clean) -> DataFrame:
-    """[benchmark, benchmark_item, key] without stock phrases ("Which of the following is true?"), which tell no leak.
+    """[benchmark, item_id, key] without stock phrases ("Which of the following is true?"), which tell no leak.
 
     A whole or a set is one when differing items of a benchmark share it; a window when more than _MANY_ITEMS do, so that
     it never matches more items than that, or a substantial share of a small benchmark: a common instruction, unless the
     same items share so many windows that it is a passage. A window counts once in an item and its twins.
     """
-    content = {"benchmark_item": F.col("item_id"), "item": F.xxhash64("question", "choices")}
-    items = benchmarks.withColumns(content)
+    items = benchmarks.withColumn("item", F.xxhash64("question", "choices"))
     sizes = items.groupBy("benchmark").agg(F.countDistinct("item").alias("size"))  # unique by benchmark
-    every = _keys(items, conf, ["benchmark", *content], ["question", "choices", "answer"])
+    every = _keys(items, conf, ["benchmark", "item_id", "item"], ["question", "choices", "answer"])
     every = every.where(~F.col("key").startswith(_WHOLE) | (F.col("field") == "question"))
     sharing = Window.partitionBy("benchmark", "key")
     differing = every.withColumn("sharers", F.array_sort(F.collect_set("item").over(sharing)))
@@ -157,7 +156,7 @@ def _benchmark_keys(benchmarks: DataFrame, conf: Clean) -> DataFrame:
     instruction = common & (F.col("windows") < _PASSAGE_WINDOWS)
     window = ~F.col("key").rlike(f"^{_MARKS}")
     stock = F.when(window, instruction | (F.col("sharing") > _MANY_ITEMS)).otherwise(F.col("sharing") > 1)
-    return shared.withColumn("windows", windows).where(~stock).select("benchmark", "benchmark_item", "key")
+    return shared.withColumn("windows", windows).where(~stock).select("benchmark", "item_id", "key")
 
 
 def evidence(contamination: DataFrame) -> DataFrame:
@@ -174,18 +173,9 @@ def held_out(items: DataFrame, conf: Clean) -> DataFrame:
     """Items of benchmarks and of the probe (sources.read_items; item_id is unique inside a benchmark; read three times: the
     caller stores them) -> HELD_OUT rows: made once, for all that is compared with them."""
     ids = ["benchmark", "item_id"]
-    of_item = F.col("benchmark_item").alias("item_id")
-    keys = (
-        _benchmark_keys(items, conf).groupBy("benchmark", of_item).agg(F.sort_array(F.collect_set("key")).alias("keys"))
-    )
-    shapes = similarity.index(items).select("benchmark", of_item, "units", F.col("keys").alias("unit_keys"))
-    return items.join(keys, ids, "left").join(shapes, ids, "left").select(*HELD_OUT.schema.names)  # unique by ids
-
-
-def _shapes(held: DataFrame) -> DataFrame:
-    """HELD_OUT rows -> similarity.index of them."""
-    columns = ("benchmark", F.col("item_id").alias("benchmark_item"), "units", F.col("unit_keys").alias("keys"))
-    return held.where("units is not null").select(*columns)
+    keys = _benchmark_keys(items, conf).groupBy(*ids).agg(F.sort_array(F.collect_set("key")).alias("keys"))
+    index = similarity.index(items)
+    return items.join(keys, ids, "left").join(index, ids, "left").select(*HELD_OUT.schema.names)  # unique by ids
 
 
 def verbatim(items: DataFrame, held: DataFrame, conf: Clean) -> DataFrame:
@@ -227,7 +217,7 @@ def matches(items: DataFrame, held: DataFrame, conf: Clean) -> DataFrame:
     exact = verbatim(items, held, conf).select(
         *ids, "field", F.lit(MatchKind.VERBATIM).alias("kind"), F.lit(1.0).alias("score"), "match", "place"
     )
-    close = similarity.similar(items, _shapes(held), conf.min_similarity).select(
+    close = similarity.similar(items, held, conf.min_similarity).select(
         *ids, F.lit(MatchedField.QUESTION).alias("field"), F.lit(MatchKind.SIMILAR).alias("kind"), "score",
         F.left("match", F.lit(_MATCH_CHARACTERS)).alias("match"), F.lit(0.0).alias("place"),
     )  # fmt: skip

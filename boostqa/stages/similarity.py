@@ -89,30 +89,29 @@ def _shapes(rows: DataFrame, ids: list[str]) -> DataFrame:
 
 
 def index(benchmarks: DataFrame) -> DataFrame:
-    """[benchmark, item_id, question, choices, ...] -> [benchmark, benchmark_item, units, keys], unique by the first two.
+    """[benchmark, item_id, question, choices, ...] -> [benchmark, item_id, units, unit_keys], unique by the first two.
 
     Of items of a benchmark that differ in numbers and names only, the one with the smallest id stands for all.
     """
     shapes = _shapes(benchmarks, ["benchmark", "item_id"])
-    return shapes.groupBy("benchmark", "units").agg(
-        F.min("item_id").alias("benchmark_item"), F.min("keys").alias("keys")
-    )
+    return shapes.groupBy("benchmark", "units").agg(F.min("item_id").alias("item_id"), F.min("keys").alias("unit_keys"))
 
 
 def similar(items: DataFrame, index: DataFrame, least: float) -> DataFrame:
-    """[draft_id, question, choices, ...] and `index` of benchmarks (read twice: the caller persists it) ->
-    [draft_id, benchmark, benchmark_item, score, match], score from `least` on.
+    """[draft_id, question, choices, ...] and `index` of benchmarks, alone or in HELD_OUT rows (read twice: the caller
+    persists it) -> [draft_id, benchmark, benchmark_item, score, match], score from `least` on.
 
     `match` is the units that both have, in the order of the item.
     """
-    index = index.withColumn("node", F.xxhash64("benchmark", "benchmark_item"))
-    each = index.select("benchmark", "node", F.explode("keys").alias("key"))
+    index = index.withColumn("node", F.xxhash64("benchmark", "item_id"))
+    each = index.select("benchmark", "node", F.explode("unit_keys").alias("key"))
     sharing = F.count("*").over(Window.partitionBy("benchmark", "key"))
     telling = each.withColumn("sharing", sharing).where(F.col("sharing") <= _MANY_SHAPES).select("key", "node")
     ours = _shapes(items, ["draft_id"]).select("draft_id", "units", F.explode("keys").alias("key"))
     # The items are what scales: they are not shuffled, the index travels to them (24 keys of a benchmark item at most).
     suspects = ours.join(F.broadcast(telling), on="key", how="inner").select("draft_id", "units", "node")
-    theirs = index.select("node", "benchmark", "benchmark_item", F.col("units").alias("their_units"))
+    of_item = F.col("item_id").alias("benchmark_item")
+    theirs = index.select("node", "benchmark", of_item, F.col("units").alias("their_units"))
     pairs = suspects.join(theirs, on="node", how="inner")  # index: unique by node
 
     def judged(ours: Column, theirs: Column) -> Column:

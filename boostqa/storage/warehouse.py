@@ -75,12 +75,13 @@ class Warehouse:
     def version(self, name: str) -> int:
         """Latest Delta version of an existing table."""
         if self.place(name).names:
-            history = self._delta(name).history(1).select("version").first()
+            history = self.delta(name).history(1).select("version").first()
             assert history is not None
             return int(history["version"])
         return next(iter(delta_log.commits(self.path(name))))
 
-    def _delta(self, name: str) -> DeltaTable:
+    def delta(self, name: str) -> DeltaTable:
+        """A table as Delta's own commands take it."""
         place = self.place(name)
         return DeltaTable.forName(self.spark, place.sql) if place.names else DeltaTable.forPath(self.spark, place.path)
 
@@ -159,7 +160,7 @@ class Warehouse:
 
         def merge() -> None:
             rows = df.select(*table.stored.names).alias("new")
-            builder = self._delta(name).alias("known").merge(rows, same)
+            builder = self.delta(name).alias("known").merge(rows, same)
             if better is not None:
                 builder = builder.whenMatchedUpdateAll(better)
             builder.whenNotMatchedInsertAll().execute()
@@ -172,11 +173,11 @@ class Warehouse:
 
     def delete(self, name: str, where: str) -> None:
         """Delete the rows matching a SQL predicate; safe beside other writers."""
-        until_alone(name, self.location, lambda: self._delta(name).delete(where))
+        until_alone(name, self.location, lambda: self.delta(name).delete(where))
 
     def properties(self, name: str) -> dict[str, str]:
         """The properties of a table."""
-        found = self._delta(name).detail().select("properties").first()
+        found = self.delta(name).detail().select("properties").first()
         return dict(found["properties"]) if found else {}
 
     def set_property(self, name: str, key: str, value: str) -> None:
@@ -190,7 +191,7 @@ class Warehouse:
         newer = self.version(name) - version
         if not newer:
             return []
-        rows = self._delta(name).history(newer).select("version", "operation", "userMetadata").collect()
+        rows = self.delta(name).history(newer).select("version", "operation", "userMetadata").collect()
         known = {r["version"]: r for r in rows if r["version"] > version}
         told = [json.loads(r["userMetadata"] or "{}") for r in known.values() if r["operation"] not in UPKEEP]
         return told + [{}] * (newer - len(known))
@@ -198,7 +199,7 @@ class Warehouse:
     def _version_of(self, name: str, commit: str) -> int:
         """The version that a write made, which need not be the latest; no rows in place of none make no version."""
         if self.place(name).names:
-            row = self._delta(name).history(delta_log.LATEST).where(F.contains("userMetadata", F.lit(commit))).first()
+            row = self.delta(name).history(delta_log.LATEST).where(F.contains("userMetadata", F.lit(commit))).first()
             found = row and int(row["version"])
         else:
             found = delta_log.version_that_says(self.path(name), commit)
@@ -222,7 +223,7 @@ class Warehouse:
     def _create(self, table: Table, whole: bool) -> None:
         with suppress(Py4JJavaError):  # a first commit without a byte
             if self.exists(table.name):
-                if not (whole and table.made_anew and violations(self._delta(table.name).toDF(), table)):
+                if not (whole and table.made_anew and violations(self.delta(table.name).toDF(), table)):
                     return self._widen(table)
                 drop(self.spark, self.place(table.name))
         self._clear_half_made(table.name)
@@ -269,11 +270,11 @@ class Warehouse:
 
     def _widen(self, table: Table) -> None:
         """Add the columns that a table of an earlier release lacks; its rows have null there, and the only round."""
-        if more := lacking(self._delta(table.name).toDF(), table):
+        if more := lacking(self.delta(table.name).toDF(), table):
             added = ", ".join(f"`{c.name}` {c.dataType.simpleString()} COMMENT '{c.metadata['comment']}'" for c in more)
             self.spark.sql(f"ALTER TABLE {self.place(table.name).sql} ADD COLUMNS ({added})")
             if ROUND in more:
-                self._delta(table.name).update(set={ROUND.name: F.lit(ONLY_ROUND)})
+                self.delta(table.name).update(set={ROUND.name: F.lit(ONLY_ROUND)})
 
     def _save(self, writer: DataFrameWriter, table: Table) -> None:
         try:
@@ -293,6 +294,6 @@ class Warehouse:
     def _put_back(self, table: Table, where: str | None, version: int) -> None:
         """Make a table, or its rows matching `where`, what they were at a version; others' rows stay as they are now."""
         if where is None:
-            return until_alone(table.name, self.location, lambda: self._delta(table.name).restoreToVersion(version))
+            return until_alone(table.name, self.location, lambda: self.delta(table.name).restoreToVersion(version))
         rows = self.read(table.name, version).where(where).select(*table.stored.names)
         self._save(rows.write.format("delta").mode("overwrite").option("replaceWhere", where), table)

@@ -7,7 +7,7 @@ from py4j.protocol import Py4JError
 from boostqa import basis, config
 from boostqa.config import Source
 from boostqa.errors import ConfigError, cause
-from boostqa.sources import RECORD, read_held_out, read_items, read_records
+from boostqa.sources import RECORD, check_ids, read_held_out, read_items, read_records
 from boostqa.sources.read import _readable
 from tests import held_out
 from tests.processes import DEMO
@@ -211,3 +211,11 @@ def test_held_out_are_the_items_of_benchmarks_and_of_the_probe_open_ones_too(spa
     items = read_held_out(spark, conf).select("benchmark", "question").collect()
     assert {r["benchmark"] for r in items} == {"demo_benchmark", "demo_probe", "open"}
     assert held_out.OPEN_ITEM["question"] in {r["question"] for r in items}
+
+
+def test_id_that_comes_twice_in_a_source_of_items_is_refused_by_name(spark):
+    columns = "benchmark string, item_id string"
+    check_ids(spark.createDataFrame([("a", "1"), ("b", "1")], columns), "probe.items")
+    twice = spark.createDataFrame([("a", "1"), ("b", "2"), ("b", "1"), ("b", "2"), ("b", "2")], columns)
+    with pytest.raises(ConfigError, match=r"probe\.items\[b\]: 3 items have the id 2; ids are unique in a source"):
+        check_ids(twice, "probe.items")
